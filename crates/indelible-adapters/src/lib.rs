@@ -1,0 +1,41 @@
+//! Other people's audit events as Indelible drafts.
+//!
+//! The way of a record: [`for_each_record`] cuts a file into records → [`Adapter::adapt`] parses one record, finds its [`Format`],
+//! splits it by path into an identity and a content part, maps the well-known fields and hands out a [`Draft`].
+//!
+//! Invariants:
+//! - **Nothing is lost.** The two parts merged ([`split::merge`]) are the record again, every value and number lexeme equal.
+//!   A record that readers could disagree about (a repeated key, half a surrogate pair) is kept byte for byte instead.
+//! - **Who stays with who.** What is mapped into the head or into targets never comes from the identity part, so erasing an
+//!   event's identity group erases every copy of it that a path can name. Free text that a source renders from its own fields
+//!   (`Message`, `errorMessage`) is content; whoever must erase names from it erases the content group too.
+//! - No input panics, and memory is bounded by [`ReadLimits`] and the limits of one record, whatever the file's size.
+//!
+//! This crate does not know journals, segments or keys.
+//!
+//! [`Draft`]: indelible_format::Draft
+
+mod action;
+mod adapter;
+mod cloudtrail;
+mod detect;
+mod facts;
+mod format;
+mod found;
+mod generic;
+mod kubernetes;
+mod ocsf;
+mod ocsf_names;
+mod opaque;
+pub mod plan;
+mod reader;
+pub mod split;
+mod stream;
+mod time;
+mod windows;
+mod windows_events;
+
+pub use adapter::{AdaptError, Adapted, Adapter, Notes};
+pub use detect::detect;
+pub use format::{Format, UnknownFormat};
+pub use reader::{ReadLimits, RecordError, RecordErrorKind, RecordSlice, Totals, for_each_record};

@@ -1,0 +1,50 @@
+//! A simulated world for the engine: a disk that loses what was not synced, a clock that is a value, randomness from a seed.
+//!
+//! Everything here is a function of one seed and of the calls made, so a failure replays. [`SimWorld`] bundles the parts;
+//! [`seeds`] says which seeds a test shall run, and [`SeedGuard`] prints the one that failed.
+
+use std::sync::Arc;
+
+use indelible::world::World;
+
+mod fault;
+mod seed;
+mod sim_clock;
+mod sim_disk;
+mod sim_entropy;
+mod sim_file;
+mod sim_names;
+
+pub use fault::{CrashPolicy, Fault, Op, OpKind, What, errno, is_crash};
+pub use seed::{SeedGuard, seeds};
+pub use sim_clock::SimClock;
+pub use sim_disk::SimDisk;
+pub use sim_entropy::SimEntropy;
+
+/// A whole simulated machine. Clones share it.
+#[derive(Debug, Clone)]
+pub struct SimWorld {
+    /// Files and directories, and how they fail.
+    pub disk: SimDisk,
+    /// Time, moved by the test.
+    pub clock: SimClock,
+    /// Repeatable random bytes.
+    pub entropy: SimEntropy,
+}
+
+impl SimWorld {
+    /// An empty disk, the clock at [`SimClock::START_WALL_NS`], and the randomness of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { disk: SimDisk::new(seed), clock: SimClock::new(), entropy: SimEntropy::new(seed) }
+    }
+
+    /// The door to give to the engine. What the engine does through it is seen in `self`.
+    #[must_use]
+    pub fn world(&self) -> World {
+        World { disk: Arc::new(self.disk.clone()), clock: Arc::new(self.clock.clone()), entropy: Arc::new(self.entropy.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

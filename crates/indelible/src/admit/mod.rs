@@ -1,0 +1,148 @@
+//! The door: a draft is validated, redacted, stamped and encoded on the caller's thread. No lock, no system call, and no
+//! allocation once a thread's scratch has grown.
+
+pub mod redact {
+    #[derive(Debug, Clone)] pub struct Redaction;
+    #[derive(Default)] pub struct RedactScratch;
+    impl Redaction { pub(crate) fn apply<'s>(&self, d: &indelible_format::Draft<'s>, _: &'s mut RedactScratch) -> Result<(indelible_format::Draft<'s>, u32), indelible_format::Rejection> { let _ = d; Err(indelible_format::Rejection::Action) } }
+}
+
+use std::cell::RefCell;
+use std::sync::atomic::Ordering;
+
+use indelible_format::{Class, Draft, Producer, Stamp, encode};
+
+use crate::admit::redact::RedactScratch;
+use crate::buffer::{Full, Local};
+use crate::commit::pipeline::{OPEN, Shared};
+use crate::config::{Durability, Overflow};
+use crate::error::{Error, ErrorKind};
+use crate::identity::{LOG_MAIN, LOG_TELEMETRY};
+use crate::world::fork;
+
+/// Scratch buffers larger than this are given back after use.
+const SCRATCH_BYTES_MAX: usize = 256 << 10;
+
+#[derive(Default)]
+struct Scratch {
+    record: Vec<u8>,
+    redact: RedactScratch,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What became of a draft at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    /// It waits in this lane at this position.
+    Waiting(Class, u64),
+    /// Its lane was full and sheds; the loss is counted and will be recorded.
+    Shed(Class),
+}
+
+/// What a full lane tells the caller, besides the lane.
+pub(crate) struct LaneFull {
+    pub(crate) class: Class,
+    pub(crate) full: Full,
+}
+
+/// Why a draft is not in a lane.
+pub(crate) enum Refused {
+    /// For good.
+    Error(Error),
+    /// The lane was full; the caller decides whether to wait.
+    Full(LaneFull),
+}
+
+impl Shared {
+    /// Encodes a draft and pushes it into its lane, once.
+    #[inline]
+    pub(crate) fn admit(&self, draft: &Draft<'_>) -> std::result::Result<Admitted, Refused> {
+        if self.state.load(Ordering::Relaxed) != OPEN || fork::generation() != self.forks {
+            return Err(Refused::Error(self.why_closed()));
+        }
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => self.admit_with(draft, &mut scratch),
+            // Emitting from within the conversion of another event: rare, legal, and worth a fresh buffer.
+            Err(_) => self.admit_with(draft, &mut Scratch::default()),
+        })
+    }
+
+    fn admit_with(&self, draft: &Draft<'_>, scratch: &mut Scratch) -> std::result::Result<Admitted, Refused> {
+        scratch.record.clear();
+        let encoded = match &self.config.redaction {
+            None => self.encode(draft, &mut scratch.record),
+            Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
+                Ok((redacted, _)) => self.encode(&redacted, &mut scratch.record),
+                Err(rejection) => Err(rejection),
+            },
+        };
+        let class = encoded.map_err(|rejection| {
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            Refused::Error(rejection.into())
+        })?;
+        let local = Local {
+            producer_seq: &self.producer_seq,
+            stamp_producer: draft.producer.is_none(),
+            id_key: draft.id.is_none().then_some(self.id_key),
+        };
+        let lane = self.lane(class);
+        let pushed = lane.push(&scratch.record, &local);
+        if scratch.record.capacity() > SCRATCH_BYTES_MAX {
+            scratch.record = Vec::new();
+        }
+        match pushed {
+            Ok(position) => {
+                self.notify(class);
+                Ok(Admitted::Waiting(class, position))
+            }
+            Err(_) if lane.overflow() == Overflow::Shed && draft.producer.is_none() => {
+                lane.shed(&self.producer_seq);
+                Ok(Admitted::Shed(class))
+            }
+            Err(full) => Err(Refused::Full(LaneFull { class, full })),
+        }
+    }
+
+    fn encode(&self, draft: &Draft<'_>, out: &mut Vec<u8>) -> std::result::Result<Class, indelible_format::Rejection> {
+        let received = self.world.clock.wall_ns();
+        let mut uuid = [0; 16];
+        if draft.id.is_none() {
+            // RFC 9562 UUIDv7: 48 bits of milliseconds; the lane writes the random bits.
+            let [f, e, d, c, b, a, ..] = (received.unsigned_abs() / 1_000_000).to_le_bytes();
+            uuid[..6].copy_from_slice(&[a, b, c, d, e, f]);
+        }
+        let class = draft.effective_class();
+        let stamp = Stamp {
+            received,
+            uuid,
+            producer: Some(Producer { id: &self.producer.0, epoch: self.producer.1, seq: 0 }),
+            tenant: &self.config.tenant,
+            log: if class == Class::Telemetry { LOG_TELEMETRY } else { LOG_MAIN },
+        };
+        encode(draft, &stamp, out)
+    }
+
+    /// Lets the committer know, as cheaply as its mode allows.
+    #[inline]
+    fn notify(&self, class: Class) {
+        match self.config.durability {
+            Durability::Immediate | Durability::Hybrid { .. } if class == Class::Critical => self.committer.wake_now(),
+            _ => self.committer.wake_if_parked(),
+        }
+    }
+
+    pub(crate) fn why_closed(&self) -> Error {
+        if fork::generation() != self.forks {
+            return Error::new(ErrorKind::Closed, "this process was forked from the one that opened the store")
+                .with_hint("open the store after the fork, in the one process that is to write to it");
+        }
+        match self.state.load(Ordering::Acquire) {
+            crate::commit::pipeline::DEAD => self.death(),
+            _ => Error::new(ErrorKind::Closed, "the store is closed"),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Control entries: what the store says about itself. Members: docs/format/store.md.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use indelible_format::{Class, json};
+
+use crate::buffer::Loss;
+use crate::digest::LogHead;
+use crate::identity::Identity;
+use crate::time;
+
+/// Writes one canonical JSON object; the caller gives the members in the order of their keys.
+struct Object(Vec<u8>);
+
+impl Object {
+    fn new() -> Self {
+        Self(b"{".to_vec())
+    }
+
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        json::write_string(&mut self.0, key);
+        self.0.push(b':');
+        &mut self.0
+    }
+
+    fn text(mut self, key: &str, value: &str) -> Self {
+        json::write_string(self.key(key), value);
+        self
+    }
+
+    fn number(mut self, key: &str, value: u64) -> Self {
+        self.key(key).extend_from_slice(value.to_string().as_bytes());
+        self
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+/// First entry of log 0.
+pub(crate) fn store_created(identity: &Identity, at: i64) -> Vec<u8> {
+    let key = identity.verifier_key(0).map(|key| key.to_string()).unwrap_or_default();
+    Object::new()
+        .text("at", &time::format(at))
+        .text("key", &key)
+        .text("origin", &identity.origin(0).unwrap_or_default())
+        .text("store", &identity.store_hex())
+        .text("type", "store.created")
+        .finish()
+}
+
+/// A log other than log 0 came to be.
+pub(crate) fn log_created(identity: &Identity, log: u32, at: i64) -> Vec<u8> {
+    let key = identity.verifier_key(log).map(|key| key.to_string()).unwrap_or_default();
+    Object::new()
+        .text("at", &time::format(at))
+        .text("key", &key)
+        .number("log", u64::from(log))
+        .text("origin", &identity.origin(log).unwrap_or_default())
+        .text("type", "log.created")
+        .finish()
+}
+
+/// Heads of the other logs, durable before this entry.
+pub(crate) fn heads(heads: &[LogHead], at: i64) -> Vec<u8> {
+    let mut object = Object::new().text("at", &time::format(at));
+    let out = object.key("logs");
+    out.push(b'[');
+    for (nth, head) in heads.iter().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        let root = STANDARD.encode(head.root.0);
+        out.extend_from_slice(format!("{{\"log\":{},\"root\":\"{root}\",\"size\":{}}}", head.log, head.size).as_bytes());
+    }
+    out.push(b']');
+    object.text("type", "heads").finish()
+}
+
+/// Events of one class that were shed, by the store's own producer count.
+pub(crate) fn shed(loss: &Loss, class: Class, producer: &str, epoch: u64, at: i64) -> Vec<u8> {
+    Object::new()
+        .text("at", &time::format(at))
+        .text("class", class.name())
+        .number("count", loss.count)
+        .number("epoch", epoch)
+        .number("first_seq", loss.first_seq)
+        .number("last_seq", loss.last_seq)
+        .text("producer", producer)
+        .text("reason", "shed")
+        .text("type", "gap")
+        .finish()
+}
+
+/// Events that were refused at the door since the last such entry.
+pub(crate) fn rejected(count: u64, at: i64) -> Vec<u8> {
+    Object::new().text("at", &time::format(at)).number("count", count).text("reason", "rejected").text("type", "gap").finish()
+}

@@ -1,0 +1,277 @@
+//! The journal's writing side: appends frames to files made ahead of use. Bytes: docs/format/journal.md.
+//!
+//! Invariants: one frame is in flight at a time (the caller holds `&mut`). A file is durable in its directory before its first
+//! frame is written; its header travels with that frame in one sync. After any failed write or sync the journal is dead.
+
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indelible_format::Hash;
+use indelible_format::frame::{FileHeader, LogState, Status, StoreId};
+use indelible_format::limits::SECTOR_BYTES;
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::world::{DiskFile, Open, World};
+
+/// Smallest journal file: what an empty store costs, twice.
+pub(crate) const FILE_BYTES_MIN: u64 = 4 << 20;
+/// Zeros are written ahead in pieces of this size.
+static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+const PADDING: &[u8; SECTOR_BYTES] = &[0; SECTOR_BYTES];
+
+/// Name of the file with this number.
+pub(crate) fn file_name(number: u64) -> String {
+    format!("{number:08}.wal")
+}
+
+/// Number in a file's name.
+pub(crate) fn file_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".wal")?;
+    let number = digits.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+/// A file of full size whose name is durable, waiting to be used.
+pub(crate) struct Prepared {
+    pub(crate) number: u64,
+    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) bytes: u64,
+}
+
+/// Makes journal files ahead of use. Shared by the journal and the housekeeping thread.
+pub(crate) struct Nursery {
+    world: World,
+    dir: PathBuf,
+    reserve_bytes: u64,
+    file_bytes_max: u64,
+    slot: Mutex<Slot>,
+    changed: Condvar,
+    // Set when the journal waits for the file that is being made: writing zeros ahead is then given up.
+    hurry: AtomicBool,
+}
+
+struct Slot {
+    next_number: u64,
+    next_bytes: u64,
+    ready: Option<Prepared>,
+    making: bool,
+}
+
+impl Nursery {
+    pub(crate) fn new(world: World, dir: &Path, next_number: u64, reserve_bytes: u64, file_bytes_max: u64) -> Self {
+        let file_bytes_max = file_bytes_max.max(FILE_BYTES_MIN).next_multiple_of(1 << 20);
+        let grown = FILE_BYTES_MIN.checked_shl(u32::try_from(next_number.saturating_sub(1).min(16)).unwrap_or(16));
+        Self {
+            world,
+            dir: dir.to_owned(),
+            reserve_bytes,
+            file_bytes_max,
+            slot: Mutex::new(Slot {
+                next_number,
+                next_bytes: grown.unwrap_or(file_bytes_max).min(file_bytes_max),
+                ready: None,
+                making: false,
+            }),
+            changed: Condvar::new(),
+            hurry: AtomicBool::new(false),
+        }
+    }
+
+    /// Makes the next file unless one is ready or in the making. `prewrite` also writes it full of zeros, so that later syncs need
+    /// not update the file's extents.
+    pub(crate) fn prepare(&self, prewrite: bool) -> Result<()> {
+        let mut slot = self.slot.lock();
+        if slot.ready.is_some() || slot.making {
+            return Ok(());
+        }
+        slot.making = true;
+        let (number, bytes) = (slot.next_number, slot.next_bytes);
+        drop(slot);
+        let made = self.make(number, bytes, prewrite);
+        let mut slot = self.slot.lock();
+        slot.making = false;
+        let result = made.map(|prepared| {
+            slot.next_number += 1;
+            slot.next_bytes = (bytes * 2).min(self.file_bytes_max);
+            slot.ready = Some(prepared);
+        });
+        self.changed.notify_all();
+        result
+    }
+
+    /// The next file; made here and now if nobody has.
+    fn take(&self) -> Result<Prepared> {
+        self.hurry.store(true, Ordering::Relaxed);
+        let taken = loop {
+            let mut slot = self.slot.lock();
+            if let Some(ready) = slot.ready.take() {
+                break Ok(ready);
+            }
+            if slot.making {
+                self.changed.wait(&mut slot);
+                continue;
+            }
+            drop(slot);
+            if let Err(error) = self.prepare(false) {
+                break Err(error);
+            }
+        };
+        self.hurry.store(false, Ordering::Relaxed);
+        taken
+    }
+
+    fn make(&self, number: u64, bytes: u64, prewrite: bool) -> Result<Prepared> {
+        let name = file_name(number);
+        let failed = |error| Error::io(format!("could not make journal/{name}"), error);
+        let free = self.world.disk.free_bytes(&self.dir).map_err(failed)?;
+        if free < bytes.saturating_add(self.reserve_bytes) {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!("the disk has {free} bytes left; the next journal file needs {bytes} and {} are kept in reserve", self.reserve_bytes),
+            )
+            .with_hint("free disk space or move the store to a larger disk; what was acknowledged is safe"));
+        }
+        let path = self.dir.join(&name);
+        // A file of this number without a valid header is left over from a crash; it was never in use.
+        let file = self.world.disk.open(&path, Open::Create).map_err(failed)?;
+        file.set_len(0).map_err(failed)?;
+        file.allocate(bytes).map_err(failed)?;
+        if prewrite {
+            let mut at = 0;
+            while at < bytes && !self.hurry.load(Ordering::Relaxed) {
+                let length = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.len());
+                file.write_at(&[IoSlice::new(ZEROS.get(..length).unwrap_or(&ZEROS))], at).map_err(failed)?;
+                at += length as u64;
+            }
+        }
+        file.sync_data().map_err(failed)?;
+        self.world.disk.sync_dir(&self.dir).map_err(failed)?;
+        Ok(Prepared { number, file, bytes })
+    }
+}
+
+/// The journal's end, where frames are appended.
+pub(crate) struct Journal {
+    nursery: Arc<Nursery>,
+    world: World,
+    store: StoreId,
+    status: Box<dyn DiskFile>,
+    current: Option<Current>,
+    dead: Option<Error>,
+}
+
+struct Current {
+    number: u64,
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    end: u64,
+}
+
+/// Where a frame went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: u64,
+    pub(crate) offset: u64,
+}
+
+/// What a frame needs to know about the state before it, should it open a new file.
+pub(crate) struct Before<'a> {
+    pub(crate) lsn: u64,
+    pub(crate) prev: Hash,
+    pub(crate) logs: &'a [LogState],
+    pub(crate) now: i64,
+}
+
+impl Journal {
+    /// Goes on behind `resume`: number, file, size and end of the file that recovery left, if any.
+    pub(crate) fn new(
+        nursery: Arc<Nursery>,
+        world: World,
+        store: StoreId,
+        status: Box<dyn DiskFile>,
+        resume: Option<(Prepared, u64)>,
+    ) -> Self {
+        let current =
+            resume.map(|(file, end)| Current { number: file.number, file: file.file, bytes: file.bytes, end });
+        Self { nursery, world, store, status, current, dead: None }
+    }
+
+    /// Tells readers how far the journal is durable before the first frame of this writer.
+    pub(crate) fn announce(&mut self, next_lsn: u64) {
+        let (file, end) = self.current.as_ref().map_or((0, 0), |current| (current.number, current.end));
+        let _ = self.status.write_at(&[IoSlice::new(&Status { store: self.store, file, end, next_lsn }.encode())], 0);
+    }
+
+    /// Appends one frame made of `parts` (padding is added here) and returns once it survives power loss.
+    ///
+    /// # Errors
+    /// `Busy` when there is no room for a further file: nothing was written, the journal lives. Anything else is final.
+    pub(crate) fn append(&mut self, parts: &[&[u8]], before: &Before<'_>) -> Result<Place> {
+        if let Some(cause) = &self.dead {
+            return Err(Error::poisoned(cause));
+        }
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let padding = bytes.next_multiple_of(SECTOR_BYTES) - bytes;
+        let frame_bytes = (bytes + padding) as u64;
+        let mut header = Vec::new();
+        if self.current.as_ref().is_none_or(|current| current.end + frame_bytes > current.bytes) {
+            self.rotate(before, frame_bytes, &mut header)?;
+        }
+        let Some(current) = &mut self.current else {
+            return Err(Error::new(ErrorKind::Io, "no journal file is open"));
+        };
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(parts.len() + 2);
+        slices.push(IoSlice::new(&header));
+        slices.extend(parts.iter().map(|part| IoSlice::new(part)));
+        slices.push(IoSlice::new(PADDING.get(..padding).unwrap_or(PADDING)));
+        let place = Place { file: current.number, offset: current.end };
+        let at = current.end - header.len() as u64;
+        let written = current.file.write_at(&slices, at).and_then(|()| current.file.sync_data());
+        if let Err(error) = written {
+            let error = Error::io(format!("could not write frame {} of journal/{}", before.lsn, file_name(current.number)), error);
+            self.dead = Some(error.clone());
+            return Err(error);
+        }
+        current.end += frame_bytes;
+        let status = Status { store: self.store, file: current.number, end: current.end, next_lsn: before.lsn + 1 };
+        // Only a hint for readers: if it cannot be written they see less, never anything wrong.
+        let _ = self.status.write_at(&[IoSlice::new(&status.encode())], 0);
+        Ok(place)
+    }
+
+    /// Goes over to the next file; leaves its header in `header`, to be written with the first frame.
+    fn rotate(&mut self, before: &Before<'_>, frame_bytes: u64, header: &mut Vec<u8>) -> Result<()> {
+        let fresh = self.nursery.take()?;
+        let encoded = FileHeader {
+            number: fresh.number,
+            store: self.store,
+            first_lsn: before.lsn,
+            prev: before.prev,
+            created: before.now,
+            logs: before.logs.to_vec(),
+        }
+        .encode(header);
+        let header_bytes = encoded.ok_or_else(|| Error::new(ErrorKind::Unsupported, "too many logs for one journal file"))? as u64;
+        let mut bytes = fresh.bytes;
+        if header_bytes + frame_bytes > bytes {
+            // The first files are small; one huge frame may need more.
+            bytes = (header_bytes + frame_bytes).next_multiple_of(1 << 20);
+            fresh.file.allocate(bytes).map_err(|error| Error::io("could not enlarge a journal file", error))?;
+        }
+        self.current = Some(Current { number: fresh.number, file: fresh.file, bytes, end: header_bytes });
+        Ok(())
+    }
+
+    /// Why the journal is dead, if it is.
+    pub(crate) const fn dead(&self) -> Option<&Error> {
+        self.dead.as_ref()
+    }
+
+    /// Wall time, for frames.
+    pub(crate) fn now(&self) -> i64 {
+        self.world.clock.wall_ns()
+    }
+}

@@ -1,0 +1,13 @@
+//! From lanes to disk: frames are built, written, synced, then acknowledged.
+
+pub(crate) mod board;
+pub(crate) mod builder;
+pub(crate) mod control;
+pub(crate) mod dedupe;
+pub(crate) mod journal;
+pub(crate) mod pipeline;
+pub(crate) mod producers;
+pub(crate) mod receipt;
+pub(crate) mod recovery;
+pub(crate) mod threads;
+pub(crate) mod ticket;

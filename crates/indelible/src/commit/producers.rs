@@ -1,0 +1,158 @@
+//! Which sequence numbers of which producers have arrived: exact, as intervals.
+
+use std::collections::HashMap;
+
+/// Producers (id and epoch) remembered at once.
+const PRODUCERS_MAX: usize = 65_536;
+/// Separate intervals per producer: how much out of order it may deliver.
+const INTERVALS_MAX: usize = 4_096;
+
+/// What became of a producer's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Not seen before; it is remembered now.
+    New,
+    /// Seen before.
+    Repeated,
+    /// More producers or gaps than can be remembered.
+    TooMany,
+}
+
+/// Received sequence numbers by (producer id, epoch).
+#[derive(Debug, Default)]
+pub(crate) struct Producers {
+    received: HashMap<Box<str>, Vec<(u64, Intervals)>>,
+    count: usize,
+}
+
+impl Producers {
+    /// Notes that a number arrived.
+    pub(crate) fn arrive(&mut self, id: &str, epoch: u64, seq: u64) -> Arrival {
+        if !self.received.contains_key(id) {
+            self.received.insert(id.into(), Vec::new());
+        }
+        let Some(epochs) = self.received.get_mut(id) else { return Arrival::TooMany };
+        // The newest epoch is last and nearly always the one that is asked for.
+        let at = match epochs.iter().rposition(|(known, _)| *known == epoch) {
+            Some(at) => at,
+            None if self.count >= PRODUCERS_MAX => return Arrival::TooMany,
+            None => {
+                self.count += 1;
+                epochs.push((epoch, Intervals::default()));
+                epochs.len() - 1
+            }
+        };
+        epochs.get_mut(at).map_or(Arrival::TooMany, |(_, intervals)| intervals.insert(seq))
+    }
+
+    /// The highest epoch of a producer.
+    pub(crate) fn latest_epoch(&self, id: &str) -> Option<u64> {
+        self.received.get(id)?.iter().map(|(epoch, _)| *epoch).max()
+    }
+
+    /// Every number that is missing below the highest one that arrived: (id, epoch, first, last).
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
+        self.received.iter().flat_map(|(id, epochs)| {
+            epochs.iter().flat_map(move |(epoch, intervals)| {
+                intervals.gaps().map(move |(first, last)| (id.as_ref(), *epoch, first, last))
+            })
+        })
+    }
+}
+
+/// A set of numbers as sorted, disjoint, non-adjacent intervals.
+#[derive(Debug, Default)]
+pub(crate) struct Intervals(Vec<(u64, u64)>);
+
+impl Intervals {
+    fn insert(&mut self, seq: u64) -> Arrival {
+        match self.0.last_mut() {
+            // The usual case: the next number.
+            Some((_, last)) if last.checked_add(1) == Some(seq) => {
+                *last = seq;
+                return Arrival::New;
+            }
+            Some((_, last)) if *last < seq => return self.add(self.0.len(), seq),
+            None => return self.add(0, seq),
+            Some(_) => {}
+        }
+        // The first interval that begins behind `seq`.
+        let after = self.0.partition_point(|(first, _)| *first <= seq);
+        let before = after.checked_sub(1).and_then(|at| self.0.get(at));
+        if before.is_some_and(|(_, last)| seq <= *last) {
+            return Arrival::Repeated;
+        }
+        let joins_before = before.is_some_and(|(_, last)| last.checked_add(1) == Some(seq));
+        let joins_after = self.0.get(after).is_some_and(|(first, _)| seq.checked_add(1) == Some(*first));
+        match (joins_before, joins_after) {
+            (true, true) => {
+                let (_, last) = self.0.remove(after);
+                if let Some(before) = self.0.get_mut(after - 1) {
+                    before.1 = last;
+                }
+            }
+            (true, false) => {
+                if let Some(before) = self.0.get_mut(after - 1) {
+                    before.1 = seq;
+                }
+            }
+            (false, true) => {
+                if let Some(next) = self.0.get_mut(after) {
+                    next.0 = seq;
+                }
+            }
+            (false, false) => return self.add(after, seq),
+        }
+        Arrival::New
+    }
+
+    fn add(&mut self, at: usize, seq: u64) -> Arrival {
+        if self.0.len() >= INTERVALS_MAX {
+            return Arrival::TooMany;
+        }
+        self.0.insert(at, (seq, seq));
+        Arrival::New
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
+        let mut next = 0;
+        self.0.iter().filter_map(move |(first, last)| {
+            let gap = (next < *first).then(|| (next, first - 1));
+            next = last.saturating_add(1);
+            gap
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The intervals are a set of numbers, and their gaps are what is missing from it.
+        #[test]
+        fn intervals_are_a_set(numbers in proptest::collection::vec(0u64..200, 0..300)) {
+            let (mut intervals, mut twin) = (Intervals::default(), BTreeSet::new());
+            for seq in numbers {
+                let expected = if twin.insert(seq) { Arrival::New } else { Arrival::Repeated };
+                prop_assert_eq!(intervals.insert(seq), expected);
+            }
+            let missing: Vec<u64> = intervals.gaps().flat_map(|(first, last)| first..=last).collect();
+            let expected: Vec<u64> = (0..twin.last().map_or(0, |last| *last)).filter(|seq| !twin.contains(seq)).collect();
+            prop_assert_eq!(missing, expected);
+        }
+    }
+
+    #[test]
+    fn an_epoch_starts_the_count_anew() {
+        let mut producers = Producers::default();
+        assert_eq!(producers.arrive("a", 1, 0), Arrival::New);
+        assert_eq!(producers.arrive("a", 2, 0), Arrival::New);
+        assert_eq!(producers.arrive("a", 1, 0), Arrival::Repeated);
+        assert_eq!(producers.latest_epoch("a"), Some(2));
+    }
+}

@@ -1,0 +1,213 @@
+//! Opening a store: what the journal says happened, compared with what was signed, made ready to go on.
+//!
+//! Order matters. The journal is replayed from values; it is compared with every checkpoint this side of the disk and with the
+//! trusted state; the frames of the last file are copied to a fresh file and synced, because after a failed sync the page
+//! cache may show what the disk does not have; only then may anything be signed or acknowledged.
+
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::path::Path;
+
+use indelible_format::Hash;
+use indelible_format::record::Kind;
+
+use crate::commit::dedupe::IdempotencyIndex;
+use crate::commit::journal::{Prepared, file_name};
+use crate::commit::producers::Producers;
+use crate::config::Config;
+use crate::digest::LogHead;
+use crate::digest::checkpoints::{self, SignedCheckpoint};
+use crate::digest::replay::{Fault, Replay};
+use crate::digest::tip::Tip;
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::Identity;
+use crate::read::frames::{self, Cursor, End, FileReader, Next};
+use crate::world::{Open, World};
+
+/// What recovery found.
+pub(crate) struct Recovered {
+    pub(crate) tips: Vec<Tip>,
+    pub(crate) producers: Producers,
+    pub(crate) indexes: HashMap<u32, IdempotencyIndex>,
+    pub(crate) lsn: u64,
+    pub(crate) prev: Hash,
+    /// The last file and the offset behind its last frame.
+    pub(crate) resume: Option<(Prepared, u64)>,
+    pub(crate) next_file: u64,
+    pub(crate) report: Recovery,
+}
+
+/// What opening a store found, for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Frames replayed.
+    pub frames: u64,
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes of a torn frame that was never acknowledged, now dropped.
+    pub torn_bytes: u64,
+    /// Bytes copied to a fresh file before going on.
+    pub copied_bytes: u64,
+    /// How long it took, ns.
+    pub nanoseconds: u64,
+}
+
+/// Replays the journal and makes it ready for writing.
+pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Result<Recovered> {
+    let started = world.clock.monotonic_ns();
+    let dir = &config.dir;
+    let anchors = anchors(world, config, identity)?;
+    let mut cursor = Cursor::new(world, dir, identity.store, None)?;
+    let mut replay = Replay::default();
+    replay.tips.extend(identity.logs.iter().map(|log| Tip::new(log.id)));
+    let mut producers = Producers::default();
+    let mut indexes = HashMap::new();
+    for log in &identity.logs {
+        let mut salt = [0; 32];
+        world.entropy.fill(&mut salt).map_err(|error| Error::io("could not draw random bytes", error))?;
+        let index = IdempotencyIndex::create(world.disk.clone(), dir.join("dedupe"), log.id, config.idempotency_window, salt);
+        indexes.insert(log.id, index.map_err(|error| Error::io("could not reset the index of idempotency keys", error))?);
+    }
+    let mut unproven = anchors;
+    let mut report = Recovery::default();
+    let mut faults = Vec::new();
+    loop {
+        match cursor.next()? {
+            Next::Frame(frame, _) => {
+                report.frames += 1;
+                let mut failed = None;
+                replay.frame(&frame, &mut faults, &mut |_, _, _| {}, &mut |log, seq, record, _| {
+                    if record.kind() == Kind::Event {
+                        if let Some(producer) = record.head().and_then(|head| head.producer) {
+                            producers.arrive(producer.id, producer.epoch, producer.seq);
+                        }
+                        if let (Some(idempotency), Some(index)) = (record.idempotency(), indexes.get_mut(&log)) {
+                            failed = index.insert(&idempotency, seq).err().or(failed.take());
+                        }
+                    }
+                });
+                if let Some(error) = failed {
+                    return Err(Error::io("could not rebuild the index of idempotency keys", error));
+                }
+                if let Some(fault) = faults.first() {
+                    return Err(corrupt(fault, frame.meta.lsn));
+                }
+                check(&mut unproven, &replay.heads())?;
+            }
+            Next::End(End::Clean | End::Limit) => break,
+            Next::End(End::Torn(bytes)) => {
+                report.torn_bytes = bytes;
+                break;
+            }
+            Next::End(End::Broken { file, offset, why }) => {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("the journal is broken at {offset} of journal/{}: {why:?}", file_name(file)),
+                )
+                .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup"));
+            }
+        }
+    }
+    if let Some(ahead) = unproven.first() {
+        return Err(Error::new(
+            ErrorKind::Mismatch,
+            format!(
+                "log {} ({}) has {} entries, but a checkpoint over {} was signed: it was cut off, or rolled back",
+                ahead.log,
+                identity.log_name(ahead.log),
+                replay.head(ahead.log).size,
+                ahead.size
+            ),
+        )
+        .with_hint("run `indelible verify`; keep the directory as evidence and restore a backup"));
+    }
+    report.records = replay.records;
+    let (lsn, prev) = (cursor.next_lsn, cursor.prev);
+    let place = cursor.place();
+    drop(cursor);
+    let (resume, next_file) = match place {
+        Some(place) => {
+            let (prepared, copied) = copy_tail(world, dir, place.file, place.offset)?;
+            report.copied_bytes = copied;
+            (Some((prepared, place.offset)), place.file + 1)
+        }
+        None => (None, 1),
+    };
+    report.nanoseconds = world.clock.monotonic_ns() - started;
+    Ok(Recovered { tips: replay.tips, producers, indexes, lsn, prev, resume, next_file, report })
+}
+
+/// Every checkpoint the journal must agree with: those in the store and those of the trusted state.
+fn anchors(world: &World, config: &Config, identity: &Identity) -> Result<Vec<SignedCheckpoint>> {
+    let mut anchors = Vec::new();
+    for log in &identity.logs {
+        anchors.extend(checkpoints::read(world, &config.dir, identity, log.id)?);
+    }
+    if let Some(dir) = &config.trusted_state_dir {
+        anchors.extend(checkpoints::read_trusted_state(world, dir, identity)?.into_iter().map(|(_, checkpoint)| checkpoint));
+    }
+    anchors.retain(|anchor| anchor.size > 0);
+    Ok(anchors)
+}
+
+/// Strikes out the anchors whose size was reached; checkpoints are only ever made at the end of a frame.
+fn check(unproven: &mut Vec<SignedCheckpoint>, heads: &[LogHead]) -> Result<()> {
+    let mut mismatch = None;
+    unproven.retain(|anchor| match heads.iter().find(|head| head.log == anchor.log) {
+        Some(head) if head.size == anchor.size && head.root == anchor.root => false,
+        Some(head) if head.size >= anchor.size => {
+            mismatch = Some(anchor.clone());
+            false
+        }
+        _ => true,
+    });
+    mismatch.map_or(Ok(()), |anchor| {
+        Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("log {} is not the one whose checkpoint over {} entries was signed: it was changed, or replaced", anchor.log, anchor.size),
+        )
+        .with_hint("run `indelible verify`; keep the directory as evidence and restore a backup"))
+    })
+}
+
+fn corrupt(fault: &Fault, lsn: u64) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("frame {lsn} contradicts itself: {fault:?}"))
+        .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
+}
+
+/// Copies what the last file holds up to `end` to a fresh file of the same size and name; durable when it returns.
+fn copy_tail(world: &World, dir: &Path, number: u64, end: u64) -> Result<(Prepared, u64)> {
+    let name = file_name(number);
+    let failed = |error| Error::io(format!("could not copy journal/{name} to a fresh file"), error);
+    let journal = dir.join("journal");
+    let old = FileReader::open(world, dir, number, Vec::new())?;
+    let bytes = old.len()?.max(end);
+    drop(old);
+    let from = world.disk.open(&journal.join(&name), Open::Read).map_err(failed)?;
+    let fresh_path = journal.join(format!("{name}.new"));
+    if world.disk.exists(&fresh_path) {
+        world.disk.remove(&fresh_path).map_err(failed)?;
+    }
+    let to = world.disk.open(&fresh_path, Open::CreateNew).map_err(failed)?;
+    to.allocate(bytes).map_err(failed)?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < end {
+        let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = from.read_at(piece, at).map_err(failed)?;
+        if read == 0 {
+            return Err(failed(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)));
+        }
+        to.write_at(&[IoSlice::new(piece.get(..read).unwrap_or_default())], at).map_err(failed)?;
+        at += read as u64;
+    }
+    to.sync_data().map_err(failed)?;
+    world.disk.rename(&fresh_path, &journal.join(&name)).map_err(failed)?;
+    world.disk.sync_dir(&journal).map_err(failed)?;
+    // Later files were never in use; the nursery makes them anew.
+    for later in frames::numbers(world, dir)?.into_iter().filter(|later| *later > number) {
+        world.disk.remove(&journal.join(file_name(later))).map_err(failed)?;
+    }
+    Ok((Prepared { number, file: to, bytes }, end))
+}

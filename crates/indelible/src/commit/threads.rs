@@ -1,0 +1,172 @@
+//! The threads of a store and how they sleep.
+//!
+//! A committer polls in short naps while there is traffic, so that callers need no system call to be served, and parks for good
+//! when there was none for a while; the first event after that wakes it. The second committer only helps to build ahead. The
+//! keeper signs checkpoints, writes them out, and makes journal files ahead of use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::commit::pipeline::{CLOSED, DEAD, OPEN, Progress, Shared};
+use crate::config::Durability;
+
+/// How long a committer naps while there is traffic: the bound on how long an event nobody waits for lies in memory.
+const NAP: Duration = Duration::from_micros(250);
+/// Traffic is over when nothing came for this long.
+const QUIET: Duration = Duration::from_millis(50);
+/// Pending bytes at which the second committer joins in.
+const SECOND_BYTES: usize = 256 << 10;
+
+/// Lets one thread sleep and others wake it, cheaply when it is awake.
+#[derive(Default)]
+pub(crate) struct Parking {
+    parked: AtomicBool,
+    napping: AtomicBool,
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Parking {
+    fn enter(&self) {
+        *self.thread.lock() = Some(thread::current());
+    }
+
+    /// Sleeps until woken, unless `ready` says there is work.
+    fn park(&self, ready: impl Fn() -> bool) {
+        self.parked.store(true, Ordering::SeqCst);
+        if !ready() {
+            thread::park();
+        }
+        self.parked.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes the thread if it sleeps for good.
+    #[inline]
+    pub(crate) fn wake_if_parked(&self) {
+        if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Wakes the thread from a nap, unless somebody did since its last one.
+    #[inline]
+    pub(crate) fn wake_now(&self) {
+        if self.napping.load(Ordering::Relaxed) && self.napping.swap(false, Ordering::SeqCst) {
+            self.wake();
+        } else {
+            self.wake_if_parked();
+        }
+    }
+
+    /// Wakes the thread from any sleep.
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.lock().as_ref() {
+            thread.unpark();
+        }
+    }
+}
+
+/// Starts the threads of a store.
+pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, run: fn(&Shared)| {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name(name.into()).spawn(move || run(&shared))
+    };
+    Ok(vec![
+        spawn("indelible-commit", commit)?,
+        spawn("indelible-build", build_ahead)?,
+        spawn("indelible-keep", crate::digest::checkpoints::keep)?,
+    ])
+}
+
+impl Parking {
+    /// For a thread that keeps house: sleeps at most `timeout`.
+    pub(crate) fn nap(&self, timeout: Duration) {
+        self.enter();
+        thread::park_timeout(timeout);
+    }
+
+    /// For a thread that keeps house: sleeps until woken, unless `ready` says there is work.
+    pub(crate) fn rest(&self, ready: impl Fn() -> bool) {
+        self.enter();
+        self.park(ready);
+    }
+}
+
+fn running(shared: &Shared) -> bool {
+    shared.state.load(Ordering::Acquire) == OPEN
+}
+
+/// Whether what waits should be committed now.
+fn due(shared: &Shared, since: Instant) -> bool {
+    let pending = shared.pending_records();
+    if pending == 0 {
+        return shared.stalled.load(Ordering::Acquire);
+    }
+    let gathered = |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.pending_bytes() >= SECOND_BYTES;
+    match shared.config.durability {
+        Durability::Immediate => true,
+        Durability::Batched { events, interval } => gathered(events, interval),
+        Durability::Hybrid { events, interval } => {
+            let [critical, ..] = &shared.lanes;
+            critical.pending_records() > 0 || gathered(events, interval)
+        }
+    }
+}
+
+fn commit(shared: &Shared) {
+    shared.committer.enter();
+    let mut last_work = Instant::now();
+    // When the oldest event that waits now came in, as far as this thread knows.
+    let mut since = Instant::now();
+    loop {
+        let state = shared.state.load(Ordering::Acquire);
+        if state == CLOSED || state == DEAD {
+            return;
+        }
+        if due(shared, since) {
+            match shared.cycle() {
+                Ok(Progress::Committed) => {
+                    last_work = Instant::now();
+                    since = last_work;
+                    if shared.pending_bytes() >= SECOND_BYTES {
+                        shared.second.wake_if_parked();
+                    }
+                    continue;
+                }
+                Ok(Progress::Idle) => {}
+                // No room on disk: try again, but not in a hurry. Death shows in the state.
+                Err(_) => thread::park_timeout(Duration::from_millis(100)),
+            }
+        } else if shared.pending_records() == 0 {
+            since = Instant::now();
+        }
+        if shared.pending_records() == 0 && last_work.elapsed() > QUIET {
+            shared.committer.park(|| shared.pending_records() > 0 || !running(shared));
+            last_work = Instant::now();
+            since = last_work;
+        } else {
+            shared.committer.napping.store(true, Ordering::SeqCst);
+            if !due(shared, since) {
+                thread::park_timeout(NAP);
+            }
+            shared.committer.napping.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Builds the next batch while the first committer syncs one, as long as enough waits to be worth it.
+fn build_ahead(shared: &Shared) {
+    shared.second.enter();
+    while running(shared) {
+        if shared.pending_bytes() < SECOND_BYTES || shared.stalled.load(Ordering::Acquire) {
+            shared.second.park(|| !running(shared));
+            continue;
+        }
+        // Errors show in the state, and to those who wait.
+        let _ = shared.cycle();
+    }
+}

@@ -1,0 +1,141 @@
+//! How a store is opened. Every default is the safe choice.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indelible_format::Class;
+
+use crate::admit::redact::Redaction;
+
+/// When a sync starts. What is acknowledged is durable in every mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As soon as anything waits; all that wait share one sync. The default.
+    Immediate,
+    /// When `events` have gathered or `interval` has passed. What was emitted and not waited for may be lost in a
+    /// crash: at most that many events and that much time.
+    Batched {
+        /// Events that close a batch.
+        events: u64,
+        /// Time that closes a batch.
+        interval: Duration,
+    },
+    /// Critical events as `Immediate`, the rest as `Batched`.
+    Hybrid {
+        /// Events that close a batch.
+        events: u64,
+        /// Time that closes a batch.
+        interval: Duration,
+    },
+}
+
+/// What happens to an event whose lane is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// The caller waits up to this long, then gets `Busy`.
+    Block(Duration),
+    /// The caller gets `Busy` at once.
+    Reject,
+    /// The event is dropped, counted, and the loss recorded in the log. Never for the critical lane.
+    Shed,
+}
+
+/// One of the three lanes between callers and committer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneConfig {
+    /// Bytes that may wait. One larger event is let through when the lane is empty.
+    pub bytes: usize,
+    /// What happens when they are used up.
+    pub overflow: Overflow,
+}
+
+/// The three lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    /// Never dropped: `Shed` counts as `Reject` here.
+    pub critical: LaneConfig,
+    /// Blocks by default.
+    pub normal: LaneConfig,
+    /// Sheds by default.
+    pub telemetry: LaneConfig,
+}
+
+impl Lanes {
+    pub(crate) const fn of(&self, class: Class) -> &LaneConfig {
+        match class {
+            Class::Critical => &self.critical,
+            Class::Normal => &self.normal,
+            Class::Telemetry => &self.telemetry,
+        }
+    }
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        let block = Overflow::Block(Duration::from_secs(10));
+        Self {
+            critical: LaneConfig { bytes: 1 << 20, overflow: block },
+            normal: LaneConfig { bytes: 4 << 20, overflow: block },
+            telemetry: LaneConfig { bytes: 1 << 20, overflow: Overflow::Shed },
+        }
+    }
+}
+
+/// How to open a store. Start from [`Config::new`] and change what you must.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Make the store when there is none.
+    pub create: bool,
+    /// First part of the origins of a new store, such as `example.com/audit`; no spaces, no `+`.
+    pub prefix: String,
+    /// Tenant of events that name none.
+    pub tenant: String,
+    /// When syncs start.
+    pub durability: Durability,
+    /// The lanes' sizes and overflow policies.
+    pub lanes: Lanes,
+    /// Directory outside the data directory for the trusted state (`<store id>.json`): opening refuses a store that is shorter
+    /// than it or inconsistent with it. `None`: no such check, and a rollback of the whole directory goes unnoticed here.
+    pub trusted_state_dir: Option<PathBuf>,
+    /// Redaction before hashing.
+    pub redaction: Option<Redaction>,
+    /// Bytes to leave free on the disk: the journal does not grow into them.
+    pub disk_reserve_bytes: u64,
+    /// Largest journal file; small stores begin with smaller ones.
+    pub journal_file_bytes_max: u64,
+    /// Longest time between checkpoints while events arrive.
+    pub checkpoint_interval: Duration,
+    /// Newest idempotency keys remembered per log.
+    pub idempotency_window: u64,
+    /// Run committer and housekeeping threads. Without them the callers of `wait`, `flush` and `close` do all the work: for
+    /// simulation, and for processes that must not have threads.
+    pub threads: bool,
+    /// What a refused second writer is told about this one.
+    pub command: String,
+}
+
+impl Config {
+    /// The defaults for the store in `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            create: true,
+            prefix: "localhost".into(),
+            tenant: "default".into(),
+            durability: Durability::Immediate,
+            lanes: Lanes::default(),
+            trusted_state_dir: None,
+            redaction: None,
+            disk_reserve_bytes: 64 << 20,
+            journal_file_bytes_max: 128 << 20,
+            checkpoint_interval: Duration::from_secs(1),
+            idempotency_window: 1_000_000,
+            threads: true,
+            command: std::env::args().next().unwrap_or_default(),
+        }
+    }
+}

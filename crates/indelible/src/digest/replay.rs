@@ -1,0 +1,188 @@
+//! Replays frames: numbers their records again, recomputes every leaf from values, and compares roots.
+//!
+//! Recovery and `verify` share this: the first stops at the first fault, the second goes on and reports them all.
+
+use indelible_format::frame::{FLAG_CARRY, Frame};
+use indelible_format::leaf::LeafHasher;
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_format::record::{Kind, Records};
+use indelible_format::{Hash, Record};
+
+use crate::digest::LogHead;
+use crate::digest::tip::Tip;
+
+/// Records hashed in one go.
+const HASH_BATCH: usize = 2_048;
+
+/// What is wrong with a frame whose checksums are right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A record is not one, or the payload has more or fewer than the meta says.
+    Malformed { log: Option<u32>, at: u64 },
+    /// A log begins or counts otherwise than its records do.
+    Sequence { log: u32, expected: u64, found: u64 },
+    /// The seed of a record's group is not in the frame, or another one than before.
+    SeedMissing { log: u32, seq: u64 },
+    /// The recomputed root is another than the frame's.
+    Root { log: u32, first_seq: u64, size: u64, expected: Hash, found: Hash },
+    /// The tenant's count does not go on.
+    Tenant { log: u32, seq: u64, expected: u64, found: u64 },
+}
+
+/// State of all logs while frames are replayed.
+#[derive(Default)]
+pub(crate) struct Replay {
+    pub(crate) tips: Vec<Tip>,
+    pub(crate) records: u64,
+    hasher: LeafHasher,
+    hashed: Vec<(u32, u64)>,
+    leaves: Vec<Hash>,
+    own: Vec<Hash>,
+    /// Logs whose root disagreed already: what follows is compared with nothing any more.
+    diverged: Vec<u32>,
+}
+
+impl Replay {
+    pub(crate) fn heads(&self) -> Vec<LogHead> {
+        self.tips.iter().map(Tip::head).collect()
+    }
+
+    pub(crate) fn head(&self, log: u32) -> LogHead {
+        self.tips.iter().find(|tip| tip.log == log).map_or_else(|| Tip::new(log).head(), Tip::head)
+    }
+
+    fn tip(&mut self, log: u32) -> &mut Tip {
+        let at = self.tips.iter().position(|tip| tip.log == log).unwrap_or_else(|| {
+            self.tips.push(Tip::new(log));
+            self.tips.len() - 1
+        });
+        // `position` or `push` made sure that it is there.
+        #[expect(clippy::indexing_slicing, reason = "the index was found or made in the line above")]
+        &mut self.tips[at]
+    }
+
+    /// Replays one frame. `each` sees every record with its position and, when `leaves` asks for it, nothing is hashed twice.
+    pub(crate) fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        faults: &mut Vec<Fault>,
+        leaf: &mut dyn FnMut(u32, u64, &Hash),
+        each: &mut dyn FnMut(u32, u64, &Record<'_>, &mut Vec<Fault>),
+    ) {
+        if frame.meta.flags & FLAG_CARRY != 0 {
+            return;
+        }
+        for change in &frame.meta.logs {
+            let expected = self.tip(change.log).next_seq;
+            if change.first_seq != expected {
+                faults.push(Fault::Sequence { log: change.log, expected, found: change.first_seq });
+            }
+        }
+        let mut records = Records::new(frame.payload);
+        let mut count = 0u64;
+        for record in records.by_ref() {
+            count += 1;
+            let log = record.log();
+            let seq = self.tip(log).next_seq;
+            self.take_seed(frame, &record, seq, faults);
+            if record.kind() == Kind::Event {
+                match record.head() {
+                    Some(head) => {
+                        let tip = self.tip(log);
+                        let expected = tip.next_tenant_seq(head.tenant);
+                        if head.tenant_seq != expected {
+                            faults.push(Fault::Tenant { log, seq, expected, found: head.tenant_seq });
+                            tip.set_tenant_seq(head.tenant_seq);
+                        }
+                        tip.advance_tenant();
+                    }
+                    // A withheld head has no number to check.
+                    None if record.value(indelible_format::Tag::HEAD).is_none() => {}
+                    None => faults.push(Fault::Malformed { log: Some(log), at: seq }),
+                }
+            }
+            each(log, seq, &record, faults);
+            self.push(&record, log, seq);
+            if self.hashed.len() >= HASH_BATCH {
+                self.flush(leaf);
+            }
+        }
+        self.flush(leaf);
+        self.records += count;
+        if !records.finished() || count != u64::from(frame.meta.records) {
+            faults.push(Fault::Malformed { log: None, at: frame.meta.lsn });
+        }
+        self.compare(frame, faults);
+    }
+
+    fn take_seed(&mut self, frame: &Frame<'_>, record: &Record<'_>, seq: u64, faults: &mut Vec<Fault>) {
+        let (log, group) = (record.log(), seq / GROUP_LEAVES);
+        let needed = record.kind() == Kind::Event;
+        let tip = self.tip(log);
+        if tip.frame_of_seed != Some(frame.meta.lsn) || tip.salts(seq).is_none() {
+            match frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)) {
+                Some(seed) => {
+                    if tip.salts(seq).is_some_and(|salts| *salts.seed() != seed.seed) {
+                        faults.push(Fault::SeedMissing { log, seq });
+                    }
+                    tip.set_seed(group, &seed.seed);
+                }
+                None if needed && tip.salts(seq).is_none() => {
+                    faults.push(Fault::SeedMissing { log, seq });
+                    tip.set_seed(group, &indelible_format::leaf::Seed([0; 32]));
+                }
+                None if needed => faults.push(Fault::SeedMissing { log, seq }),
+                None => {}
+            }
+            tip.frame_of_seed = Some(frame.meta.lsn);
+        }
+        if !needed && tip.salts(seq).is_none() {
+            // Control and leaf records use no salt; any will do to satisfy the hasher.
+            tip.set_seed(group, &indelible_format::leaf::Seed([0; 32]));
+            tip.frame_of_seed = None;
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>, log: u32, seq: u64) {
+        let Some(tip) = self.tips.iter_mut().find(|tip| tip.log == log) else { return };
+        tip.next_seq += 1;
+        if let Some(salts) = tip.salts(seq) {
+            self.hasher.push(record, seq, salts);
+            self.hashed.push((log, seq));
+        }
+    }
+
+    fn flush(&mut self, leaf: &mut dyn FnMut(u32, u64, &Hash)) {
+        self.leaves.clear();
+        self.hasher.finish(&mut self.leaves);
+        for ((log, seq), hash) in self.hashed.iter().zip(&self.leaves) {
+            leaf(*log, *seq, hash);
+        }
+        for tip in &mut self.tips {
+            self.own.clear();
+            let own = self.hashed.iter().zip(&self.leaves).filter(|((log, _), _)| *log == tip.log).map(|(_, hash)| *hash);
+            self.own.extend(own);
+            if !self.own.is_empty() {
+                tip.extend_without_root(&self.own);
+            }
+        }
+        self.hashed.clear();
+    }
+
+    fn compare(&mut self, frame: &Frame<'_>, faults: &mut Vec<Fault>) {
+        for change in &frame.meta.logs {
+            let diverged = self.diverged.contains(&change.log);
+            let tip = self.tip(change.log);
+            tip.settle_root();
+            let (head, first_seq) = (tip.head(), change.first_seq);
+            let size = first_seq.saturating_add(u64::from(change.count));
+            if head.size != size && !diverged {
+                faults.push(Fault::Sequence { log: change.log, expected: size, found: head.size });
+            }
+            if head.root != change.root && !diverged {
+                faults.push(Fault::Root { log: change.log, first_seq, size: head.size, expected: change.root, found: head.root });
+                self.diverged.push(change.log);
+            }
+        }
+    }
+}

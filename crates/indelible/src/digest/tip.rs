@@ -1,0 +1,118 @@
+//! The tip of a log: everything needed to append the next record to it.
+
+use std::collections::HashMap;
+
+use indelible_format::leaf::{Salts, Seed};
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_format::merkle::{Frontier, empty_root};
+use indelible_format::Hash;
+
+use crate::digest::LogHead;
+
+/// Owned by whoever builds or replays frames; others see heads only once they are durable.
+#[derive(Debug)]
+pub(crate) struct Tip {
+    pub(crate) log: u32,
+    pub(crate) frontier: Frontier,
+    // Root of the frontier; kept, because it is asked for more often than it changes.
+    root: Hash,
+    /// Roots of complete groups since they were last handed to the tree file.
+    pub(crate) group_roots: Vec<Hash>,
+    /// Sequence number of the next record; runs ahead of the frontier while a frame is being hashed.
+    pub(crate) next_seq: u64,
+    /// Frame whose seed table the current seed was last compared with; only replay uses it.
+    pub(crate) frame_of_seed: Option<u64>,
+    salts: Option<(u64, Salts)>,
+    tenants: HashMap<Box<str>, u64>,
+    last_tenant: (Box<str>, u64),
+}
+
+impl Tip {
+    pub(crate) fn new(log: u32) -> Self {
+        Self {
+            log,
+            frontier: Frontier::new(),
+            root: empty_root(),
+            group_roots: Vec::new(),
+            next_seq: 0,
+            frame_of_seed: None,
+            salts: None,
+            tenants: HashMap::new(),
+            last_tenant: ("".into(), 0),
+        }
+    }
+
+    pub(crate) fn head(&self) -> LogHead {
+        LogHead { log: self.log, size: self.frontier.size(), root: self.root }
+    }
+
+    /// The group that `seq` falls into.
+    pub(crate) const fn group(seq: u64) -> u64 {
+        seq / GROUP_LEAVES
+    }
+
+    /// The salts of the group of `seq`, if its seed is known.
+    pub(crate) fn salts(&mut self, seq: u64) -> Option<&mut Salts> {
+        self.salts.as_mut().filter(|(group, _)| *group == Self::group(seq)).map(|(_, salts)| salts)
+    }
+
+    /// Makes `seed` the seed of `group`.
+    pub(crate) fn set_seed(&mut self, group: u64, seed: &Seed) {
+        match &mut self.salts {
+            Some((known, salts)) => {
+                *known = group;
+                salts.rekey(seed);
+            }
+            None => self.salts = Some((group, Salts::new(seed.clone()))),
+        }
+    }
+
+    /// The number the tenant's next event will have.
+    pub(crate) fn next_tenant_seq(&mut self, tenant: &str) -> u64 {
+        if &*self.last_tenant.0 != tenant {
+            self.remember_tenant();
+            let next = self.tenants.get(tenant).copied().unwrap_or(0);
+            self.last_tenant = (tenant.into(), next);
+        }
+        self.last_tenant.1
+    }
+
+    /// Counts one event of the tenant that [`next_tenant_seq`](Self::next_tenant_seq) was last asked for.
+    pub(crate) const fn advance_tenant(&mut self) {
+        self.last_tenant.1 += 1;
+    }
+
+    /// Goes on from another number than expected, after a fault was reported.
+    pub(crate) const fn set_tenant_seq(&mut self, tenant_seq: u64) {
+        self.last_tenant.1 = tenant_seq;
+    }
+
+    fn remember_tenant(&mut self) {
+        let (tenant, next) = &self.last_tenant;
+        if *next > 0 {
+            match self.tenants.get_mut(tenant) {
+                Some(known) => *known = *next,
+                None => {
+                    self.tenants.insert(tenant.clone(), *next);
+                }
+            }
+        }
+    }
+
+    /// Appends the leaves of a frame.
+    pub(crate) fn extend(&mut self, leaves: &[Hash]) {
+        self.extend_without_root(leaves);
+        self.settle_root();
+    }
+
+    /// Appends leaves; [`settle_root`](Self::settle_root) is owed.
+    pub(crate) fn extend_without_root(&mut self, leaves: &[Hash]) {
+        let group_roots = &mut self.group_roots;
+        self.frontier.extend(leaves, |root| group_roots.push(root));
+    }
+
+    /// Recomputes the root.
+    pub(crate) fn settle_root(&mut self) {
+        self.root = self.frontier.root();
+    }
+}

@@ -1,0 +1,534 @@
+//! The store: opens, emits, flushes, closes. Wiring only; the work is in the stages.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indelible_format::frame::FLAG_CLOSE;
+use indelible_format::{Class, Draft, json};
+use parking_lot::{Mutex, RwLock};
+
+use crate::admit::{Admitted, LaneFull, Refused};
+use crate::buffer::{Lane, LaneStats};
+use crate::commit::board::Board;
+use crate::commit::builder::Builder;
+use crate::commit::control;
+use crate::commit::journal::{Journal, Nursery};
+use crate::commit::pipeline::{CLOSED, Counters, OPEN, Shared, Writer};
+use crate::commit::receipt::Receipt;
+use crate::commit::recovery::{self, Recovery};
+use crate::commit::threads::{self, Parking};
+use crate::commit::ticket::{Ticket, wait_until_durable};
+use crate::config::{Config, Overflow};
+use crate::digest::LogHead;
+use crate::digest::checkpoints::{self, SignedCheckpoint};
+use crate::digest::tip::Tip;
+use crate::digest::tree_file::TreeFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{Identity, LOG_CONTROL};
+use crate::read::Reader;
+use crate::time;
+use crate::watch::tap::{Tap, Taps};
+use crate::world::{LockGuard, Open, World, fork};
+
+/// How long a starting writer tries for the lock: readers hold it for a moment to see whether somebody writes.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// A handle to an open store. Clones share it; dropping the last one drains and closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Option<Arc<Handle>>,
+}
+
+/// Owns the threads; its drop closes the store.
+struct Handle {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    recovery: Recovery,
+}
+
+/// What closing left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// Size and root of every log; all signed.
+    pub heads: Vec<LogHead>,
+}
+
+/// Counters of an open store since it was opened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Frames committed; one sync each.
+    pub frames: u64,
+    /// Records committed.
+    pub records: u64,
+    /// Bytes written to the journal.
+    pub bytes: u64,
+    /// Events refused at the door.
+    pub rejected: u64,
+    /// Time spent numbering and hashing, ns.
+    pub build_ns: u64,
+    /// Time spent writing and syncing, ns.
+    pub write_ns: u64,
+    /// Critical, normal, telemetry.
+    pub lanes: [LaneStats; 3],
+    /// What opening found.
+    pub recovery: Recovery,
+}
+
+impl Store {
+    /// Opens the store in `config.dir`, making it first if there is none and `config.create` allows it.
+    ///
+    /// **Durability**: when it returns, everything it found is on disk, and compared with every checkpoint it knows.
+    ///
+    /// # Errors
+    /// `Locked`: somebody writes to it; the message says who. `Mismatch`, `Corrupt`: the store is not what was signed. `NotFound`,
+    /// `Io`, `Unsupported`.
+    pub fn open(config: Config) -> Result<Self> {
+        Self::open_in(config, World::real())
+    }
+
+    /// [`open`](Self::open) in a given world.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_in(config: Config, world: World) -> Result<Self> {
+        let forks = fork::watch().map_err(|error| Error::io("could not watch for forks", error))?;
+        let dir = config.dir.clone();
+        make_directories(&world, &config)?;
+        let lock = take_lock(&world, &dir, &config.command)?;
+        let (identity, key) = if world.disk.exists(&dir.join("store.json")) {
+            let identity = Identity::read(&world, &dir)?;
+            let key = identity.read_key(&world, &dir)?;
+            (identity, key)
+        } else {
+            create(&world, &config)?
+        };
+        let recovered = recovery::recover(&world, &config, &identity)?;
+        let heads: Vec<LogHead> = recovered.tips.iter().map(Tip::head).collect();
+        let fresh = recovered.lsn == 0;
+        let mut tips = recovered.tips;
+        let mut trees = Vec::new();
+        for tip in &mut tips {
+            let roots = std::mem::take(&mut tip.group_roots);
+            let tree = TreeFile::open(&world, &dir, tip.log, &roots).map_err(|error| Error::io("could not write a tree file", error))?;
+            trees.push((tip.log, tree));
+        }
+        let producer = identity.store_hex().get(..8).unwrap_or_default().to_owned();
+        let epoch = recovered.producers.latest_epoch(&producer).map_or(1, |epoch| epoch + 1);
+        let nursery = Arc::new(Nursery::new(
+            world.clone(),
+            &dir.join("journal"),
+            recovered.next_file,
+            config.disk_reserve_bytes,
+            config.journal_file_bytes_max,
+        ));
+        let status = world.disk.open(&dir.join("status"), Open::Create).map_err(|error| Error::io("could not open status", error))?;
+        let mut journal = Journal::new(Arc::clone(&nursery), world.clone(), identity.store, status, recovered.resume);
+        journal.announce(recovered.lsn);
+        let mut id_key = [0; 8];
+        world.entropy.fill(&mut id_key).map_err(|error| Error::io("could not draw random bytes", error))?;
+        let builder = Builder::new(
+            world.clone(),
+            identity.store,
+            recovered.lsn,
+            recovered.prev,
+            tips,
+            recovered.producers,
+            recovered.indexes,
+            (producer.clone(), epoch),
+        );
+        let lanes = [
+            Lane::new(Class::Critical, config.lanes.critical),
+            Lane::new(Class::Normal, config.lanes.normal),
+            Lane::new(Class::Telemetry, config.lanes.telemetry),
+        ];
+        let shared = Arc::new(Shared {
+            world,
+            identity,
+            key,
+            state: AtomicU8::new(OPEN),
+            forks,
+            lanes,
+            builder: Mutex::new(builder),
+            writer: Mutex::new(Writer { journal, stalled: std::collections::VecDeque::new(), trees }),
+            stalled: AtomicBool::new(false),
+            board: Board::default(),
+            heads: RwLock::new(heads),
+            nursery,
+            committer: Parking::default(),
+            second: Parking::default(),
+            keeper: Parking::default(),
+            producer: (producer, epoch),
+            producer_seq: AtomicU64::new(0),
+            id_key: u64::from_le_bytes(id_key),
+            rejected: AtomicU64::new(0),
+            counters: Counters::default(),
+            taps: Taps::default(),
+            checkpoints: Mutex::default(),
+            _lock: lock,
+            config,
+        });
+        if fresh {
+            shared.write_genesis()?;
+        }
+        // A tail that was durable but never signed is signed now, before anything is added to it.
+        shared.sign_all()?;
+        shared.save_checkpoints()?;
+        let threads = if shared.config.threads {
+            threads::start(&shared).map_err(|error| Error::io("could not start threads", error))?
+        } else {
+            Vec::new()
+        };
+        Ok(Self { inner: Some(Arc::new(Handle { shared, threads: Mutex::new(threads), recovery: recovered.report })) })
+    }
+
+    /// A store that records nothing: every emit is a load and a branch.
+    #[must_use]
+    pub const fn disabled() -> Self {
+        Self { inner: None }
+    }
+
+    /// Whether this store records anything.
+    #[must_use]
+    pub const fn is_enabled(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    fn shared(&self) -> Result<&Shared> {
+        match &self.inner {
+            Some(handle) => Ok(&handle.shared),
+            None => Err(Error::new(ErrorKind::Closed, "the store is disabled")),
+        }
+    }
+
+    /// Hands an event over and returns a ticket at once. Waits only while the event's lane is full, up to the lane's timeout.
+    ///
+    /// **Durability**: none yet; [`Ticket::wait`] or [`flush`](Self::flush) give it. **Cost**: no allocation, one memcpy under a lock.
+    ///
+    /// # Errors
+    /// `Rejected`: nothing was recorded but the count. `Busy`: the lane stayed full. `Poisoned`, `Closed`.
+    #[inline]
+    pub fn emit(&self, draft: &Draft<'_>) -> Result<Ticket<'_>> {
+        let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
+        let shared: &Shared = &handle.shared;
+        match shared.admit(draft) {
+            Ok(admitted) => Ok(Ticket::new(shared, admitted)),
+            Err(Refused::Error(error)) => Err(error),
+            Err(Refused::Full(full)) => emit_waiting(shared, draft, full),
+        }
+    }
+
+    /// As [`emit`](Self::emit), but never waits: a full lane is `Busy`.
+    ///
+    /// # Errors
+    /// As `emit`.
+    pub fn try_emit(&self, draft: &Draft<'_>) -> Result<Ticket<'_>> {
+        let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
+        let shared: &Shared = &handle.shared;
+        match shared.admit(draft) {
+            Ok(admitted) => Ok(Ticket::new(shared, admitted)),
+            Err(Refused::Error(error)) => Err(error),
+            Err(Refused::Full(full)) => Err(busy(shared, &full, Duration::ZERO)),
+        }
+    }
+
+    /// As [`emit`](Self::emit), but yields to the executor instead of blocking while the lane is full.
+    ///
+    /// # Errors
+    /// As `emit`, but it waits for room without a timeout: drop the future to give up.
+    pub async fn emit_async(&self, draft: &Draft<'_>) -> Result<Ticket<'_>> {
+        let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
+        let shared: &Shared = &handle.shared;
+        loop {
+            match shared.admit(draft) {
+                Ok(admitted) => return Ok(Ticket::new(shared, admitted)),
+                Err(Refused::Error(error)) => return Err(error),
+                Err(Refused::Full(full)) if shared.lane(full.class).overflow() == Overflow::Reject => return Err(busy(shared, &full, Duration::ZERO)),
+                // The lane has room again once what it holds now is durable.
+                Err(Refused::Full(full)) => match shared.lane(full.class).next_position().checked_sub(1) {
+                    Some(last) => drop(Ticket::new(shared, Admitted::Waiting(full.class, last)).await),
+                    None => return Err(busy(shared, &full, Duration::ZERO)),
+                },
+            }
+        }
+    }
+
+    /// Emits an event and waits for its receipt.
+    ///
+    /// # Errors
+    /// Those of [`emit`](Self::emit) and [`Ticket::wait`]; `Closed` when the store is disabled.
+    pub fn append(&self, draft: &Draft<'_>) -> Result<Receipt> {
+        self.emit(draft)?.wait()
+    }
+
+    /// Returns once everything emitted before the call survives power loss.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Busy` (no room on disk).
+    pub fn flush(&self) -> Result<()> {
+        let Some(handle) = &self.inner else { return Ok(()) };
+        handle.shared.flush()
+    }
+
+    /// Signs the newest durable head of a log, or returns its newest checkpoint if that covers it already.
+    ///
+    /// # Errors
+    /// `NotFound`: no such log. `Closed`.
+    pub fn checkpoint(&self, log: u32) -> Result<SignedCheckpoint> {
+        let shared = self.shared()?;
+        let note = shared.sign(log)?;
+        shared.keeper.wake_if_parked();
+        checkpoints::open(&shared.identity, log, &note)
+    }
+
+    /// Who this store is.
+    ///
+    /// # Errors
+    /// `Closed` when the store is disabled.
+    pub fn identity(&self) -> Result<&Identity> {
+        Ok(&self.shared()?.identity)
+    }
+
+    /// Durable size and root of every log.
+    #[must_use]
+    pub fn heads(&self) -> Vec<LogHead> {
+        self.shared().map(|shared| shared.heads.read().clone()).unwrap_or_default()
+    }
+
+    /// Subscribes to committed events; at most `capacity` wait in the subscription.
+    ///
+    /// # Errors
+    /// `Closed` when the store is disabled.
+    pub fn subscribe(&self, capacity: usize) -> Result<Tap> {
+        Ok(self.shared()?.taps.subscribe(capacity))
+    }
+
+    /// A reader of this store: what is durable when it is asked, it sees.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn reader(&self) -> Result<Reader> {
+        let shared = self.shared()?;
+        Reader::open_in(&shared.config.dir, shared.world.clone())
+    }
+
+    /// Counters since opening.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let Some(handle) = &self.inner else { return Stats::default() };
+        let shared = &handle.shared;
+        let [critical, normal, telemetry] = &shared.lanes;
+        Stats {
+            frames: shared.counters.frames.load(Ordering::Relaxed),
+            records: shared.counters.records.load(Ordering::Relaxed),
+            bytes: shared.counters.bytes.load(Ordering::Relaxed),
+            rejected: shared.counters.rejected.load(Ordering::Relaxed),
+            build_ns: shared.counters.build_ns.load(Ordering::Relaxed),
+            write_ns: shared.counters.write_ns.load(Ordering::Relaxed),
+            lanes: [critical.stats(), normal.stats(), telemetry.stats()],
+            recovery: handle.recovery,
+        }
+    }
+
+    /// Drains the lanes, signs every head and closes the store, for all its clones.
+    ///
+    /// **Durability**: everything that was emitted, and its checkpoints.
+    ///
+    /// # Errors
+    /// `Poisoned`, `Busy`, `Io`: what was acknowledged is safe all the same.
+    pub fn close(self) -> Result<Closed> {
+        match &self.inner {
+            Some(handle) => handle.close(),
+            None => Ok(Closed { heads: Vec::new() }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dir = self.inner.as_ref().map(|handle| &handle.shared.config.dir);
+        f.debug_struct("Store").field("dir", &dir).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<Closed> {
+        let shared = &self.shared;
+        // Only the process that opened the store may write to it.
+        if fork::generation() != shared.forks {
+            return Err(shared.why_closed());
+        }
+        let mut threads = self.threads.lock();
+        let result = if shared.state.load(Ordering::Acquire) == OPEN { shared.drain() } else { Ok(()) };
+        let _ = shared.state.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire);
+        for parking in [&shared.committer, &shared.second, &shared.keeper] {
+            parking.wake();
+        }
+        for thread in threads.drain(..) {
+            // A thread that panicked has poisoned nothing: its locks do not remember.
+            let _ = thread.join();
+        }
+        shared.taps.close();
+        result.map(|()| Closed { heads: shared.heads.read().clone() })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to hear of an error; what was acknowledged is safe.
+        let _ = self.close();
+    }
+}
+
+impl Shared {
+    fn flush(&self) -> Result<()> {
+        if fork::generation() != self.forks {
+            return Err(self.why_closed());
+        }
+        for lane in &self.lanes {
+            if let Some(last) = lane.next_position().checked_sub(1) {
+                wait_until_durable(self, lane.class(), last)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits everything, records the heads of the other logs in log 0, signs, and writes a last frame with the checkpoints.
+    fn drain(&self) -> Result<()> {
+        while self.pending_records() > 0 || self.stalled.load(Ordering::Acquire) {
+            self.cycle()?;
+        }
+        let unsigned = self.checkpoint_due();
+        if unsigned {
+            let others: Vec<LogHead> = self.heads.read().iter().filter(|head| head.log != LOG_CONTROL && head.size > 0).copied().collect();
+            if !others.is_empty() {
+                let entry = control::heads(&others, self.world.clock.wall_ns());
+                self.cycle_with(self.builder.lock(), 0, &[(LOG_CONTROL, entry)])?;
+            }
+        }
+        self.sign_all()?;
+        let mut builder = self.builder.lock();
+        for (head, note) in &self.checkpoints.lock().notes {
+            builder.carry_note(head.log, note.clone());
+        }
+        if builder.has_notes() {
+            self.cycle_with(builder, FLAG_CLOSE, &[])?;
+        }
+        self.save_checkpoints()
+    }
+
+    /// The first entries of a new store's log 0.
+    fn write_genesis(&self) -> Result<()> {
+        let now = self.world.clock.wall_ns();
+        let mut entries = vec![(LOG_CONTROL, control::store_created(&self.identity, now))];
+        for log in self.identity.logs.iter().filter(|log| log.id != LOG_CONTROL) {
+            entries.push((LOG_CONTROL, control::log_created(&self.identity, log.id, now)));
+        }
+        self.cycle_with(self.builder.lock(), 0, &entries).map(drop)
+    }
+}
+
+/// The slow way in: the lane was full.
+fn emit_waiting<'s>(shared: &'s Shared, draft: &Draft<'_>, mut full: LaneFull) -> Result<Ticket<'s>> {
+    let started = Instant::now();
+    let Overflow::Block(limit) = shared.lane(full.class).overflow() else {
+        return Err(busy(shared, &full, Duration::ZERO));
+    };
+    loop {
+        let waited = started.elapsed();
+        if waited >= limit {
+            return Err(busy(shared, &full, waited));
+        }
+        if shared.config.threads {
+            shared.committer.wake_now();
+            shared.lane(full.class).wait_for_space((limit - waited).min(Duration::from_millis(100)));
+        } else {
+            shared.cycle()?;
+        }
+        match shared.admit(draft) {
+            Ok(admitted) => return Ok(Ticket::new(shared, admitted)),
+            Err(Refused::Error(error)) => return Err(error),
+            Err(Refused::Full(still)) => full = still,
+        }
+    }
+}
+
+fn busy(shared: &Shared, full: &LaneFull, waited: Duration) -> Error {
+    shared.lane(full.class).count_refused();
+    Error::queue_full(full.class.name(), full.full.bytes, full.full.capacity, waited)
+}
+
+fn make_directories(world: &World, config: &Config) -> Result<()> {
+    let dir = &config.dir;
+    let failed = |error| Error::io(format!("could not make {}", dir.display()), error);
+    if !world.disk.exists(&dir.join("store.json")) {
+        if !config.create {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no store in {}", dir.display()))
+                .with_hint(format!("make one with `indelible init --data {}`", dir.display())));
+        }
+        let missing: Vec<&Path> =
+            dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !world.disk.exists(path)).collect();
+        for path in missing.into_iter().rev() {
+            world.disk.create_dir(path).map_err(failed)?;
+            world.disk.sync_dir(&crate::world::parent(path)).map_err(failed)?;
+        }
+        let names = world.disk.list(dir).map_err(failed)?;
+        // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
+        if let Some(stranger) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
+            return Err(Error::new(ErrorKind::Rejected, format!("{} is not empty (it holds {stranger}) and holds no store", dir.display()))
+                .with_hint("choose an empty directory for --data"));
+        }
+    }
+    for name in ["journal", "checkpoint", "tree", "dedupe"] {
+        world.disk.create_dir(&dir.join(name)).map_err(failed)?;
+    }
+    world.disk.sync_dir(dir).map_err(failed)
+}
+
+const OWN_NAMES: &[&str] = &["checkpoint", "dedupe", "journal", "key", "key.new", "lock", "status", "store.json.new", "tree"];
+
+/// Draws and writes the identity of a new store.
+fn create(world: &World, config: &Config) -> Result<(Identity, indelible_format::note::SigningKey)> {
+    let (identity, key) = Identity::generate(world, &config.prefix)?;
+    identity.write(&key, world, &config.dir)?;
+    Ok((identity, key))
+}
+
+fn take_lock(world: &World, dir: &Path, command: &str) -> Result<Box<dyn LockGuard>> {
+    let path = dir.join("lock");
+    let failed = |error| Error::io("could not take the writer's lock", error);
+    let file = world.disk.open(&path, Open::Create).map_err(failed)?;
+    for nth in 0..LOCK_TRIES {
+        match world.disk.lock(&path) {
+            Ok(guard) => {
+                let holder = holder(command, world.clock.wall_ns());
+                file.set_len(0).map_err(failed)?;
+                file.write_at(&[std::io::IoSlice::new(&holder)], 0).map_err(failed)?;
+                return Ok(guard);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if nth + 1 < LOCK_TRIES {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    let holder = world.read_file(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| !text.is_empty());
+    let holder = holder.unwrap_or_else(|| "a process that did not say who it is".into());
+    Err(Error::new(ErrorKind::Locked, format!("another process writes to {}: {holder}", dir.display()))
+        .with_hint("one process writes to a store at a time; reading, searching and verifying need no lock"))
+}
+
+/// Who holds the lock, as one canonical JSON object.
+fn holder(command: &str, now: i64) -> Vec<u8> {
+    let mut out = b"{\"command\":".to_vec();
+    json::write_string(&mut out, command);
+    out.extend_from_slice(b",\"host\":");
+    json::write_string(&mut out, &crate::world::host_name());
+    out.extend_from_slice(format!(",\"pid\":{},\"since\":\"{}\"}}", std::process::id(), time::format(now)).as_bytes());
+    out
+}

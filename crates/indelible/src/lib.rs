@@ -1,0 +1,67 @@
+//! The audit log that can prove itself: the embedded engine.
+//!
+//! An event's life, by folder: `admit` → `buffer` → `commit` → `digest` → `search` · `verify` · `watch`. Everything outside the
+//! process goes through [`world`].
+
+mod admit;
+mod buffer;
+mod commit;
+mod config;
+mod digest;
+mod engine;
+mod error;
+pub mod identity;
+mod read;
+pub mod time;
+mod watch;
+pub mod world;
+
+pub use admit::redact;
+pub use buffer::LaneStats;
+pub use commit::receipt::{Idempotence, Receipt};
+pub use commit::recovery::Recovery;
+pub use commit::ticket::Ticket;
+pub use config::{Config, Durability, LaneConfig, Lanes, Overflow};
+pub use digest::LogHead;
+pub use digest::checkpoints::{SignedCheckpoint, trusted_state_path};
+pub use engine::{Closed, Stats, Store};
+pub use error::{Error, ErrorKind, Result};
+pub use identity::Identity;
+pub use read::{Position, Reader, Scan, Stored};
+pub use watch::tap::{Committed, Tap};
+
+pub use indelible_format as format;
+pub use indelible_format::{
+    Canonical, Class, Draft, Field, Hash, Head, Id, Outcome, Producer, Record, Rejection, Severity, Tag, Trace, Value, head, json,
+    taxonomy, text,
+};
+
+/// Builds a [`Draft`] in one expression and emits it.
+///
+/// `setter: argument` calls the [`Draft`] method of that name; `"key" => value` adds a detail.
+///
+/// ```
+/// use indelible::{Outcome, Store, event};
+/// # fn main() -> indelible::Result<()> {
+/// let store = Store::disabled();
+/// let ticket = event!(store, "user.login", actor: "alice", outcome: Outcome::Failure, "reason" => "bad_password", "attempt" => 3)?;
+/// assert!(ticket.is_shed()); // a disabled store records nothing
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! event {
+    ($store:expr, $action:expr $(, $($rest:tt)*)?) => {
+        $store.emit(&$crate::event!(@ $crate::Draft::new($action); $($($rest)*)?))
+    };
+    (@ $draft:expr; ) => { $draft };
+    (@ $draft:expr; $key:literal => $value:expr $(, $($rest:tt)*)?) => {
+        $crate::event!(@ $draft.detail($key, $value); $($($rest)*)?)
+    };
+    (@ $draft:expr; $setter:ident: ($($argument:expr),+ $(,)?) $(, $($rest:tt)*)?) => {
+        $crate::event!(@ $draft.$setter($($argument),+); $($($rest)*)?)
+    };
+    (@ $draft:expr; $setter:ident: $argument:expr $(, $($rest:tt)*)?) => {
+        $crate::event!(@ $draft.$setter($argument); $($($rest)*)?)
+    };
+}

@@ -1,0 +1,434 @@
+//! Reading the journal frame by frame, by anyone, while somebody else may be writing it.
+//!
+//! A [`Cursor`] follows the chain (number, hash of the frame before, store) through the files and says how the journal ends:
+//! cleanly, torn, or corrupt. It never looks at records.
+
+use std::path::{Path, PathBuf};
+
+use indelible_format::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
+use indelible_format::leaf::{self, Salts, Seed};
+use indelible_format::limits::SECTOR_BYTES;
+use indelible_format::record::Records;
+use indelible_format::{Hash, Record};
+
+use crate::commit::journal::{Place, file_name, file_number};
+use crate::error::{Error, Result};
+use crate::identity::Identity;
+use crate::world::{DiskFile, Open, World};
+
+/// Read-ahead of a cursor.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// One journal file, read through a buffer.
+pub(crate) struct FileReader {
+    file: Box<dyn DiskFile>,
+    pub(crate) number: u64,
+    buffer: Vec<u8>,
+    buffer_at: u64,
+    filled: usize,
+}
+
+impl FileReader {
+    pub(crate) fn open(world: &World, dir: &Path, number: u64, buffer: Vec<u8>) -> Result<Self> {
+        let name = file_name(number);
+        let file = world
+            .disk
+            .open(&dir.join("journal").join(&name), Open::Read)
+            .map_err(|error| Error::io(format!("could not open journal/{name}"), error))?;
+        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0 })
+    }
+
+    fn failed(&self, error: std::io::Error) -> Error {
+        Error::io(format!("could not read journal/{}", file_name(self.number)), error)
+    }
+
+    /// Bytes from `offset` on: at least `wanted` of them unless the file ends before.
+    fn bytes(&mut self, offset: u64, wanted: usize) -> Result<&[u8]> {
+        let inside = offset.checked_sub(self.buffer_at).and_then(|at| usize::try_from(at).ok());
+        let have = inside.and_then(|at| self.filled.checked_sub(at)).unwrap_or(0);
+        if inside.is_none() || have < wanted {
+            let length = wanted.max(BUFFER_BYTES);
+            if self.buffer.len() < length {
+                self.buffer.resize(length, 0);
+            }
+            let buffer = self.buffer.get_mut(..length).unwrap_or_default();
+            let read = self.file.read_at(buffer, offset);
+            self.filled = read.map_err(|error| self.failed(error))?;
+            self.buffer_at = offset;
+        }
+        let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
+        Ok(self.buffer.get(at..self.filled).unwrap_or_default())
+    }
+
+    /// Forgets what was read ahead: a writer may have appended since.
+    pub(crate) const fn refresh(&mut self) {
+        self.filled = 0;
+    }
+
+    /// The file's header and its length; `None`: the file is not in use.
+    pub(crate) fn header(&mut self, store: &StoreId) -> Result<Option<(FileHeader, u64)>> {
+        let number = self.number;
+        let Some(length) = FileHeader::peek(self.bytes(0, SECTOR_BYTES)?) else { return Ok(None) };
+        let header = FileHeader::parse(self.bytes(0, length)?);
+        Ok(header.filter(|(header, _)| header.number == number && header.store == *store).map(|(header, length)| (header, length as u64)))
+    }
+
+    /// The frame at `offset`, checksums verified.
+    pub(crate) fn frame_at(&mut self, offset: u64) -> Result<std::result::Result<Frame<'_>, FrameError>> {
+        match FrameSizes::parse(self.bytes(offset, FRAME_HEADER_BYTES)?) {
+            Ok(sizes) => Ok(Frame::parse(self.bytes(offset, sizes.frame)?)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.len().map_err(|error| self.failed(error))
+    }
+
+    /// What lies behind the last good frame at `from`.
+    fn tail(&mut self, from: u64, store: &StoreId, expected: u64) -> Result<Tail> {
+        let length = self.len()?;
+        let mut last_used = from;
+        let mut older = false;
+        let mut at = from;
+        while at < length {
+            let piece = self.bytes(at, BUFFER_BYTES.min(usize::try_from(length - at).unwrap_or(BUFFER_BYTES)))?;
+            if piece.is_empty() {
+                break;
+            }
+            let (mut used, mut suspects) = (None, Vec::new());
+            for (nth, sector) in piece.chunks(SECTOR_BYTES).enumerate() {
+                let here = at + (nth * SECTOR_BYTES) as u64;
+                if let Some(last) = sector.iter().rposition(|byte| *byte != 0) {
+                    used = Some(here + last as u64 + 1);
+                    if FrameSizes::parse(sector).is_ok() {
+                        suspects.push(here);
+                    }
+                }
+            }
+            let piece_bytes = piece.len() as u64;
+            last_used = used.unwrap_or(last_used);
+            for suspect in suspects {
+                if let Ok(frame) = self.frame_at(suspect)?
+                    && frame.meta.store == *store
+                {
+                    if frame.meta.lsn >= expected {
+                        return Ok(Tail::Frame { offset: suspect, lsn: frame.meta.lsn });
+                    }
+                    older |= suspect == from;
+                }
+            }
+            at += piece_bytes;
+        }
+        Ok(if older { Tail::Empty } else if last_used > from { Tail::Torn(last_used - from) } else { Tail::Empty })
+    }
+
+    fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+enum Tail {
+    Empty,
+    /// Bytes of a frame that was never acknowledged.
+    Torn(u64),
+    /// A valid frame where none may be.
+    Frame { offset: u64, lsn: u64 },
+}
+
+/// How the journal ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Behind the last frame there is nothing.
+    Clean,
+    /// Behind the last frame are bytes of one that was never acknowledged.
+    Torn(u64),
+    /// The chain is broken here.
+    Broken { file: u64, offset: u64, why: Broken },
+    /// The reader was told to stop here: the rest is not durable yet.
+    Limit,
+}
+
+/// How a chain is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Bytes that should be a frame fail their checks, though valid frames follow.
+    Damaged(FrameError),
+    /// A frame does not name the one before it.
+    Chain { lsn: u64 },
+    /// A file that should be in use has no valid header, or one that contradicts the frame before.
+    Header,
+    /// Frames are missing: the next one there has this number.
+    Missing { expected: u64, found: u64 },
+}
+
+/// What a cursor found next.
+pub(crate) enum Next<'c> {
+    /// A frame, and where it stands.
+    Frame(Frame<'c>, Place),
+    /// Nothing more.
+    End(End),
+}
+
+/// Follows the chain of frames.
+pub(crate) struct Cursor {
+    world: World,
+    dir: PathBuf,
+    store: StoreId,
+    numbers: Vec<u64>,
+    nth: usize,
+    reader: Option<FileReader>,
+    offset: u64,
+    started: bool,
+    pub(crate) next_lsn: u64,
+    pub(crate) prev: Hash,
+    limit: Option<u64>,
+    pub(crate) bytes_read: u64,
+}
+
+impl Cursor {
+    /// At the front of the journal. `limit`: stop before the frame with this number.
+    pub(crate) fn new(world: &World, dir: &Path, store: StoreId, limit: Option<u64>) -> Result<Self> {
+        Ok(Self {
+            world: world.clone(),
+            dir: dir.to_owned(),
+            store,
+            numbers: numbers(world, dir)?,
+            nth: 0,
+            reader: None,
+            offset: 0,
+            started: false,
+            next_lsn: 0,
+            prev: Hash::ZERO,
+            limit,
+            bytes_read: 0,
+        })
+    }
+
+    /// Total bytes of the journal's files, for progress bars.
+    pub(crate) fn bytes_total(&self) -> u64 {
+        self.numbers
+            .iter()
+            .filter_map(|number| FileReader::open(&self.world, &self.dir, *number, Vec::new()).ok()?.len().ok())
+            .sum()
+    }
+
+    /// Lets the cursor go on up to a later frame, after [`End::Limit`] or a clean end.
+    pub(crate) fn extend(&mut self, limit: Option<u64>) -> Result<()> {
+        self.limit = limit;
+        self.numbers = numbers(&self.world, &self.dir)?;
+        if let Some(reader) = &mut self.reader {
+            reader.refresh();
+        }
+        Ok(())
+    }
+
+    /// The file and offset behind the last frame that was read.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.reader.as_ref().map(|reader| Place { file: reader.number, offset: self.offset })
+    }
+
+    /// The next frame of the chain, or how it ends.
+    pub(crate) fn next(&mut self) -> Result<Next<'_>> {
+        loop {
+            if self.limit.is_some_and(|limit| self.next_lsn >= limit) {
+                return Ok(Next::End(End::Limit));
+            }
+            if self.reader.is_none() && !self.open_first()? {
+                return Ok(Next::End(End::Clean));
+            }
+            let offset = self.offset;
+            let Some(reader) = self.reader.as_mut() else { continue };
+            let found = match reader.frame_at(offset)? {
+                Ok(frame) if frame.meta.store == self.store => {
+                    Ok((frame.meta, frame.hash, frame.frame_bytes, frame.meta_bytes, frame.payload.len()))
+                }
+                Ok(_) => Err(FrameError::Magic),
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok((meta, hash, frame_bytes, meta_bytes, payload_bytes)) if meta.lsn == self.next_lsn && meta.prev == self.prev => {
+                    self.next_lsn += 1;
+                    self.prev = hash;
+                    self.offset += frame_bytes as u64;
+                    self.bytes_read += frame_bytes as u64;
+                    let Some(reader) = self.reader.as_mut() else { return Ok(Next::End(End::Clean)) };
+                    let place = Place { file: reader.number, offset };
+                    let payload = reader.bytes(offset, frame_bytes)?.get(meta_bytes..meta_bytes + payload_bytes).unwrap_or_default();
+                    return Ok(Next::Frame(Frame { meta, payload, hash, frame_bytes, meta_bytes }, place));
+                }
+                found => {
+                    if let Some(end) = self.turn_page(found.map(|(meta, ..)| meta.lsn))? {
+                        return Ok(Next::End(end));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the first file that is in use.
+    fn open_first(&mut self) -> Result<bool> {
+        let Some(number) = self.numbers.get(self.nth).copied() else { return Ok(false) };
+        let mut reader = FileReader::open(&self.world, &self.dir, number, Vec::new())?;
+        let Some((header, length)) = reader.header(&self.store)? else { return Ok(false) };
+        if !self.started {
+            self.next_lsn = header.first_lsn;
+            self.prev = header.prev;
+            self.started = true;
+        }
+        self.offset = length;
+        self.reader = Some(reader);
+        Ok(true)
+    }
+
+    /// There is no next frame in this file: goes over to the next one, or says how the journal ends.
+    fn turn_page(&mut self, found: std::result::Result<u64, FrameError>) -> Result<Option<End>> {
+        let (store, expected) = (self.store, self.next_lsn);
+        let Some(mut reader) = self.reader.take() else { return Ok(Some(End::Clean)) };
+        let (file, offset) = (reader.number, self.offset);
+        // Look for a later file that is in use.
+        let mut later = None;
+        for (nth, number) in self.numbers.iter().enumerate().skip(self.nth + 1) {
+            let mut next = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
+            match next.header(&store)? {
+                Some((header, length)) => {
+                    later = Some((nth, header, length, next));
+                    break;
+                }
+                // A first frame without its header is torn; any later one proves that something was lost.
+                None => {
+                    if let Tail::Frame { lsn, .. } = next.tail(0, &store, expected)?
+                        && lsn > expected
+                    {
+                        return Ok(Some(End::Broken { file: *number, offset: 0, why: Broken::Header }));
+                    }
+                }
+            }
+        }
+        if let Some((nth, header, length, mut next)) = later {
+            if header.first_lsn == expected && header.prev == self.prev {
+                next.buffer = reader.into_buffer();
+                next.refresh();
+                self.nth = nth;
+                self.offset = length;
+                self.reader = Some(next);
+                return Ok(None);
+            }
+            let why = match found {
+                Ok(lsn) if lsn == expected => Broken::Chain { lsn },
+                Err(error) if error != FrameError::Magic => Broken::Damaged(error),
+                _ if header.first_lsn > expected => Broken::Missing { expected, found: header.first_lsn },
+                _ => Broken::Header,
+            };
+            return Ok(Some(End::Broken { file, offset, why }));
+        }
+        let tail = reader.tail(offset, &store, expected)?;
+        self.reader = Some(reader);
+        Ok(Some(match (tail, found) {
+            (Tail::Empty, _) => End::Clean,
+            (Tail::Torn(bytes), _) => End::Torn(bytes),
+            (Tail::Frame { lsn, offset: at }, _) if at == offset && lsn == expected => End::Broken { file, offset, why: Broken::Chain { lsn } },
+            (Tail::Frame { .. }, Err(error)) if error != FrameError::Magic => End::Broken { file, offset, why: Broken::Damaged(error) },
+            (Tail::Frame { lsn, .. }, _) => End::Broken { file, offset, why: Broken::Missing { expected, found: lsn } },
+        }))
+    }
+}
+
+impl Cursor {
+    /// At the file that holds position `seq` of `log`, so that what lies before it need not be read.
+    pub(crate) fn skip_to(&mut self, log: u32, seq: u64) -> Result<()> {
+        for (nth, number) in self.numbers.iter().enumerate().rev() {
+            let mut reader = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
+            let Some((header, _)) = reader.header(&self.store)? else { continue };
+            if header.logs.iter().find(|state| state.log == log).map_or(0, |state| state.size) <= seq {
+                self.nth = nth;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers of the journal's files, ascending.
+pub(crate) fn numbers(world: &World, dir: &Path) -> Result<Vec<u64>> {
+    let names = world.disk.list(&dir.join("journal")).map_err(|error| Error::io("could not list the journal", error))?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| file_number(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// How far the journal is durable while somebody writes to it; `None`: nobody does, every valid frame counts.
+pub(crate) fn durable_limit(world: &World, dir: &Path, store: &StoreId) -> Result<Option<u64>> {
+    match world.disk.lock(&dir.join("lock")) {
+        // Nobody writes. The lock is let go at once; a starting writer tries more than once.
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            let bytes = world.read_file(&dir.join("status")).map_err(|error| Error::io("could not read status", error))?;
+            Ok(Some(Status::parse(&bytes).filter(|status| status.store == *store).map_or(0, |status| status.next_lsn)))
+        }
+        // Without the right to lock (a read-only copy) there is no writer here either.
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => Ok(None),
+        Err(error) => Err(Error::io("could not look at the writer's lock", error)),
+    }
+}
+
+/// One position of a log, copied out of the journal.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Which log.
+    pub log: u32,
+    /// Position in the log.
+    pub seq: u64,
+    /// The record.
+    pub bytes: Vec<u8>,
+    /// Seed of its group.
+    pub seed: Option<Seed>,
+}
+
+impl Stored {
+    /// The record, read in place.
+    #[must_use]
+    pub fn record(&self) -> Option<Record<'_>> {
+        Record::parse(&self.bytes)
+    }
+
+    /// Its leaf hash.
+    #[must_use]
+    pub fn leaf(&self) -> Hash {
+        let seed = self.seed.clone().unwrap_or(Seed([0; 32]));
+        self.record().map_or(Hash::ZERO, |record| leaf::leaf(&record, self.seq, &mut Salts::new(seed)))
+    }
+
+    pub(crate) fn tenant_seq(&self) -> Option<u64> {
+        Some(self.record()?.head()?.tenant_seq)
+    }
+}
+
+/// Position `seq` of `log` within one frame.
+pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> {
+    let change = frame.meta.logs.iter().find(|change| change.log == log)?;
+    let nth = seq.checked_sub(change.first_seq).filter(|nth| *nth < u64::from(change.count))?;
+    let record = Records::new(frame.payload).filter(|record| record.log() == log).nth(usize::try_from(nth).ok()?)?;
+    let group = seq / indelible_format::limits::GROUP_LEAVES;
+    let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| seed.seed.clone());
+    Some(Stored { log, seq, bytes: record.bytes().to_vec(), seed })
+}
+
+/// Position `seq` of `log`, if it is in the frame at `place`.
+pub(crate) fn find_at(world: &World, dir: &Path, place: Place, log: u32, seq: u64) -> Result<Option<Stored>> {
+    let mut reader = FileReader::open(world, dir, place.file, Vec::new())?;
+    Ok(reader.frame_at(place.offset)?.ok().and_then(|frame| in_frame(&frame, log, seq)))
+}
+
+/// Position `seq` of `log`: the right file by its header, then frame by frame.
+pub(crate) fn find(world: &World, dir: &Path, identity: &Identity, log: u32, seq: u64) -> Result<Option<Stored>> {
+    let limit = durable_limit(world, dir, &identity.store)?;
+    let mut cursor = Cursor::new(world, dir, identity.store, limit)?;
+    cursor.skip_to(log, seq)?;
+    while let Next::Frame(frame, _) = cursor.next()? {
+        if let Some(stored) = in_frame(&frame, log, seq) {
+            return Ok(Some(stored));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,126 @@
+//! Proofs of single events: inclusion under the newest checkpoint, with everything a verifier needs to compute the leaf.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use indelible_format::leaf::Salts;
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_format::merkle::{self, Frontier, TreeHashes};
+use indelible_format::record::{Body, Kind};
+use indelible_format::tlog_proof::TlogProof;
+use indelible_format::{Hash, Record};
+
+use crate::digest::tree_file;
+use crate::error::{Error, ErrorKind, Result};
+use crate::read::frames::{Next, Stored};
+use crate::read::Reader;
+
+impl Reader {
+    /// Proves that position `seq` of `log` is in the log, under the newest checkpoint on disk.
+    ///
+    /// **Cost**: the groups of 256 that hold the event and the log's end are hashed anew; their roots come from the tree file. When that
+    /// file is missing or wrong, everything is hashed anew. The proof is verified before it is given out.
+    ///
+    /// # Errors
+    /// `NotFound`: no such position, or no checkpoint covers it yet. `Corrupt`: the store contradicts its own checkpoint.
+    pub fn prove(&self, log: u32, seq: u64) -> Result<TlogProof> {
+        let stored = self.record(log, seq)?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("log {log} has no position {seq}")).with_hint("`indelible stats` shows how far the logs reach")
+        })?;
+        let checkpoint = self.checkpoint(log)?.filter(|checkpoint| checkpoint.size > seq).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("no checkpoint covers position {seq} yet"))
+                .with_hint("run `indelible checkpoint`, or wait a second while a writer is open")
+        })?;
+        let record = stored.record().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record is malformed"))?;
+        let extra = extra(&record, &stored)?;
+        let groups = checkpoint.size / GROUP_LEAVES;
+        let roots = tree_file::read(self.world(), self.dir(), log, groups).unwrap_or_default();
+        let from_file = (roots.len() as u64 == groups).then(|| self.inclusion(log, seq, checkpoint.size, &roots)).transpose()?;
+        let leaf = stored.leaf();
+        let holds = |hashes: &[Hash]| merkle::verify_inclusion(&leaf, seq, checkpoint.size, hashes, &checkpoint.root).is_ok();
+        let hashes = match from_file.filter(|hashes| holds(hashes)) {
+            Some(hashes) => hashes,
+            None => {
+                let hashes = self.inclusion(log, seq, checkpoint.size, &self.rebuild_tree(log, groups)?)?;
+                if !holds(&hashes) {
+                    return Err(Error::new(ErrorKind::Corrupt, "what is stored does not lead to the signed root")
+                        .with_hint("run `indelible verify` for all findings"));
+                }
+                hashes
+            }
+        };
+        Ok(TlogProof { extra: Some(extra), index: seq, hashes, checkpoint: checkpoint.note })
+    }
+
+    fn inclusion(&self, log: u32, seq: u64, size: u64, roots: &[Hash]) -> Result<Vec<Hash>> {
+        let mut source = TreeHashes::new(roots, |group| self.group_leaves(log, group, size));
+        merkle::inclusion_proof(seq, size, &mut source).map_err(|error| Error::new(ErrorKind::Corrupt, format!("could not build the proof: {error}")))
+    }
+
+    /// Leaves of one group below `size`, from the stored values.
+    fn group_leaves(&self, log: u32, group: u64, size: u64) -> Result<Vec<Hash>> {
+        let first = group * GROUP_LEAVES;
+        let last = size.min(first + GROUP_LEAVES);
+        let mut leaves = Vec::new();
+        self.positions(log, first, last, &mut |stored| leaves.push(stored.leaf()))?;
+        Ok(leaves)
+    }
+
+    /// The roots of the first `groups` groups, from values.
+    fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
+        let mut frontier = Frontier::new();
+        let mut roots = Vec::new();
+        self.positions(log, 0, groups * GROUP_LEAVES, &mut |stored| roots.extend(frontier.push_leaf(stored.leaf())))?;
+        Ok(roots)
+    }
+
+    /// Hands out positions `first..last` of a log in order.
+    fn positions(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(&Stored)) -> Result<()> {
+        let mut cursor = self.cursor_at(log, first)?;
+        let mut seq = first;
+        while seq < last {
+            let Next::Frame(frame, _) = cursor.next()? else { break };
+            while seq < last
+                && let Some(stored) = crate::read::frames::in_frame(&frame, log, seq)
+            {
+                each(&stored);
+                seq += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The `extra` of a proof: docs/format/proofs.md.
+fn extra(record: &Record<'_>, stored: &Stored) -> Result<Vec<u8>> {
+    match record.kind() {
+        Kind::Control => {
+            let mut out = b"{\"control\":".to_vec();
+            out.extend_from_slice(record.control().unwrap_or_default());
+            out.extend_from_slice(b",\"format\":\"indelible/v1\"}");
+            Ok(out)
+        }
+        Kind::Leaf => Err(Error::new(ErrorKind::NotFound, "the event at this position has expired; only its leaf hash is kept")),
+        Kind::Event => {
+            let seed = stored.seed.clone().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the event's seed is missing"))?;
+            let mut salts = Salts::new(seed);
+            let mut out = b"{\"format\":\"indelible/v1\",\"groups\":[".to_vec();
+            for (nth, (tag, body)) in record.groups().enumerate() {
+                if nth > 0 {
+                    out.push(b',');
+                }
+                let (salt, value) = match body {
+                    Body::Withheld(hash) => {
+                        out.extend_from_slice(format!("{{\"commitment\":\"{}\",\"tag\":{}}}", STANDARD.encode(hash.0), tag.0).as_bytes());
+                        continue;
+                    }
+                    Body::Value(value) => (salts.salt(tag, stored.seq), value),
+                    Body::Salted(salt, value) => (salt, value),
+                };
+                let (salt, value) = (STANDARD.encode(salt), STANDARD.encode(value));
+                out.extend_from_slice(format!("{{\"salt\":\"{salt}\",\"tag\":{},\"value\":\"{value}\"}}", tag.0).as_bytes());
+            }
+            out.extend_from_slice(b"]}");
+            Ok(out)
+        }
+    }
+}

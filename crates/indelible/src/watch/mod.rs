@@ -1,0 +1,3 @@
+//! What watches committed events.
+
+pub(crate) mod tap;

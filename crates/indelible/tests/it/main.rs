@@ -1,0 +1,3 @@
+//! The engine's promises, one file each.
+
+mod smoke;
