@@ -197,7 +197,9 @@ fn draft<'d>(facts: &'d Facts<'_>, words: &'d Words, format: Format) -> Draft<'d
     draft.origin.ip = text(&facts.ip);
     draft.origin.user_agent = text(&facts.user_agent);
     draft.origin.host = text(&facts.host);
-    draft.targets.extend(facts.targets.iter());
+    for target in facts.targets.iter() {
+        draft.targets.push(target);
+    }
     draft
 }
 

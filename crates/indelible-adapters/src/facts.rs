@@ -143,10 +143,6 @@ impl<'a> Targets<'a> {
         }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Target<'_>> {
         self.list.iter().take(self.count).map(|target| Target {
             kind: target.kind.as_deref(),

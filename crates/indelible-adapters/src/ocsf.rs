@@ -118,7 +118,7 @@ pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a
     let severity = found.integer(SEVERITY_ID).and_then(|number| u8::try_from(number).ok());
     facts.severity = severity.and_then(Severity::from_byte);
     facts.like = match class {
-        2000..3000 => Some(taxonomy::SECURITY_ALERT),
+        2001..=2999 => Some(taxonomy::SECURITY_ALERT),
         3001 => Some(taxonomy::ACCOUNT_UPDATE),
         3002 => Some(taxonomy::USER_LOGIN),
         3003 | 3005 => Some(taxonomy::ROLE_ASSIGN),

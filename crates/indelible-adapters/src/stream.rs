@@ -274,7 +274,7 @@ mod tests {
                 assert_eq!(scanner.scan(second), Some(length - cut), "{text} cut at {cut}");
             }
         }
-        assert_eq!(Scanner::inside(1).scan(b",\"a\":{\"}\":1}}x"), Some(12));
+        assert_eq!(Scanner::inside(1).scan(b",\"a\":{\"}\":1}}x"), Some(13));
         assert_eq!(Scanner::of_lines().scan(b"{\"a\n\":1}"), Some(4));
         assert_eq!(Scanner::default().scan(b"{\"a\n\":1}"), Some(8));
     }

@@ -84,13 +84,13 @@ const fn security(id: i64) -> Meaning {
         4648 => same_as(known::USER_LOGIN),
         // Special privileges were given to a new logon.
         4672 => same_as(known::ACCESS_GRANT),
-        4768 | 4769 | 4770 => logon(known::TOKEN_ISSUE, None),
+        4768..=4770 => logon(known::TOKEN_ISSUE, None),
         4778 => same_as(known::SESSION_START),
         4779 => same_as(known::SESSION_END),
         4688 => same_as(known::PROCESS_START),
         4689 => same_as(known::PROCESS_STOP),
         // A service was installed; a scheduled task was made, deleted, enabled, disabled, changed.
-        4697 | 4698..=4702 => same_as(known::CONFIG_CHANGE),
+        4697..=4702 => same_as(known::CONFIG_CHANGE),
         4704 | 4717 => same_as(known::ROLE_ASSIGN),
         4705 | 4718 => same_as(known::ROLE_REVOKE),
         4719 | 4739 => same_as(known::POLICY_CHANGE),

@@ -171,6 +171,7 @@ impl Store {
             _lock: lock,
             config,
         });
+        shared.adopt_checkpoints()?;
         if fresh {
             shared.write_genesis()?;
         }
@@ -411,9 +412,7 @@ impl Shared {
         }
         self.sign_all()?;
         let mut builder = self.builder.lock();
-        for (head, note) in &self.checkpoints.lock().notes {
-            builder.carry_note(head.log, note.clone());
-        }
+        self.hand_over_notes(&mut builder);
         if builder.has_notes() {
             self.cycle_with(builder, FLAG_CLOSE, &[])?;
         }

@@ -98,6 +98,18 @@ impl Error {
         }
     }
 
+    /// An event that was refused at the door.
+    pub(crate) fn rejected(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self {
+            inner: std::sync::Arc::new(Inner {
+                kind: ErrorKind::Rejected,
+                context: "the event was refused".into(),
+                hint: None,
+                source: Some(Box::new(cause)),
+            }),
+        }
+    }
+
     /// A poisoned engine, because of `cause`.
     pub(crate) fn poisoned(cause: &Self) -> Self {
         Self {
@@ -152,13 +164,6 @@ impl std::error::Error for Error {
 
 impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
-        Self {
-            inner: std::sync::Arc::new(Inner {
-                kind: ErrorKind::Rejected,
-                context: "the event was refused".into(),
-                hint: None,
-                source: Some(Box::new(rejection)),
-            }),
-        }
+        Self::rejected(rejection)
     }
 }

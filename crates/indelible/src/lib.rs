@@ -13,6 +13,7 @@ mod error;
 pub mod identity;
 mod read;
 pub mod time;
+pub mod verify;
 mod watch;
 pub mod world;
 

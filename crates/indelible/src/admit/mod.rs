@@ -1,11 +1,8 @@
 //! The door: a draft is validated, redacted, stamped and encoded on the caller's thread. No lock, no system call, and no
 //! allocation once a thread's scratch has grown.
 
-pub mod redact {
-    #[derive(Debug, Clone)] pub struct Redaction;
-    #[derive(Default)] pub struct RedactScratch;
-    impl Redaction { pub(crate) fn apply<'s>(&self, d: &indelible_format::Draft<'s>, _: &'s mut RedactScratch) -> Result<(indelible_format::Draft<'s>, u32), indelible_format::Rejection> { let _ = d; Err(indelible_format::Rejection::Action) } }
-}
+pub mod redact;
+pub mod secrets;
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
@@ -73,16 +70,16 @@ impl Shared {
     fn admit_with(&self, draft: &Draft<'_>, scratch: &mut Scratch) -> std::result::Result<Admitted, Refused> {
         scratch.record.clear();
         let encoded = match &self.config.redaction {
-            None => self.encode(draft, &mut scratch.record),
+            None => self.encode(draft, &mut scratch.record).map_err(Error::from),
             Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
-                Ok((redacted, _)) => self.encode(&redacted, &mut scratch.record),
-                Err(rejection) => Err(rejection),
+                Ok((redacted, _)) => self.encode(&redacted, &mut scratch.record).map_err(Error::from),
+                Err(error) => Err(Error::rejected(error)),
             },
         };
-        let class = encoded.map_err(|rejection| {
+        let class = encoded.map_err(|error| {
             self.rejected.fetch_add(1, Ordering::Relaxed);
             self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-            Refused::Error(rejection.into())
+            Refused::Error(error)
         })?;
         let local = Local {
             producer_seq: &self.producer_seq,

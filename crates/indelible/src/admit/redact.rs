@@ -23,12 +23,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use indelible_format::draft::{Canonical, Details, Raw, Value};
+use indelible_format::draft::{Canonical, Details, Few, Raw, Target, Value};
 use indelible_format::{Draft, limits};
 use sha2::Sha256;
 use zeroize::Zeroize as _;
-
-use super::secrets::Detector;
 
 mod path;
 mod rewrite;
@@ -36,6 +34,8 @@ mod rewrite;
 mod tests;
 
 pub use path::PathError;
+
+pub use super::secrets::Detector;
 use path::{Place, Rules};
 use rewrite::{Edit, New, Pass, Spot};
 
@@ -86,7 +86,8 @@ impl Redaction {
     /// Below `details` each segment is a key, or the index of an array's element; `*` is any one of them, `**` any number, none
     /// included; a key with a dot or a star in it goes in double quotes. Redaction would rather hide too much than too little: keys compare
     /// without ASCII case, a key with dots (`http.status`) counts as the nested keys too, and arrays need not be mentioned
-    /// (`details.users.email` is also the e-mail of each element of `users`).
+    /// (`details.users.email` is also the e-mail of each element of `users`). `details` itself is replaced as a whole; when it
+    /// was said in pairs, a pseudonym is made of each value.
     ///
     /// # Errors
     /// The path names no such place, or there are too many rules.
@@ -180,12 +181,7 @@ impl Redaction {
         if scratch.edits.is_empty() {
             return Ok((Cow::Borrowed(draft), count));
         }
-        let mut redacted = draft.clone();
-        for edit in &scratch.edits {
-            scratch.make(edit, &mut redacted);
-        }
-        drop_removed(&scratch.edits, &mut redacted);
-        Ok((Cow::Owned(redacted), count))
+        Ok((Cow::Owned(scratch.redacted(draft)), count))
     }
 
     /// Appends the pseudonym of `value`.
@@ -270,8 +266,7 @@ impl RedactError {
     }
 }
 
-/// Memory for redacting, kept from draft to draft. It holds what was redacted last, in redacted form only, but for the
-/// texts that had escapes in them: [`clear`](Self::clear) it where that matters.
+/// Memory for redacting, kept from draft to draft.
 #[derive(Debug, Default)]
 pub(crate) struct RedactScratch {
     text: String,
@@ -299,70 +294,69 @@ impl RedactScratch {
         self.states.shrink_to(1024);
     }
 
-    /// Makes one change. Removals of what has neighbours are left to [`drop_removed`], so that indexes stay right.
-    fn make<'s>(&'s self, edit: &Edit, draft: &mut Draft<'s>) {
-        let text = match &edit.new {
+    /// `draft` with all edits made.
+    fn redacted<'s>(&'s self, draft: &Draft<'s>) -> Draft<'s> {
+        let mut redacted = draft.clone();
+        let mut targets = draft.targets.to_vec();
+        let mut pairs: Vec<_> = match &draft.details {
+            Details::Pairs(pairs) => pairs.iter().copied().map(Some).collect(),
+            Details::Json(_) => Vec::new(),
+        };
+        for edit in &self.edits {
+            // A text that a detector emptied is absent, as the format wants it.
+            let text = self.text_of(edit);
+            let present = text.filter(|text| !text.is_empty());
+            match edit.spot {
+                Spot::Fixed(place) => {
+                    if let Some(slot) = place.slot(&mut redacted) {
+                        *slot = present;
+                    }
+                }
+                Spot::Target(nth, place) => {
+                    if let Some(slot) = targets.get_mut(nth).and_then(|target| place.target_slot(target)) {
+                        *slot = present;
+                    }
+                }
+                Spot::IdentityDetails => redacted.identity_details = self.json_of(edit),
+                Spot::Details => {
+                    pairs.clear();
+                    redacted.details = self.json_of(edit).map_or_else(|| Details::Pairs(Few::new()), Details::Json);
+                }
+                Spot::Pair(nth) => {
+                    if let Some(slot) = pairs.get_mut(nth) {
+                        let value = text.map(Value::Text).or(self.json_of(edit).map(Value::Json));
+                        *slot = slot.zip(value).map(|((key, _), value)| (key, value));
+                    }
+                }
+                Spot::PairKey(nth) => {
+                    if let Some(Some((key, _))) = pairs.get_mut(nth) {
+                        *key = text.unwrap_or(MASK);
+                    }
+                }
+                Spot::Raw => redacted.raw = text.map(|text| Raw { media_type: "text/plain", bytes: text.as_bytes() }),
+            }
+        }
+        // A target of which nothing is left is no target.
+        let kept = |target: &Target<'_>| *target != Target::default();
+        redacted.targets = draft.targets.iter().zip(targets).filter(|(before, after)| kept(after) || !kept(before)).map(|(_, after)| after).collect();
+        if let Details::Pairs(all) = &mut redacted.details {
+            *all = pairs.into_iter().flatten().collect();
+        }
+        redacted
+    }
+
+    fn text_of(&self, edit: &Edit) -> Option<&str> {
+        match &edit.new {
             New::Text(range) => self.text.get(range.clone()),
-            _ => None,
-        };
-        let json = match &edit.new {
-            New::Json(range) => self.json.get(range.clone()).map(Canonical::trusted),
-            _ => None,
-        };
-        match edit.spot {
-            Spot::Fixed(place) => {
-                if let Some(slot) = place.slot(draft) {
-                    // A text that a detector emptied is absent, as the format wants it.
-                    *slot = text.filter(|text| !text.is_empty());
-                }
-            }
-            Spot::Target(nth, place) => {
-                if let Some(slot) = draft.targets.get_mut(nth).and_then(|target| place.target_slot(target)) {
-                    *slot = text.filter(|text| !text.is_empty());
-                }
-            }
-            Spot::IdentityDetails => draft.identity_details = json,
-            Spot::Details => draft.details = json.map_or_else(|| Details::Pairs(Default::default()), Details::Json),
-            Spot::Pair(nth) => {
-                if let Details::Pairs(pairs) = &mut draft.details
-                    && let Some((_, value)) = pairs.get_mut(nth)
-                {
-                    *value = text.map(Value::Text).or(json.map(Value::Json)).unwrap_or(Value::Null);
-                }
-            }
-            Spot::PairKey(nth) => {
-                if let Details::Pairs(pairs) = &mut draft.details
-                    && let Some((key, _)) = pairs.get_mut(nth)
-                {
-                    *key = text.unwrap_or(MASK);
-                }
-            }
-            Spot::Raw => draft.raw = text.map(|text| Raw { media_type: "text/plain", bytes: text.as_bytes() }),
+            New::Json(_) | New::Nothing => None,
         }
     }
-}
 
-/// Drops removed pairs, and targets of which nothing is left.
-fn drop_removed(edits: &[Edit], draft: &mut Draft<'_>) {
-    let targets = edits.iter().any(|edit| matches!(edit.spot, Spot::Target(..)));
-    if targets {
-        draft.targets.retain(|target| *target != Default::default());
-    }
-    if let Details::Pairs(pairs) = &mut draft.details {
-        // Edits of pairs stand in the order of the pairs.
-        let mut removed = edits
-            .iter()
-            .filter_map(|edit| match edit {
-                Edit { spot: Spot::Pair(nth), new: New::Nothing } => Some(*nth),
-                _ => None,
-            })
-            .peekable();
-        let mut nth = 0;
-        pairs.retain(|_| {
-            let gone = removed.next_if_eq(&nth).is_some();
-            nth += 1;
-            !gone
-        });
+    fn json_of(&self, edit: &Edit) -> Option<Canonical<'_>> {
+        match &edit.new {
+            New::Json(range) => self.json.get(range.clone()).map(Canonical::trusted),
+            New::Text(_) | New::Nothing => None,
+        }
     }
 }
 

@@ -144,7 +144,7 @@ fn anchors(world: &World, config: &Config, identity: &Identity) -> Result<Vec<Si
         anchors.extend(checkpoints::read(world, &config.dir, identity, log.id)?);
     }
     if let Some(dir) = &config.trusted_state_dir {
-        anchors.extend(checkpoints::read_trusted_state(world, dir, identity)?.into_iter().map(|(_, checkpoint)| checkpoint));
+        anchors.extend(checkpoints::read_trusted_state(world, dir, identity)?);
     }
     anchors.retain(|anchor| anchor.size > 0);
     Ok(anchors)

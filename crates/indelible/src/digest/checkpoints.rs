@@ -7,6 +7,7 @@ use indelible_format::Hash;
 use indelible_format::checkpoint::{self, Checkpoint};
 use indelible_format::json::{self, Document};
 
+use crate::commit::builder::Builder;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,6 +35,8 @@ pub(crate) struct Published {
     pub(crate) notes: Vec<(LogHead, String)>,
     /// Whether `notes` has something that the files do not have yet.
     unsaved: bool,
+    /// Notes that no frame carries yet.
+    pub(crate) uncarried: Vec<(u32, String)>,
 }
 
 pub(crate) fn path(dir: &Path, log: u32) -> PathBuf {
@@ -75,8 +78,26 @@ impl Shared {
         let note = Checkpoint::new(&origin, head.size, head.root).sign(&key).map_err(|error| failed(&error))?;
         published.notes.retain(|(known, _)| known.log != log);
         published.notes.push((head, note.clone()));
+        published.uncarried.push((log, note.clone()));
         published.unsaved = true;
         Ok(note)
+    }
+
+    /// Gives the builder the notes that no frame carries yet.
+    pub(crate) fn hand_over_notes(&self, builder: &mut Builder) {
+        let notes = std::mem::take(&mut self.checkpoints.lock().uncarried);
+        notes.into_iter().for_each(|(log, note)| builder.carry_note(log, note));
+    }
+
+    /// Takes a store's newest checkpoints as they were found on opening.
+    pub(crate) fn adopt_checkpoints(&self) -> Result<()> {
+        for log in &self.identity.logs {
+            if let Some(found) = read(&self.world, &self.config.dir, &self.identity, log.id)? {
+                let head = LogHead { log: log.id, size: found.size, root: found.root };
+                self.checkpoints.lock().notes.push((head, found.note));
+            }
+        }
+        Ok(())
     }
 
     /// Signs every head that changed since it was last signed.
@@ -128,11 +149,8 @@ pub(crate) fn keep(shared: &Shared) {
         // A full disk shows where it hurts: in the journal, which asks again.
         let _ = shared.nursery.prepare(!heavy);
         if shared.checkpoint_due() {
-            if shared.sign_all().is_ok() {
-                let notes: Vec<(u32, String)> = shared.checkpoints.lock().notes.iter().map(|(head, note)| (head.log, note.clone())).collect();
-                let mut builder = shared.builder.lock();
-                notes.into_iter().for_each(|(log, note)| builder.carry_note(log, note));
-            }
+            let _ = shared.sign_all();
+            shared.hand_over_notes(&mut shared.builder.lock());
             let _ = shared.save_checkpoints();
             shared.keeper.nap(interval);
         } else {
@@ -168,7 +186,17 @@ pub(crate) fn write_trusted_state(world: &World, dir: &Path, identity: &Identity
 }
 
 /// The checkpoints of the trusted state, signatures checked; none if there is no such file.
-pub(crate) fn read_trusted_state(world: &World, dir: &Path, identity: &Identity) -> Result<Vec<(u32, SignedCheckpoint)>> {
+pub(crate) fn read_trusted_state(world: &World, dir: &Path, identity: &Identity) -> Result<Vec<SignedCheckpoint>> {
+    let notes = trusted_notes(world, dir, identity)?;
+    let log_of = |note: &str| {
+        let origin = note.lines().next();
+        identity.logs.iter().map(|log| log.id).find(|log| identity.origin(*log).as_deref() == origin)
+    };
+    notes.iter().map(|note| open(identity, log_of(note).unwrap_or(u32::MAX), note)).collect()
+}
+
+/// The notes of the trusted state, as they stand there.
+pub(crate) fn trusted_notes(world: &World, dir: &Path, identity: &Identity) -> Result<Vec<String>> {
     let path = trusted_state_path(dir, identity);
     if !world.disk.exists(&path) {
         return Ok(Vec::new());
@@ -185,11 +213,6 @@ pub(crate) fn read_trusted_state(world: &World, dir: &Path, identity: &Identity)
     {
         return Err(malformed());
     }
-    let mut checkpoints = Vec::new();
-    for (log, note) in root.get("checkpoints").ok_or_else(malformed)?.entries() {
-        let log = log.text().parse().map_err(|_| malformed())?;
-        let note = note.as_str().ok_or_else(malformed)?;
-        checkpoints.push((log, open(identity, log, &note)?));
-    }
-    Ok(checkpoints)
+    let notes = root.get("checkpoints").ok_or_else(malformed)?;
+    notes.entries().map(|(_, note)| note.as_str().map(String::from).ok_or_else(malformed)).collect()
 }

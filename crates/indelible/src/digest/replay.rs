@@ -51,7 +51,7 @@ impl Replay {
         self.tips.iter().find(|tip| tip.log == log).map_or_else(|| Tip::new(log).head(), Tip::head)
     }
 
-    fn tip(&mut self, log: u32) -> &mut Tip {
+    pub(crate) fn tip(&mut self, log: u32) -> &mut Tip {
         let at = self.tips.iter().position(|tip| tip.log == log).unwrap_or_else(|| {
             self.tips.push(Tip::new(log));
             self.tips.len() - 1

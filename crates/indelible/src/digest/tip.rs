@@ -1,6 +1,6 @@
 //! The tip of a log: everything needed to append the next record to it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use indelible_format::leaf::{Salts, Seed};
 use indelible_format::limits::GROUP_LEAVES;
@@ -20,6 +20,9 @@ pub(crate) struct Tip {
     pub(crate) group_roots: Vec<Hash>,
     /// Sequence number of the next record; runs ahead of the frontier while a frame is being hashed.
     pub(crate) next_seq: u64,
+    /// Sizes at which the root is wanted, and the roots found there; only `verify` asks.
+    pub(crate) stops: BTreeSet<u64>,
+    pub(crate) passed: Vec<(u64, Hash)>,
     /// Frame whose seed table the current seed was last compared with; only replay uses it.
     pub(crate) frame_of_seed: Option<u64>,
     salts: Option<(u64, Salts)>,
@@ -35,6 +38,8 @@ impl Tip {
             root: empty_root(),
             group_roots: Vec::new(),
             next_seq: 0,
+            stops: BTreeSet::new(),
+            passed: Vec::new(),
             frame_of_seed: None,
             salts: None,
             tenants: HashMap::new(),
@@ -107,8 +112,18 @@ impl Tip {
 
     /// Appends leaves; [`settle_root`](Self::settle_root) is owed.
     pub(crate) fn extend_without_root(&mut self, leaves: &[Hash]) {
+        let mut rest = leaves;
+        // Somebody wants to know the root at sizes in between.
+        while let Some(stop) = self.stops.first().copied().filter(|stop| *stop <= self.frontier.size() + rest.len() as u64) {
+            let (run, after) = rest.split_at(usize::try_from(stop.saturating_sub(self.frontier.size())).unwrap_or(0));
+            let group_roots = &mut self.group_roots;
+            self.frontier.extend(run, |root| group_roots.push(root));
+            self.passed.push((stop, self.frontier.root()));
+            self.stops.pop_first();
+            rest = after;
+        }
         let group_roots = &mut self.group_roots;
-        self.frontier.extend(leaves, |root| group_roots.push(root));
+        self.frontier.extend(rest, |root| group_roots.push(root));
     }
 
     /// Recomputes the root.

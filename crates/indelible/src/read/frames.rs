@@ -205,6 +205,11 @@ impl Cursor {
         })
     }
 
+    /// Number of the first frame of the journal; `None`: there is none.
+    pub(crate) fn first_lsn(&mut self) -> Result<Option<u64>> {
+        Ok((self.reader.is_some() || self.open_first()?).then_some(self.next_lsn))
+    }
+
     /// Total bytes of the journal's files, for progress bars.
     pub(crate) fn bytes_total(&self) -> u64 {
         self.numbers

@@ -215,25 +215,20 @@ impl Rules {
         let out = states.len();
         self.walk(states, from..to, out, key);
         let mut decision = self.decision(states, out);
-        if decision.is_none() && key.contains('.') {
-            // The same key as nested keys, each part seen from what the part before it left.
-            let (mut level, mut level_end) = (from, to);
-            let mut parts = states.len();
-            for part in key.split('.') {
-                self.walk(states, level..level_end, parts, part);
-                decision = decision.or_else(|| self.decision(states, parts));
-                (level, level_end) = (parts, states.len());
-                parts = states.len();
-                if level == level_end || decision.is_some() {
+        if decision.is_none() && key.contains('.') && key.len() <= NESTED_KEY_MOST {
+            // The same key as nested keys: each part seen from what the part before it left, and only that is kept.
+            let own = states.len();
+            let mut parts = key.split('.');
+            self.walk(states, from..to, own, parts.next().unwrap_or_default());
+            decision = self.decision(states, own);
+            for part in parts {
+                let next = states.len();
+                if decision.is_some() || next == own {
                     break;
                 }
-            }
-            // Only the last level lives on, behind what the whole key left.
-            let nested: Vec<State> = states.get(level..level_end).unwrap_or_default().to_vec();
-            states.truncate(out);
-            self.walk(states, from..to, out, key);
-            for state in nested {
-                push(states, out, state);
+                self.walk(states, own..next, next, part);
+                decision = self.decision(states, next);
+                states.drain(own..next);
             }
         }
         decision
@@ -242,8 +237,8 @@ impl Rules {
     /// Appends the states of an array's element: by its index, and as if the array were not there.
     pub(super) fn step_element(&self, states: &mut Vec<State>, from: usize, to: usize, index: usize) -> Option<Redact> {
         let mut digits = [0; 20];
+        let out = states.len();
         let decision = self.step(states, from, to, decimal(index, &mut digits));
-        let out = to.max(from);
         for at in from..to {
             if let Some(state) = states.get(at).copied() {
                 push(states, out, state);
@@ -309,3 +304,5 @@ const HEAD: [&str; 16] = [
 ];
 const RULES_MAX: usize = 1024;
 const SEGMENTS_MAX: usize = 64;
+/// Keys longer than this are not read as nested ones.
+const NESTED_KEY_MOST: usize = 1024;

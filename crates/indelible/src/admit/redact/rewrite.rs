@@ -4,7 +4,7 @@
 //! States of path rules lie on one stack, each level above its parent's.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use indelible_format::draft::{Canonical, Raw, Value};
@@ -159,11 +159,7 @@ impl<'p> Pass<'p> {
         }
         self.scratch.states.clear();
         if let Some(how) = self.rules.details.start(&mut self.scratch.states) {
-            // The rule is for details as a whole; pairs have no whole yet, so each of them goes.
-            for (nth, (_, value)) in pairs.iter().enumerate() {
-                self.whole_pair(nth, value, how)?;
-            }
-            return Ok(());
+            return self.whole_pairs(pairs, how);
         }
         let level = self.scratch.states.len();
         let mut names = Names::default();
@@ -182,11 +178,31 @@ impl<'p> Pass<'p> {
                 self.pair_value(nth, value, level)?;
             }
             if let Some(text) = self.detect(key)? {
-                let taken = |name: &str| pairs.iter().any(|(key, _)| *key == name);
-                let range = self.lay(&names.unique(text, taken));
+                let keys = || pairs.iter().map(|(key, _)| (*key).to_owned()).collect();
+                let range = self.lay(&names.unique(text, keys));
                 self.scratch.edits.push(Edit { spot: Spot::PairKey(nth), new: New::Text(range) });
             }
         }
+        Ok(())
+    }
+
+    /// All of `details`. Pseudonyms are made of each value, since pairs have no text of their own.
+    fn whole_pairs(&mut self, pairs: &[(&str, Value<'_>)], how: Redact) -> Result<(), RedactError> {
+        if how == Redact::Pseudonym {
+            return pairs.iter().enumerate().try_for_each(|(nth, (_, value))| self.whole_pair(nth, value, how));
+        }
+        self.count.paths += 1;
+        self.whole_json(Spot::Details, how, b"")
+    }
+
+    /// One JSON string, or nothing, in place of all the JSON at `spot`.
+    fn whole_json(&mut self, spot: Spot, how: Redact, value: &[u8]) -> Result<(), RedactError> {
+        let from = self.scratch.json.len();
+        let new = match self.put(how, value, &mut false)? {
+            Became::Nothing => New::Nothing,
+            _ => New::Json(from..self.scratch.json.len()),
+        };
+        self.scratch.edits.push(Edit { spot, new });
         Ok(())
     }
 
@@ -257,17 +273,7 @@ impl<'p> Pass<'p> {
         if let Some(how) = self.rules.details.start(&mut self.scratch.states) {
             self.count.paths += 1;
             let text = json_text(json.bytes()).ok_or(RedactError::Malformed { field, offset: 0 })?;
-            let new = match self.replacement(how, text.as_bytes())? {
-                New::Text(range) => {
-                    let at = self.scratch.json.len();
-                    let text = self.scratch.text.get(range).unwrap_or(MASK);
-                    json::write_string(&mut self.scratch.json, text);
-                    New::Json(at..self.scratch.json.len())
-                }
-                other => other,
-            };
-            self.scratch.edits.push(Edit { spot, new });
-            return Ok(());
+            return self.whole_json(spot, how, text.as_bytes());
         }
         let to = self.scratch.states.len();
         if let Some(range) = self.rewrite(field, json.bytes(), 0..to)? {
@@ -373,8 +379,8 @@ impl<'p> Pass<'p> {
             self.scratch.json.push(separator);
             match if source.detect { self.detect(&key)? } else { None } {
                 Some(new) => {
-                    let taken = |name: &str| has_key(source.bytes, range.clone(), name);
-                    json::write_string(&mut self.scratch.json, &names.unique(new, taken));
+                    let name = names.unique(new, || source.keys(range.clone()));
+                    json::write_string(&mut self.scratch.json, &name);
                     (*changed, *renamed) = (true, true);
                 }
                 None => {
@@ -584,6 +590,12 @@ impl<'j> Source<'j> {
         Ok(json::unescape(raw))
     }
 
+    /// The keys of the object at `range`.
+    fn keys(&self, range: Range<usize>) -> HashSet<String> {
+        let members = walk::members_at(self.bytes, range).flatten();
+        members.filter_map(|member| Some(json::unescape(std::str::from_utf8(member.key).ok()?).into_owned())).collect()
+    }
+
     /// The text of a string, the JSON of everything else.
     fn value_text(&self, range: Range<usize>) -> Result<Cow<'j, str>, RedactError> {
         let offset = range.start;
@@ -614,24 +626,22 @@ fn lexeme(value: &Value<'_>) -> String {
     }
 }
 
-fn has_key(bytes: &[u8], object: Range<usize>, name: &str) -> bool {
-    walk::members_at(bytes, object).flatten().any(|member| {
-        std::str::from_utf8(member.key).is_ok_and(|key| json::unescape(key) == name)
-    })
+/// The names that redacted keys of one object get: `[redacted]`, `[redacted]-2`… and none that is there already.
+#[derive(Default)]
+struct Names {
+    taken: Option<HashSet<String>>,
+    used: HashMap<String, u32>,
 }
 
-/// Names given to redacted keys of one object: `[redacted]`, `[redacted]-2`…, none of them taken.
-#[derive(Default)]
-struct Names(HashMap<String, u32>);
-
 impl Names {
-    fn unique(&mut self, name: String, taken: impl Fn(&str) -> bool) -> String {
+    /// `name`, with a number if it must be. `keys` are those of the object, asked for once.
+    fn unique(&mut self, name: String, keys: impl FnOnce() -> HashSet<String>) -> String {
+        let taken = self.taken.get_or_insert_with(keys);
+        let used = self.used.entry(name.clone()).or_insert(0);
         loop {
-            let used = self.0.entry(name.clone()).or_insert(0);
             *used += 1;
             let candidate = if *used == 1 { name.clone() } else { format!("{name}-{used}") };
-            let again = *used > 1 && self.0.contains_key(&candidate);
-            if !again && !taken(&candidate) {
+            if taken.insert(candidate.clone()) {
                 return candidate;
             }
         }

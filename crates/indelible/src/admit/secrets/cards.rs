@@ -36,7 +36,7 @@ pub(super) fn find(text: &[u8], from: usize) -> Option<Range<usize>> {
     None
 }
 
-fn card_at(text: &[u8], start: usize) -> Option<usize> {
+pub(super) fn card_at(text: &[u8], start: usize) -> Option<usize> {
     if !begins_number(text, start) {
         return None;
     }

@@ -1,0 +1,121 @@
+//! Findings: what verification has to say, each with a stable code. The independent verifier in `tools/` uses the same codes.
+
+use std::fmt;
+
+/// Declares the codes with their words.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal;)+) => {
+        /// What was found; stable across versions.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code { $($(#[$doc])* $variant,)+ }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stable word.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// `store.json` contradicts the log, or itself.
+    StoreIdentity = "store-identity";
+    /// A journal file's header is wrong.
+    FileHeader = "file-header";
+    /// A frame fails its checksum.
+    FrameCrc = "frame-crc";
+    /// A frame does not name the one before it.
+    FrameChain = "frame-chain";
+    /// Frames are missing or malformed.
+    JournalCorrupt = "journal-corrupt";
+    /// A record is malformed.
+    RecordMalformed = "record-malformed";
+    /// JSON of an event or control entry is not in canonical form.
+    NotCanonical = "not-canonical";
+    /// The spans of an event are not those of its values.
+    SpanMismatch = "span-mismatch";
+    /// The seed of a group is missing, or two differ.
+    SeedMissing = "seed-missing";
+    /// A log's numbering does not go on.
+    Sequence = "sequence";
+    /// The recomputed root is not the frame's.
+    RootMismatch = "root-mismatch";
+    /// A tenant's numbering does not go on.
+    TenantSequence = "tenant-sequence";
+    /// A producer's number is there twice.
+    ProducerDuplicate = "producer-duplicate";
+    /// Numbers of a producer are missing and no gap was recorded.
+    ProducerGap = "producer-gap";
+    /// A checkpoint's signature does not hold.
+    CheckpointSignature = "checkpoint-signature";
+    /// A checkpoint holds another root than the log.
+    CheckpointMismatch = "checkpoint-mismatch";
+    /// The log is shorter than a checkpoint that was signed.
+    CheckpointAhead = "checkpoint-ahead";
+    /// An outside checkpoint holds another root than the log.
+    AnchorMismatch = "anchor-mismatch";
+    /// The log is shorter than an outside checkpoint.
+    AnchorAhead = "anchor-ahead";
+    /// The store's key is not the one given from outside.
+    KeyMismatch = "key-mismatch";
+    /// A `heads` entry names a head that its log never had.
+    HeadsMismatch = "heads-mismatch";
+    /// Records belong to a log that was never created.
+    LogUnknown = "log-unknown";
+    /// Values are withheld: only their commitments are there.
+    Withheld = "withheld";
+    /// The newest entries are not covered by a checkpoint yet.
+    UnsignedTail = "unsigned-tail";
+    /// There was nothing outside the store to compare with.
+    Unanchored = "unanchored";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Note,
+    /// Should be looked at; the proofs hold.
+    Warn,
+    /// The store is not what it claims to be.
+    Fail,
+}
+
+impl Level {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub code: Code,
+    /// How bad.
+    pub level: Level,
+    /// In which log, if in one.
+    pub log: Option<u32>,
+    /// Where: sequence number when a log is named, else the frame's number.
+    pub at: Option<u64>,
+    /// In words: evidence, not guilt.
+    pub message: String,
+}
