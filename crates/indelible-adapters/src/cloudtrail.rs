@@ -56,7 +56,7 @@ pub(crate) fn plan() -> Plan {
     ] {
         plan.add(path, false, Some(slot));
     }
-    plan.finish()
+    plan
 }
 
 /// Request parameters that name what the call is about, and what they name.
@@ -96,7 +96,9 @@ pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a
         None if found.text(CONSOLE_LOGIN).as_deref() == Some("Failure") => Outcome::Failure,
         None => Outcome::Success,
     };
-    let read_only = found.value(READ_ONLY).and_then(Value::boolean).unwrap_or(false);
+    // Old records do not say whether a call only reads; its name does.
+    let reads = || ["Get", "List", "Describe", "Simulate"].iter().any(|verb| name.starts_with(verb));
+    let read_only = found.value(READ_ONLY).and_then(Value::boolean).unwrap_or_else(reads);
     facts.like = match (service, &*name) {
         _ if facts.outcome == Outcome::Denied => Some(taxonomy::ACCESS_DENY),
         ("signin", _) => Some(taxonomy::USER_LOGIN),

@@ -154,10 +154,13 @@ impl<'a> Targets<'a> {
 
 /// How long `text` is as a JSON string.
 fn written_bytes(text: &str) -> usize {
-    let escaped: usize = text.bytes().map(|byte| match byte {
-        0..=0x1f => 6,
-        b'"' | b'\\' => 2,
-        _ => 1,
-    }).sum();
+    let escaped: usize = text
+        .bytes()
+        .map(|byte| match byte {
+            0..=0x1f => 6,
+            b'"' | b'\\' => 2,
+            _ => 1,
+        })
+        .sum();
     escaped + 2
 }

@@ -81,9 +81,9 @@ impl<'a> Found<'a> {
         let single = value.filter(|value| value.kind != Kind::Array);
         let array = value.filter(|value| value.kind == Kind::Array);
         single.into_iter().chain(array.into_iter().flat_map(|array| {
-            walk::elements(array.bytes).map_while(Result::ok).filter_map(move |element| {
-                Some(Value { bytes: array.bytes.get(element.value)?, kind: element.kind })
-            })
+            walk::elements(array.bytes)
+                .map_while(Result::ok)
+                .filter_map(move |element| Some(Value { bytes: array.bytes.get(element.value)?, kind: element.kind }))
         }))
     }
 

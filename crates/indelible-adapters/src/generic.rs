@@ -141,6 +141,13 @@ const WHO_BELOW: &[(&[&str], Option<u8>)] = &[
     (&["http", "request", "headers", "user-agent"], Some(USER_AGENT)),
     (&["request", "remote_ip"], Some(ADDRESS)),
     (&["request", "user_agent"], Some(USER_AGENT)),
+    // Linux auditd, parsed.
+    (&["data", "acct"], Some(ACTOR_NAME)),
+    (&["data", "auid"], Some(ACTOR_ID)),
+    (&["data", "uid"], Some(ACTOR_ID)),
+    (&["data", "ses"], Some(SESSION)),
+    (&["data", "addr"], Some(ADDRESS)),
+    (&["data", "hostname"], None),
     // Panther's collected indicators.
     (&["p_any_ip_addresses"], None),
     (&["p_any_usernames"], None),
@@ -190,6 +197,7 @@ const WHAT: &[(&str, u8)] = &[
     ("activity", ACTION),
     ("activity display name", ACTION),
     ("verb", ACTION),
+    ("record type", ACTION),
     ("event", ACTION),
     ("type", ACTION),
     ("event id", ID),
@@ -251,6 +259,7 @@ const WHAT_BELOW: &[(&[&str], u8)] = &[
     (&["event", "outcome"], OUTCOME),
     (&["event", "id"], ID),
     (&["outcome", "result"], OUTCOME),
+    (&["data", "result"], OUTCOME),
     (&["protoPayload", "methodName"], ACTION),
     (&["protoPayload", "resourceName"], TARGET),
     (&["properties", "activityDisplayName"], ACTION),
@@ -285,7 +294,7 @@ pub(crate) fn plan() -> Plan {
             plan.add(&[key], false, Some(*slot));
         }
     }
-    plan.finish()
+    plan
 }
 
 /// The ways keys are spelt: `user_id`, `user-id`, `user.id`, `user id`, `userid`, `userId`, `userID`, `UserId`, `UserID`, `USER_ID`.
@@ -389,7 +398,8 @@ fn outcome(found: &Found<'_>) -> Outcome {
 
 fn outcome_of(word: &str) -> Option<Outcome> {
     let is = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
-    if is(&["success", "succeeded", "successful", "ok", "passed", "allow", "allowed", "granted", "accept", "accepted", "permit"]) {
+    if is(&["success", "succeeded", "successful", "ok", "passed", "allow", "allowed", "granted", "accept", "accepted", "permit"])
+    {
         Some(Outcome::Success)
     } else if is(&["failure", "failed", "fail", "unsuccessful", "invalid"]) {
         Some(Outcome::Failure)

@@ -94,7 +94,7 @@ pub(crate) fn plan() -> Plan {
     ] {
         plan.add(path, false, Some(slot));
     }
-    plan.finish()
+    plan
 }
 
 pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a>) {

@@ -1,9 +1,8 @@
 //! Plans: which paths of a record are identity, and where its well-known fields are.
 //!
-//! A plan is a trie over object keys, walked in step with the record. Children are sorted as canonical JSON sorts keys, so that
-//! one pass over an object's members with one cursor over the children finds every path; nothing is looked up by hash or
-//! search. That holds while the plan's own keys are ASCII, which sorts alike as bytes and as UTF-16; other keys are compared
-//! one by one.
+//! A plan is a trie over object keys, walked in step with the record: every member's key is looked up once among the children
+//! of where the walk stands. Most keys of a record are in no plan, so that answer has to be the quick one: keys are kept in
+//! buckets by first byte and length, and most buckets are empty.
 
 use indelible_format::json;
 
@@ -21,15 +20,22 @@ pub struct Plan {
 /// One key of a path.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
-    children: Vec<(Box<str>, Self)>,
-    /// All children's keys are ASCII.
-    ascii: bool,
+    /// `BUCKETS` of them, or none when there are no children.
+    buckets: Vec<Vec<(Box<str>, Self)>>,
     /// The value at this path moves to the identity part, whole.
     pub(crate) identity: bool,
     /// Some path below this one moves.
     pub(crate) moves_below: bool,
     /// The field this path holds, and how good a source of it the path is (less is better).
     pub(crate) slot: Option<(u8, u16)>,
+}
+
+const BUCKETS: usize = 64;
+
+#[inline]
+fn bucket_of(key: &[u8]) -> usize {
+    let first = key.first().copied().unwrap_or(0);
+    (usize::from(first) ^ (key.len() << 3)) % BUCKETS
 }
 
 impl Plan {
@@ -56,7 +62,7 @@ impl Plan {
             let path: Vec<K> = path.into_iter().collect();
             plan.add(&path, true, None);
         }
-        plan.finish()
+        plan
     }
 
     /// Adds a path. Paths added earlier are better sources of their slot; a path holds one slot, the first it is given.
@@ -66,6 +72,7 @@ impl Plan {
         }
         let mut node = &mut self.root;
         for key in path {
+            node.moves_below |= identity;
             node = node.child_mut(key.as_ref());
         }
         node.identity |= identity;
@@ -75,13 +82,6 @@ impl Plan {
         }
     }
 
-    /// Sorts it; call once, after the last path.
-    #[must_use]
-    pub(crate) fn finish(mut self) -> Self {
-        self.root.finish();
-        self
-    }
-
     pub(crate) const fn root(&self) -> &Node {
         &self.root
     }
@@ -89,46 +89,35 @@ impl Plan {
 
 impl Node {
     fn child_mut(&mut self, key: &str) -> &mut Self {
-        let at = self.children.iter().position(|(name, _)| &**name == key).unwrap_or_else(|| {
-            self.children.push((key.into(), Self::default()));
-            self.children.len() - 1
+        if self.buckets.is_empty() {
+            self.buckets.resize_with(BUCKETS, Vec::new);
+        }
+        #[expect(clippy::indexing_slicing, reason = "there are BUCKETS of them")]
+        let bucket = &mut self.buckets[bucket_of(key.as_bytes())];
+        let at = bucket.iter().position(|(name, _)| &**name == key).unwrap_or_else(|| {
+            bucket.push((key.into(), Self::default()));
+            bucket.len() - 1
         });
         #[expect(clippy::indexing_slicing, reason = "`at` was found or made just above")]
-        &mut self.children[at].1
-    }
-
-    fn finish(&mut self) {
-        self.children.sort_by(|(a, _), (b, _)| json::compare_keys(a, b));
-        self.ascii = self.children.iter().all(|(key, _)| key.is_ascii());
-        for (_, child) in &mut self.children {
-            child.finish();
-            self.moves_below |= child.identity || child.moves_below;
-        }
+        &mut bucket[at].1
     }
 
     pub(crate) const fn has_children(&self) -> bool {
-        !self.children.is_empty()
+        !self.buckets.is_empty()
     }
 
-    /// The child for the next member's key, still escaped as in canonical JSON. `cursor` starts at 0 for every object.
+    /// The child for a member's key, which is still escaped as in canonical JSON.
     #[inline]
-    pub(crate) fn child(&self, cursor: &mut usize, key: &[u8]) -> Option<&Self> {
-        if !self.ascii || key.contains(&b'\\') {
-            return self.child_slow(key);
+    pub(crate) fn child(&self, key: &[u8]) -> Option<&Self> {
+        if memchr::memchr(b'\\', key).is_some() {
+            return self.find(json::unescape(std::str::from_utf8(key).ok()?).as_bytes());
         }
-        while let Some((name, child)) = self.children.get(*cursor) {
-            match name.as_bytes().cmp(key) {
-                std::cmp::Ordering::Less => *cursor += 1,
-                std::cmp::Ordering::Equal => return Some(child),
-                std::cmp::Ordering::Greater => return None,
-            }
-        }
-        None
+        self.find(key)
     }
 
-    #[cold]
-    fn child_slow(&self, key: &[u8]) -> Option<&Self> {
-        let key = json::unescape(std::str::from_utf8(key).ok()?);
-        self.children.iter().find(|(name, _)| **name == *key).map(|(_, child)| child)
+    #[inline]
+    fn find(&self, key: &[u8]) -> Option<&Self> {
+        let bucket = self.buckets.get(bucket_of(key))?;
+        bucket.iter().find(|(name, _)| name.as_bytes() == key).map(|(_, child)| child)
     }
 }

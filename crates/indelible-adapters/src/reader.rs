@@ -324,7 +324,10 @@ impl Reader<'_> {
 /// What the beginning of an object shows.
 enum Sniffed {
     /// Its records begin at this offset; so many members are before them.
-    Envelope { records_at: usize, others: u64 },
+    Envelope {
+        records_at: usize,
+        others: u64,
+    },
     Other,
     /// It goes on behind what is in memory.
     Cut,

@@ -59,14 +59,13 @@ impl Splitter<'_, '_> {
     /// Splits the object at `object`; says whether anything in it moved. Recurses as deep as the plan's paths are long.
     fn object(&mut self, node: &Node, object: Range<usize>) -> Result<bool, Malformed> {
         let record = self.record;
-        let mut cursor = 0;
         let mut moved = false;
         let mut kept = Kept { run: 0..0, separator: b'{' };
         for member in walk::members_at(record, object) {
             let member = member?;
             let quotes_and_colon = 3;
             let start = member.value.start.saturating_sub(member.key.len() + quotes_and_colon);
-            let Some(child) = node.child(&mut cursor, member.key) else {
+            let Some(child) = node.child(member.key) else {
                 kept.member(start..member.value.end, record, self.content);
                 continue;
             };
@@ -110,10 +109,9 @@ impl Splitter<'_, '_> {
         if kind != Kind::Object || !node.has_children() {
             return Ok(());
         }
-        let mut cursor = 0;
         for member in walk::members_at(self.record, object) {
             let member = member?;
-            let Some(child) = node.child(&mut cursor, member.key) else { continue };
+            let Some(child) = node.child(member.key) else { continue };
             if let Some(slot) = child.slot {
                 self.found.note(slot, &member.value, member.kind);
             }

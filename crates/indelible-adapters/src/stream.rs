@@ -6,6 +6,9 @@ use std::io::{self, BufRead};
 
 use memchr::{memchr, memchr_iter, memchr2, memchr3};
 
+/// Bytes taken from the input at a time.
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
+
 /// The input from the first byte not yet used.
 pub(crate) struct Window<'i> {
     input: &'i mut dyn BufRead,
@@ -41,6 +44,8 @@ impl<'i> Window<'i> {
         loop {
             match self.input.fill_buf() {
                 Ok(chunk) => {
+                    // An input that is in memory already gives all of itself at once.
+                    let chunk = chunk.get(..CHUNK_BYTES_MAX).unwrap_or(chunk);
                     let count = chunk.len();
                     self.buffer.extend_from_slice(chunk);
                     self.input.consume(count);
@@ -208,11 +213,8 @@ impl Scanner {
             match self.state {
                 State::String => {
                     let rest = bytes.get(at..).unwrap_or_default();
-                    let place = if self.ends_at_broken_line {
-                        memchr3(b'"', b'\\', b'\n', rest)
-                    } else {
-                        memchr2(b'"', b'\\', rest)
-                    };
+                    let place =
+                        if self.ends_at_broken_line { memchr3(b'"', b'\\', b'\n', rest) } else { memchr2(b'"', b'\\', rest) };
                     at += place? + 1;
                     let found = bytes.get(at - 1);
                     if found == Some(&b'\\') {
@@ -258,14 +260,9 @@ mod tests {
 
     #[test]
     fn a_value_ends_where_its_brackets_and_quotes_say_however_it_is_cut() {
-        for (text, length) in [
-            (r#"{"a":"}\"","b":[{}]} {"#, 20),
-            (r#"["\\"]]"#, 6),
-            (r#""a\"b",1"#, 6),
-            ("12,", 2),
-            ("true]", 4),
-            ("{}{}", 2),
-        ] {
+        for (text, length) in
+            [(r#"{"a":"}\"","b":[{}]} {"#, 20), (r#"["\\"]]"#, 6), (r#""a\"b",1"#, 6), ("12,", 2), ("true]", 4), ("{}{}", 2)]
+        {
             assert_eq!(Scanner::default().scan(text.as_bytes()), Some(length), "{text}");
             for cut in 0..length {
                 let mut scanner = Scanner::default();

@@ -61,9 +61,8 @@ pub(crate) fn epoch(lexeme: &str) -> Reading {
         return Reading::Unreadable;
     }
     // Digits of the fraction weigh a tenth each; what is below a nanosecond is dropped.
-    let (below, _) = fraction.bytes().fold((0, unit / 10), |(sum, weight), digit| {
-        (sum + i64::from(digit - b'0') * weight, weight / 10)
-    });
+    let (below, _) =
+        fraction.bytes().fold((0, unit / 10), |(sum, weight), digit| (sum + i64::from(digit - b'0') * weight, weight / 10));
     whole.checked_mul(unit).and_then(|time| time.checked_add(below)).map_or(Reading::Unreadable, Reading::At)
 }
 

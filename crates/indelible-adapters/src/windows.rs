@@ -8,6 +8,7 @@
 //! is not used.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use indelible_format::{Outcome, Severity};
 
@@ -207,7 +208,7 @@ pub(crate) fn plan() -> Plan {
     ] {
         plan.add(path, false, Some(slot));
     }
-    plan.finish()
+    plan
 }
 
 pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a>) {
@@ -307,8 +308,8 @@ fn write_action(action: &mut String, channel: &str, id: i64) {
     if action.len() == before {
         action.push_str("event");
     }
-    action.push('.');
-    action::push_part(action, &id.to_string(), Case::Keep, '_');
+    // Writing to a String cannot fail.
+    let _ = write!(action, ".{id}");
 }
 
 /// Bits of `Keywords` that tell an audit's outcome.

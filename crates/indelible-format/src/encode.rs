@@ -1,17 +1,18 @@
 //! From draft to record: validates, canonicalises and lays out an event in one pass over the caller's text.
 //!
-//! Nothing is allocated when `out` has room and the draft's details fit in place. On refusal `out` is as it was.
+//! Nothing is allocated when the memory given has room, the draft's details fit in place and no text needs escapes.
 
 use smallvec::SmallVec;
 
 use crate::draft::{Canonical, Details, Draft, Target, Value};
 use crate::event::{Class, Field, Tag};
+use crate::hash::Hash;
 use crate::head::{self, HeadFields, Id, Producer};
 use crate::json;
 use crate::limits;
-use crate::reader::put_varint;
-use crate::record::{FLAG_IDEMPOTENCY, GROUP_ENTRY_BYTES, HEADER_BYTES, KIND_EVENT};
+use crate::record::{FLAG_IDEMPOTENCY, GROUP_ENTRY_BYTES, HEADER_BYTES, IDEMPOTENCY_BYTES, KIND_EVENT};
 use crate::sha256;
+use crate::writer::Writer;
 
 /// What admission adds to a draft.
 #[derive(Debug, Clone, Copy)]
@@ -88,29 +89,45 @@ impl Rejection {
     }
 }
 
+/// What [`encode`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoded {
+    /// The lane the event belongs to.
+    pub class: Class,
+    /// Length of the record.
+    pub bytes: usize,
+}
+
 type Spans = SmallVec<[(Field, u32, u32); 16]>;
 
-/// Appends `draft` to `out` as one record and says which lane it belongs to.
+/// Writes `draft` as one record to the front of `memory`, which is grown where needed and never shrunk.
 ///
 /// # Errors
-/// A [`Rejection`]; `out` is then as it was.
-pub fn encode(draft: &Draft<'_>, stamp: &Stamp<'_>, out: &mut Vec<u8>) -> Result<Class, Rejection> {
-    let start = out.len();
-    let result = Encoder { draft, stamp, start }.run(out);
-    if result.is_err() {
-        out.truncate(start);
+/// A [`Rejection`]; what `memory` holds is then of no use.
+#[inline]
+pub fn encode(draft: &Draft<'_>, stamp: &Stamp<'_>, memory: &mut Vec<u8>) -> Result<Encoded, Rejection> {
+    let encoder = Encoder { draft, stamp };
+    loop {
+        let mut out = Writer::new(memory);
+        let class = encoder.run(&mut out)?;
+        let bytes = out.at();
+        if bytes <= memory.len() {
+            return Ok(Encoded { class, bytes });
+        }
+        memory.resize(bytes.next_power_of_two().max(MEMORY_BYTES_MIN), 0);
     }
-    result
 }
+
+const MEMORY_BYTES_MIN: usize = 2048;
 
 struct Encoder<'e, 'a> {
     draft: &'e Draft<'a>,
     stamp: &'e Stamp<'e>,
-    start: usize,
 }
 
 impl Encoder<'_, '_> {
-    fn run(&self, out: &mut Vec<u8>) -> Result<Class, Rejection> {
+    #[inline(always)]
+    fn run(&self, out: &mut Writer<'_>) -> Result<Class, Rejection> {
         let draft = self.draft;
         let (class, severity) = draft.action.defaults(draft.outcome);
         let (class, severity) = (draft.class.unwrap_or(class), draft.severity.unwrap_or(severity));
@@ -128,13 +145,13 @@ impl Encoder<'_, '_> {
             };
         let groups_n = 1 + usize::from(identity) + usize::from(content) + usize::from(draft.raw.is_some());
 
-        // Header and group table are filled in at the end, when the lengths are known.
-        out.resize(self.start + HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES, 0);
+        // Header and group table are filled in later, when the lengths are known.
+        out.skip(HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES);
         if draft.idempotency_key.is_some() {
-            out.extend_from_slice(&[0; 32]);
+            out.skip(IDEMPOTENCY_BYTES);
         }
-        let mut table = GroupTable { at: self.start + HEADER_BYTES };
-        let head_at = out.len();
+        let mut table = GroupTable { at: HEADER_BYTES };
+        let head_at = out.at();
         let head = HeadFields {
             outcome: draft.outcome,
             severity,
@@ -154,39 +171,44 @@ impl Encoder<'_, '_> {
         table.put(out, Tag::HEAD, head_at);
 
         let mut spans = Spans::new();
-        let bodies_at = out.len();
+        let bodies_at = out.at();
         if identity {
-            let at = out.len();
+            let at = out.at();
             self.write_identity(out, &mut spans)?;
-            within("identity", out.len() - at, limits::IDENTITY_BYTES_MAX)?;
+            within("identity", out.at() - at, limits::IDENTITY_BYTES_MAX)?;
             table.put(out, Tag::IDENTITY, at);
         }
+        let content_at = out.at();
         if content {
-            let at = out.len();
             self.write_content(out, &mut spans)?;
-            within("content", out.len() - at, limits::CONTENT_BYTES_MAX)?;
-            table.put(out, Tag::CONTENT, at);
+            within("content", out.at() - content_at, limits::CONTENT_BYTES_MAX)?;
+            table.put(out, Tag::CONTENT, content_at);
         }
+        let raw_at = out.at();
         if let Some(raw) = &draft.raw {
-            let at = out.len();
             required("raw media type", raw.media_type, limits::MEDIA_TYPE_BYTES_MAX)?;
             within("raw", raw.bytes.len(), limits::RAW_BYTES_MAX)?;
-            head::put_str16(out, raw.media_type);
-            out.extend_from_slice(raw.bytes);
-            table.put(out, Tag::RAW, at);
+            out.put_str16(raw.media_type);
+            out.put(raw.bytes);
+            table.put(out, Tag::RAW, raw_at);
         }
         if let Some(key) = draft.idempotency_key {
-            self.write_idempotency(key, &head, bodies_at, groups_n, out)?;
+            self.write_idempotency(key, &head, [bodies_at, content_at, raw_at], groups_n, out)?;
         }
         for (field, offset, length) in &spans {
-            out.push(field.byte());
-            put_varint(out, *offset);
-            put_varint(out, *length);
+            if let (Ok(offset @ 0..0x80), Ok(length @ 0..0x80)) = (u8::try_from(*offset), u8::try_from(*length)) {
+                out.put_array(&[field.byte(), offset, length]);
+            } else {
+                out.put_array(&[field.byte()]);
+                out.put_varint(*offset);
+                out.put_varint(*length);
+            }
         }
         self.write_header(groups_n, spans.len(), out);
         Ok(class)
     }
 
+    #[inline(always)]
     fn check_head(&self, tenant: &str) -> Result<(), Rejection> {
         let draft = self.draft;
         if !head::is_action(draft.action.name()) {
@@ -210,45 +232,49 @@ impl Encoder<'_, '_> {
     }
 
     /// `{"actor":{"email","id","name","type"},"details":…,"origin":{"host","ip","user_agent"},"session":…}`
-    fn write_identity(&self, out: &mut Vec<u8>, spans: &mut Spans) -> Result<(), Rejection> {
+    #[inline(always)]
+    fn write_identity(&self, out: &mut Writer<'_>, spans: &mut Spans) -> Result<(), Rejection> {
         let (actor, origin) = (&self.draft.actor, &self.draft.origin);
-        let mut object = Object::open(out, out.len(), spans);
-        object.group(
-            "actor",
-            &[
-                (Field::ActorEmail, "email", actor.email),
-                (Field::ActorId, "id", actor.id),
-                (Field::ActorName, "name", actor.name),
-                (Field::ActorType, "type", actor.kind),
-            ],
-        )?;
+        let base = out.at();
+        let mut object = Object::open(out, base, spans);
+        if *actor != crate::draft::Actor::default() {
+            object.comma();
+            object.out.put_array(b"\"actor\":");
+            let mut inner = object.inner();
+            inner.text(Field::ActorEmail, b"\"email\":\"", actor.email)?;
+            inner.text(Field::ActorId, b"\"id\":\"", actor.id)?;
+            inner.text(Field::ActorName, b"\"name\":\"", actor.name)?;
+            inner.text(Field::ActorType, b"\"type\":\"", actor.kind)?;
+            inner.close();
+        }
         if let Some(details) = self.draft.identity_details {
-            object.json(Field::IdentityDetails, "details", details)?;
+            object.json(Field::IdentityDetails, details)?;
         }
-        object.group(
-            "origin",
-            &[
-                (Field::OriginHost, "host", origin.host),
-                (Field::OriginIp, "ip", origin.ip),
-                (Field::OriginUserAgent, "user_agent", origin.user_agent),
-            ],
-        )?;
-        if let Some(session) = self.draft.session {
-            object.text(Field::Session, "session", session)?;
+        if *origin != crate::draft::Origin::default() {
+            object.comma();
+            object.out.put_array(b"\"origin\":");
+            let mut inner = object.inner();
+            inner.text(Field::OriginHost, b"\"host\":\"", origin.host)?;
+            inner.text(Field::OriginIp, b"\"ip\":\"", origin.ip)?;
+            inner.text(Field::OriginUserAgent, b"\"user_agent\":\"", origin.user_agent)?;
+            inner.close();
         }
+        object.text(Field::Session, b"\"session\":\"", self.draft.session)?;
         object.close();
         Ok(())
     }
 
     /// `{"details":…,"targets":[{"id","name","type"}…]}`
-    fn write_content(&self, out: &mut Vec<u8>, spans: &mut Spans) -> Result<(), Rejection> {
+    #[inline(always)]
+    fn write_content(&self, out: &mut Writer<'_>, spans: &mut Spans) -> Result<(), Rejection> {
         let targets = &self.draft.targets;
         if targets.len() > limits::TARGETS_MAX {
             return Err(Rejection::TooMany { field: "targets", count: targets.len(), limit: limits::TARGETS_MAX });
         }
-        let mut object = Object::open(out, out.len(), spans);
+        let base = out.at();
+        let mut object = Object::open(out, base, spans);
         match &self.draft.details {
-            Details::Json(json) => object.json(Field::Details, "details", *json)?,
+            Details::Json(json) => object.json(Field::Details, *json)?,
             Details::Pairs(pairs) if pairs.is_empty() => {}
             Details::Pairs(pairs) => object.pairs(pairs)?,
         }
@@ -260,63 +286,52 @@ impl Encoder<'_, '_> {
     }
 
     /// SHA-256(key)[..16] ‖ SHA-256(caller's statement)[..16], behind the group table.
+    #[cold]
     fn write_idempotency(
         &self,
         key: &str,
         head: &HeadFields<'_>,
-        bodies_at: usize,
+        [identity_at, content_at, raw_at]: [usize; 3],
         groups_n: usize,
-        out: &mut [u8],
+        out: &mut Writer<'_>,
     ) -> Result<(), Rejection> {
         required("idempotency key", key, limits::IDEMPOTENCY_KEY_BYTES_MAX)?;
-        let mut said = Vec::with_capacity(256);
-        head::write(
-            &HeadFields {
-                received: 0,
-                id: self.draft.id.map_or(Id::Uuid([0; 16]), Id::from_text),
-                time: self.draft.time.unwrap_or(0),
-                producer: self.draft.producer,
-                ..*head
-            },
-            &mut said,
-        );
-        let mut bodies = out.get(bodies_at..).unwrap_or_default();
-        let mut parts: SmallVec<[(usize, &[u8]); 4]> = SmallVec::new();
-        parts.push((said.len(), &said));
-        for group in 1..groups_n {
-            let at = self.start + HEADER_BYTES + group * GROUP_ENTRY_BYTES + 2;
-            let length = out.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes);
-            let (body, rest) = bodies.split_at(bodies.len().min(length as usize));
-            parts.push((body.len(), body));
-            bodies = rest;
-        }
+        let statement = HeadFields {
+            received: 0,
+            id: self.draft.id.map_or(Id::Uuid([0; 16]), Id::from_text),
+            time: self.draft.time.unwrap_or(0),
+            producer: self.draft.producer,
+            ..*head
+        };
+        let mut said = vec![0; 4096];
+        let mut writer = Writer::new(&mut said);
+        head::write(&statement, &mut writer);
+        let said_bytes = writer.at();
+        let (identity, content) = (out.written(identity_at), out.written(content_at));
+        let identity = identity.get(..content_at - identity_at).unwrap_or_default();
+        let content = content.get(..raw_at - content_at).unwrap_or_default();
         let mut message = Vec::new();
-        for (length, part) in parts {
-            message.extend_from_slice(&(length as u64).to_le_bytes());
-            message.extend_from_slice(part);
+        for part in [said.get(..said_bytes).unwrap_or_default(), identity, content, out.written(raw_at)] {
+            if !part.is_empty() {
+                message.extend_from_slice(&(part.len() as u64).to_le_bytes());
+                message.extend_from_slice(part);
+            }
         }
-        let (key, body) = (sha256::sha256(key.as_bytes()), sha256::sha256(&message));
-        let at = self.start + HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES;
-        if let Some(slot) = out.get_mut(at..at + 32) {
-            let (first, second) = slot.split_at_mut(16);
-            first.copy_from_slice(&key.0[..16]);
-            second.copy_from_slice(&body.0[..16]);
-        }
+        let (Hash(key), Hash(statement)) = (sha256::sha256(key.as_bytes()), sha256::sha256(&message));
+        let mut both = [0; IDEMPOTENCY_BYTES];
+        both[..16].copy_from_slice(&key[..16]);
+        both[16..].copy_from_slice(&statement[..16]);
+        out.fill(HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES, &both);
         Ok(())
     }
 
-    fn write_header(&self, groups_n: usize, spans_n: usize, out: &mut [u8]) {
-        let length = u32::try_from(out.len() - self.start).unwrap_or(u32::MAX);
-        let mut header = [0u8; HEADER_BYTES];
-        header[0..4].copy_from_slice(&length.to_le_bytes());
-        header[4] = KIND_EVENT;
-        header[5] = if self.draft.idempotency_key.is_some() { FLAG_IDEMPOTENCY } else { 0 };
-        header[6] = u8::try_from(groups_n).unwrap_or(u8::MAX);
-        header[7] = u8::try_from(spans_n).unwrap_or(u8::MAX);
-        header[8..12].copy_from_slice(&self.stamp.log.to_le_bytes());
-        if let Some(slot) = out.get_mut(self.start..self.start + HEADER_BYTES) {
-            slot.copy_from_slice(&header);
-        }
+    #[inline(always)]
+    fn write_header(&self, groups_n: usize, spans_n: usize, out: &mut Writer<'_>) {
+        let [a, b, c, d] = u32::try_from(out.at()).unwrap_or(u32::MAX).to_le_bytes();
+        let [e, f, g, h] = self.stamp.log.to_le_bytes();
+        let flags = if self.draft.idempotency_key.is_some() { FLAG_IDEMPOTENCY } else { 0 };
+        let (groups_n, spans_n) = (u8::try_from(groups_n).unwrap_or(u8::MAX), u8::try_from(spans_n).unwrap_or(u8::MAX));
+        out.fill(0, &[a, b, c, d, KIND_EVENT, flags, groups_n, spans_n, e, f, g, h]);
     }
 }
 
@@ -326,176 +341,168 @@ struct GroupTable {
 }
 
 impl GroupTable {
-    /// Enters the group whose body reaches from `from` to the end of `out`.
-    fn put(&mut self, out: &mut [u8], tag: Tag, from: usize) {
-        let [a, b, c, d] = u32::try_from(out.len() - from).unwrap_or(u32::MAX).to_le_bytes();
-        if let Some(slot) = out.get_mut(self.at..self.at + GROUP_ENTRY_BYTES) {
-            slot.copy_from_slice(&[tag.0, 0, a, b, c, d]);
-        }
+    /// Enters the group whose body reaches from `from` to where `out` is now.
+    #[inline(always)]
+    fn put(&mut self, out: &mut Writer<'_>, tag: Tag, from: usize) {
+        let [a, b, c, d] = u32::try_from(out.at() - from).unwrap_or(u32::MAX).to_le_bytes();
+        out.fill(self.at, &[tag.0, 0, a, b, c, d]);
         self.at += GROUP_ENTRY_BYTES;
     }
 }
 
 /// Writes one canonical JSON object member by member; the caller keeps the order of keys.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
+struct Object<'w, 'o> {
+    out: &'w mut Writer<'o>,
     base: usize,
-    spans: &'o mut Spans,
+    spans: &'w mut Spans,
     first: bool,
 }
 
-impl<'o> Object<'o> {
-    fn open(out: &'o mut Vec<u8>, base: usize, spans: &'o mut Spans) -> Self {
-        out.push(b'{');
+impl<'w, 'o> Object<'w, 'o> {
+    #[inline(always)]
+    fn open(out: &'w mut Writer<'o>, base: usize, spans: &'w mut Spans) -> Self {
+        out.put_array(b"{");
         Self { out, base, spans, first: true }
     }
 
+    #[inline(always)]
+    fn inner(&mut self) -> Object<'_, 'o> {
+        Object::open(self.out, self.base, self.spans)
+    }
+
+    #[inline(always)]
     fn close(self) {
-        self.out.push(b'}');
+        self.out.put_array(b"}");
     }
 
-    /// `,"key":` — keys given here are plain ASCII.
-    fn key(&mut self, key: &str) {
-        self.out.extend_from_slice(if self.first { b"\"" } else { b",\"" });
+    #[inline(always)]
+    fn comma(&mut self) {
+        if !self.first {
+            self.out.put_array(b",");
+        }
         self.first = false;
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
     }
 
+    #[inline(always)]
     fn span(&mut self, field: Field, from: usize, to: usize) {
         let offset = u32::try_from(from - self.base).unwrap_or(u32::MAX);
         let length = u32::try_from(to - from).unwrap_or(u32::MAX);
         self.spans.push((field, offset, length));
     }
 
-    fn text(&mut self, field: Field, key: &str, text: &str) -> Result<(), Rejection> {
+    /// A text member, if there is one; `key` is everything up to the text, quotes and colon included.
+    #[inline(always)]
+    fn text<const N: usize>(&mut self, field: Field, key: &[u8; N], text: Option<&str>) -> Result<(), Rejection> {
+        let Some(text) = text else { return Ok(()) };
         within(field.name(), text.len(), limits::STRING_BYTES_MAX)?;
-        self.key(key);
-        let from = self.out.len() + 1;
-        json::write_string(self.out, text);
-        self.span(field, from, self.out.len() - 1);
+        self.comma();
+        self.out.put_array(key);
+        let from = self.out.at();
+        self.out.put_escaped(text);
+        self.span(field, from, self.out.at());
+        self.out.put_array(b"\"");
         Ok(())
     }
 
-    fn json(&mut self, field: Field, key: &str, json: Canonical<'_>) -> Result<(), Rejection> {
+    /// The member `details`, whole.
+    #[inline(always)]
+    fn json(&mut self, field: Field, json: Canonical<'_>) -> Result<(), Rejection> {
         within(field.name(), json.bytes().len(), limits::DETAILS_BYTES_MAX)?;
-        self.key(key);
-        let from = self.out.len();
-        self.out.extend_from_slice(json.bytes());
-        self.span(field, from, self.out.len());
+        self.comma();
+        self.out.put_array(b"\"details\":");
+        let from = self.out.at();
+        self.out.put(json.bytes());
+        self.span(field, from, self.out.at());
         Ok(())
     }
 
-    /// A nested object of texts, left out when all of them are.
-    fn group(&mut self, key: &str, members: &[(Field, &str, Option<&str>)]) -> Result<(), Rejection> {
-        if members.iter().all(|(_, _, text)| text.is_none()) {
-            return Ok(());
-        }
-        self.key(key);
-        let mut inner = Object::open(self.out, self.base, self.spans);
-        for (field, key, text) in members {
-            if let Some(text) = text {
-                inner.text(*field, key, text)?;
-            }
-        }
-        inner.close();
-        Ok(())
-    }
-
+    /// The member `details`, from pairs.
+    #[inline(always)]
     fn pairs(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
-        self.key("details");
-        let from = self.out.len();
-        self.out.push(b'{');
+        self.comma();
+        self.out.put_array(b"\"details\":");
+        let from = self.out.at();
         let sorted = pairs.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if json::compare_keys(a, b).is_lt()));
+        self.out.put_array(b"{");
         if sorted {
             for (at, pair) in pairs.iter().enumerate() {
                 self.pair(at > 0, pair)?;
             }
         } else {
-            let mut order: SmallVec<[&(&str, Value<'_>); 16]> = pairs.iter().collect();
-            order.sort_unstable_by(|(a, _), (b, _)| json::compare_keys(a, b));
-            if order.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
-                return Err(Rejection::DuplicateKey);
-            }
-            for (at, pair) in order.iter().enumerate() {
-                self.pair(at > 0, pair)?;
-            }
+            self.pairs_unsorted(pairs)?;
         }
-        self.out.push(b'}');
-        within("details", self.out.len() - from, limits::DETAILS_BYTES_MAX)?;
-        self.span(Field::Details, from, self.out.len());
+        self.out.put_array(b"}");
+        within("details", self.out.at() - from, limits::DETAILS_BYTES_MAX)?;
+        self.span(Field::Details, from, self.out.at());
         Ok(())
     }
 
+    fn pairs_unsorted(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
+        let mut order: SmallVec<[&(&str, Value<'_>); 16]> = pairs.iter().collect();
+        order.sort_unstable_by(|(a, _), (b, _)| json::compare_keys(a, b));
+        if order.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
+            return Err(Rejection::DuplicateKey);
+        }
+        order.iter().enumerate().try_for_each(|(at, pair)| self.pair(at > 0, pair))
+    }
+
+    #[inline(always)]
     fn pair(&mut self, comma: bool, (key, value): &(&str, Value<'_>)) -> Result<(), Rejection> {
         if comma {
-            self.out.push(b',');
+            self.out.put_array(b",");
         }
-        json::write_string(self.out, key);
-        self.out.push(b':');
+        self.out.put_string(key);
+        self.out.put_array(b":");
         match value {
-            Value::Text(text) => json::write_string(self.out, text),
-            Value::Signed(number) => self.out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Unsigned(number) => self.out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Float(number) => {
-                use std::io::Write as _;
-                if !number.is_finite() {
-                    return Err(Rejection::NotFinite);
-                }
-                // Writing to a Vec cannot fail.
-                let _ = write!(self.out, "{number:?}");
-            }
-            Value::Bool(true) => self.out.extend_from_slice(b"true"),
-            Value::Bool(false) => self.out.extend_from_slice(b"false"),
-            Value::Null => self.out.extend_from_slice(b"null"),
-            Value::Json(json) => self.out.extend_from_slice(json.bytes()),
+            Value::Text(text) => self.out.put_string(text),
+            Value::Signed(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
+            Value::Unsigned(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
+            Value::Float(number) if number.is_finite() => self.out.put(format!("{number:?}").as_bytes()),
+            Value::Float(_) => return Err(Rejection::NotFinite),
+            Value::Bool(true) => self.out.put_array(b"true"),
+            Value::Bool(false) => self.out.put_array(b"false"),
+            Value::Null => self.out.put_array(b"null"),
+            Value::Json(json) => self.out.put(json.bytes()),
         }
         Ok(())
     }
 
+    #[inline(always)]
     fn targets(&mut self, targets: &[Target<'_>]) -> Result<(), Rejection> {
-        self.key("targets");
-        self.out.push(b'[');
+        self.comma();
+        self.out.put_array(b"\"targets\":[");
         for (at, target) in targets.iter().enumerate() {
             if at > 0 {
-                self.out.push(b',');
+                self.out.put_array(b",");
             }
-            let from = self.out.len();
-            let spanned = at < limits::SPANNED_TARGETS_MAX;
+            let from = self.out.at();
             let slot = self.spans.len();
-            if spanned {
-                self.spans.push((Field::Target, 0, 0));
-            }
-            let mut inner = Object::open(self.out, self.base, self.spans);
-            for (field, key, text) in [
-                (Field::TargetId, "id", target.id),
-                (Field::TargetName, "name", target.name),
-                (Field::TargetType, "type", target.kind),
-            ] {
-                if let Some(text) = text {
-                    inner.text(field, key, text)?;
-                }
-            }
+            self.spans.push((Field::Target, 0, 0));
+            let mut inner = self.inner();
+            inner.text(Field::TargetId, b"\"id\":\"", target.id)?;
+            inner.text(Field::TargetName, b"\"name\":\"", target.name)?;
+            inner.text(Field::TargetType, b"\"type\":\"", target.kind)?;
             inner.close();
-            if spanned {
-                let offset = u32::try_from(from - self.base).unwrap_or(u32::MAX);
-                let length = u32::try_from(self.out.len() - from).unwrap_or(u32::MAX);
-                if let Some(span) = self.spans.get_mut(slot) {
-                    *span = (Field::Target, offset, length);
-                }
-            } else {
+            let offset = u32::try_from(from - self.base).unwrap_or(u32::MAX);
+            let length = u32::try_from(self.out.at() - from).unwrap_or(u32::MAX);
+            if let Some(span) = self.spans.get_mut(slot) {
+                *span = (Field::Target, offset, length);
+            }
+            if at >= limits::SPANNED_TARGETS_MAX {
                 self.spans.truncate(slot);
             }
         }
-        self.out.push(b']');
+        self.out.put_array(b"]");
         Ok(())
     }
 }
 
+#[inline(always)]
 fn within(field: &'static str, bytes: usize, limit: usize) -> Result<(), Rejection> {
     if bytes > limit { Err(Rejection::TooLong { field, bytes, limit }) } else { Ok(()) }
 }
 
+#[inline(always)]
 fn required(field: &'static str, text: &str, limit: usize) -> Result<(), Rejection> {
     if text.is_empty() { Err(Rejection::Empty { field }) } else { within(field, text.len(), limit) }
 }

@@ -3,6 +3,7 @@
 use crate::event::{Class, Outcome, Severity};
 use crate::limits;
 use crate::reader::Reader;
+use crate::writer::Writer;
 
 /// Offset of `tenant_seq`, which only the committer knows.
 pub const TENANT_SEQ_OFFSET: usize = 8;
@@ -245,44 +246,37 @@ pub(crate) struct HeadFields<'a> {
     pub(crate) frameworks: &'a [&'a str],
 }
 
-/// Appends a head with `tenant_seq` 0.
-pub(crate) fn write(fields: &HeadFields<'_>, out: &mut Vec<u8>) {
+/// Writes a head with `tenant_seq` 0.
+#[inline(always)]
+pub(crate) fn write(fields: &HeadFields<'_>, out: &mut Writer<'_>) {
     let mut fixed = [0u8; FIXED_BYTES];
     let (epoch, seq) = fields.producer.map_or((0, 0), |producer| (producer.epoch, producer.seq));
-    let uuid = matches!(fields.id, Id::Uuid(_));
     fixed[0] = VERSION;
     fixed[1] = fields.outcome.byte();
     fixed[2] = fields.severity.byte();
     fixed[3] = fields.class.byte();
     fixed[4] = if fields.trace.is_some() { FLAG_TRACE } else { 0 };
-    fixed[5] = u8::from(!uuid);
+    fixed[5] = u8::from(!matches!(fields.id, Id::Uuid(_)));
     fixed[16..24].copy_from_slice(&fields.time.to_le_bytes());
     fixed[24..32].copy_from_slice(&fields.received.to_le_bytes());
     fixed[32..40].copy_from_slice(&fields.weight.to_le_bytes());
     fixed[40..48].copy_from_slice(&epoch.to_le_bytes());
     fixed[48..56].copy_from_slice(&seq.to_le_bytes());
-    out.extend_from_slice(&fixed);
+    out.put_array(&fixed);
     match fields.id {
-        Id::Uuid(bytes) => out.extend_from_slice(&bytes),
-        Id::Text(text) => put_str16(out, text),
+        Id::Uuid(bytes) => out.put_array(&bytes),
+        Id::Text(text) => out.put_str16(text),
     }
-    put_str16(out, fields.tenant);
-    put_str16(out, fields.action);
-    put_str16(out, fields.source);
-    put_str16(out, fields.producer.map_or("", |producer| producer.id));
+    out.put_str16(fields.tenant);
+    out.put_str16(fields.action);
+    out.put_str16(fields.source);
+    out.put_str16(fields.producer.map_or("", |producer| producer.id));
     if let Some(trace) = fields.trace {
-        out.extend_from_slice(&trace.trace_id);
-        out.extend_from_slice(&trace.span_id);
+        out.put_array(&trace.trace_id);
+        out.put_array(&trace.span_id);
     }
-    out.push(u8::try_from(fields.frameworks.len()).unwrap_or(u8::MAX));
+    out.put_array(&[u8::try_from(fields.frameworks.len()).unwrap_or(u8::MAX)]);
     for framework in fields.frameworks {
-        put_str16(out, framework);
+        out.put_str16(framework);
     }
-}
-
-#[inline]
-pub(crate) fn put_str16(out: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(text.as_bytes());
 }

@@ -12,6 +12,7 @@ mod reader;
 pub mod record;
 pub mod span;
 pub mod taxonomy;
+mod writer;
 
 pub mod hash;
 pub mod leaf;
@@ -29,7 +30,7 @@ pub mod tile;
 pub mod tlog_proof;
 
 pub use draft::{Canonical, Draft, Value};
-pub use encode::{Rejection, Stamp, encode};
+pub use encode::{Encoded, Rejection, Stamp, encode};
 pub use event::{Class, Field, Outcome, Severity, Tag};
 pub use hash::Hash;
 pub use head::{Head, Id, Producer, Trace};

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::event::{Field, Tag};
 use crate::hash::Hash;
-use crate::head::{Head, TENANT_SEQ_OFFSET};
+use crate::head::{FIXED_BYTES, Head, TENANT_SEQ_OFFSET};
 use crate::limits;
 use crate::reader::Reader;
 
@@ -16,7 +16,7 @@ pub(crate) const KIND_EVENT: u8 = 1;
 pub(crate) const KIND_CONTROL: u8 = 2;
 pub(crate) const KIND_LEAF: u8 = 3;
 pub(crate) const FLAG_IDEMPOTENCY: u8 = 1;
-const IDEMPOTENCY_BYTES: usize = 32;
+pub(crate) const IDEMPOTENCY_BYTES: usize = 32;
 const FORMS_MAX: u8 = 2;
 
 /// What a position of a log holds.
@@ -78,10 +78,13 @@ pub struct Record<'a> {
     idempotency: Option<Idempotency>,
     body: Range<usize>,
     spans: &'a [u8],
+    spans_n: u8,
 }
 
 impl<'a> Record<'a> {
     /// Reads the record at the front of `bytes`. `None`: what stands there is not a record of version 1.
+    ///
+    /// Spans are not looked at: who uses one gets what it points to, or nothing; [`Record::spans_are`] checks them all.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let length = Reader::new(bytes).length()?;
@@ -100,6 +103,7 @@ impl<'a> Record<'a> {
             idempotency: None,
             body: HEADER_BYTES..length,
             spans: &[],
+            spans_n: 0,
         };
         match kind {
             KIND_EVENT => {
@@ -147,14 +151,8 @@ impl<'a> Record<'a> {
             self.idempotency = Some(Idempotency { key: reader.array()?, statement: reader.array()? });
         }
         self.spans = self.bytes.get(at..)?;
-        let mut spans = Reader::new(self.spans);
-        for _ in 0..spans_n {
-            let field = Field::from_byte(spans.u8()?)?;
-            let (offset, length) = (spans.varint()? as usize, spans.varint()? as usize);
-            // A span may only point into a group that is there.
-            self.value(field.tag())?.get(offset..offset.checked_add(length)?)?;
-        }
-        spans.rest().is_empty().then_some(())
+        self.spans_n = spans_n;
+        Some(())
     }
 
     /// The whole record.
@@ -240,6 +238,16 @@ impl<'a> Record<'a> {
         std::iter::from_fn(move || Some((Field::from_byte(reader.u8()?)?, reader.varint()?, reader.varint()?)))
     }
 
+    /// Whether the stored spans are exactly these, encoded minimally.
+    #[must_use]
+    pub fn spans_are(&self, spans: &[(Field, u32, u32)]) -> bool {
+        let mut reader = Reader::new(self.spans);
+        let mut next = || Some((reader.u8()?, reader.varint()?, reader.varint()?));
+        usize::from(self.spans_n) == spans.len()
+            && spans.iter().all(|(field, offset, length)| next() == Some((field.byte(), *offset, *length)))
+            && reader.rest().is_empty()
+    }
+
     /// The first span of `field`: the still escaped inside of a string, or whole JSON for details.
     #[must_use]
     pub fn field(&self, field: Field) -> Option<&'a [u8]> {
@@ -277,14 +285,52 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// Length of the record at the front of `bytes`, and its log, without checking more. For bytes this process encoded itself.
-#[must_use]
-pub fn peek(bytes: &[u8]) -> Option<(usize, u32)> {
-    let mut reader = Reader::new(bytes);
-    let length = reader.length()?;
-    reader.u32()?;
-    let log = reader.u32()?;
-    (HEADER_BYTES..=bytes.len()).contains(&length).then_some((length, log))
+/// What the committer must know of an event to number it.
+#[derive(Debug, Clone, Copy)]
+pub struct Routing<'a> {
+    /// Length of the record.
+    pub bytes: usize,
+    /// Which log it goes to.
+    pub log: u32,
+    /// Whose event it is.
+    pub tenant: &'a str,
+    /// Id of its producer as bytes, its epoch and sequence number; an empty id: none.
+    pub producer: (&'a [u8], u64, u64),
+    /// Digests of its idempotency key.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl<'a> Routing<'a> {
+    /// Of the event record at the front of `bytes`, which this process encoded itself: nothing else is checked. Total all the same.
+    #[must_use]
+    #[inline]
+    pub fn peek(bytes: &'a [u8]) -> Option<Self> {
+        let header = bytes.first_chunk::<HEADER_BYTES>()?;
+        let [a, b, c, d, _, flags, groups_n, _, e, f, g, h] = *header;
+        let (length, log) = (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]));
+        let mut at = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES;
+        let mut idempotency = None;
+        if flags & FLAG_IDEMPOTENCY != 0 {
+            let mut reader = Reader::new(bytes.get(at..)?);
+            idempotency = Some(Idempotency { key: reader.array()?, statement: reader.array()? });
+            at += IDEMPOTENCY_BYTES;
+        }
+        let head = bytes.get(at..length)?;
+        let fixed = head.first_chunk::<FIXED_BYTES>()?;
+        let mut reader = Reader::new(fixed.get(40..)?);
+        let (epoch, seq) = (reader.u64()?, reader.u64()?);
+        let mut reader = Reader::new(head.get(FIXED_BYTES..)?);
+        if fixed[5] == 0 {
+            reader.take(16)?;
+        } else {
+            reader.bytes16()?;
+        }
+        let tenant = std::str::from_utf8(reader.bytes16()?).ok()?;
+        reader.bytes16()?;
+        reader.bytes16()?;
+        let producer = reader.bytes16()?;
+        Some(Self { bytes: length, log, tenant, producer: (producer, epoch, seq), idempotency })
+    }
 }
 
 /// Writes `tenant_seq` into an event record that this process encoded itself.

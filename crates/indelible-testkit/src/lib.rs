@@ -2,12 +2,24 @@
 //!
 //! Everything here is a function of one seed and of the calls made, so a failure replays. [`SimWorld`] bundles the parts;
 //! [`seeds`] says which seeds a test shall run, and [`SeedGuard`] prints the one that failed.
+//!
+//! Beside it stand the tools of tests on the real machine: a [`gate`] before its disk, a [`process`] to kill, [`power`] to cut, an
+//! allocator that counts ([`alloc`]). Both kinds share the seeded [`events`], the [`model`] of what must be in the log, and the
+//! [`check`] of the one against the other.
 
 use std::sync::Arc;
 
 use indelible::world::World;
 
+pub mod alloc;
+pub mod check;
+pub mod events;
 mod fault;
+pub mod gate;
+pub mod model;
+pub mod power;
+pub mod process;
+pub mod scenario;
 mod seed;
 mod sim_clock;
 mod sim_disk;

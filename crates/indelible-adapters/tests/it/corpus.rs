@@ -27,7 +27,7 @@ fn adapt_file(path: &Path, step: u64, adapter: &mut Adapter, count: &mut Count) 
         let record = record.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         count.records += 1;
         let note = |draft: &indelible_format::Draft<'_>| (draft.action.name().to_owned(), draft.time);
-        let adapted = if count.records % step == 0 {
+        let adapted = if count.records.is_multiple_of(step) {
             adapt_and_check(adapter, record.bytes, note)
         } else {
             adapter.adapt(record.bytes, note)
@@ -64,15 +64,16 @@ fn cloudtrail_delivery_files_give_2900_events_and_every_scalar() {
     assert_eq!(count.formats, BTreeMap::from([("cloudtrail", 2900)]));
     assert_eq!(count.actions["kms.Decrypt"], 178);
     assert_eq!(count.actions["iam.GetUser"], 130);
-    assert_eq!(count.actions["resource-explorer-2.ListIndexes"] > 0, true);
+    assert!(count.actions["resource-explorer-2.ListIndexes"] > 0);
 }
 
 #[test]
 fn kubernetes_traces_give_one_event_each() {
     let Some(count) = adapt_folder("k8s-audit-falco/trace_files", ".json", 1) else { return };
-    assert_eq!((count.records, count.refused, count.without_time), (30, 0, 0));
-    assert_eq!(count.formats, BTreeMap::from([("kubernetes", 30)]));
-    assert!(!count.actions.contains_key("record.import"));
+    assert_eq!((count.records, count.refused), (30, 0));
+    // One trace is there to be no audit event: `{"kind": 0}`.
+    assert_eq!(count.formats, BTreeMap::from([("json", 1), ("kubernetes", 29)]));
+    assert_eq!((count.without_time, count.actions["record.import"]), (1, 1));
 }
 
 #[test]
@@ -119,7 +120,6 @@ fn every_line_of_the_windows_recordings_is_a_record() {
     assert_eq!(count.opaque, 0);
     assert!(!count.actions.contains_key("record.import"));
     assert!(count.actions["windows-sysmon.10"] > 90_000, "{:?}", count.actions);
-    println!("{count:#?}");
 }
 
 #[test]
@@ -156,8 +156,15 @@ fn one_event_of_each_log_source_is_told_apart() {
 
 #[test]
 fn arrays_of_kernel_audit_records_are_read_by_the_generic_adapter() {
-    let Some(count) = adapt_folder("linux-auditd-go-libaudit", ".golden", 1) else { return };
-    assert!(count.records >= 120, "{count:?}");
-    assert_eq!(count.refused, 0);
-    assert_eq!(count.formats, BTreeMap::from([("json", count.records)]));
+    let Some(folder) = corpus("linux-auditd-go-libaudit") else { return };
+    let mut elements = 0;
+    for path in files(&folder, ".golden") {
+        let golden: serde_json::Value = serde_json::from_reader(open(&path)).unwrap();
+        elements += golden.as_array().unwrap().len() as u64;
+    }
+    let count = adapt_folder("linux-auditd-go-libaudit", ".golden", 1).unwrap();
+    assert!(elements > 0);
+    assert_eq!((count.records, count.refused), (elements, 0));
+    assert_eq!(count.formats, BTreeMap::from([("json", elements)]));
+    assert!(count.actions.contains_key("user.login"), "{count:?}");
 }

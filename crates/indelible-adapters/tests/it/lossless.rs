@@ -9,8 +9,22 @@ use crate::support::adapt_and_check;
 
 /// Few keys, so that paths and objects meet often; some are escaped, some beyond ASCII, some sort differently as UTF-16.
 fn key() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["a", "b", "user", "Event", "System", "EventData", "userIdentity", "", "\"", "\n", "é", "\u{ffff}", "\u{10000}"])
-        .prop_map(str::to_owned)
+    prop::sample::select(vec![
+        "a",
+        "b",
+        "user",
+        "Event",
+        "System",
+        "EventData",
+        "userIdentity",
+        "",
+        "\"",
+        "\n",
+        "é",
+        "\u{ffff}",
+        "\u{10000}",
+    ])
+    .prop_map(str::to_owned)
 }
 
 fn json() -> impl Strategy<Value = String> {

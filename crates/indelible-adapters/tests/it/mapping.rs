@@ -81,11 +81,18 @@ fn ocsf_says_class_and_activity_by_name_or_number() {
         assert!(identity.contains("observables") && identity.contains(r#""http_request":{"user_agent":"curl"}"#), "{identity}");
     })
     .unwrap();
-    let numbers = r#"{"class_uid":1007,"activity_id":2,"category_uid":1,"status_id":1,"severity_id":1,"process":{"pid":91,"name":"sh"}}"#;
+    let numbers =
+        r#"{"class_uid":1007,"activity_id":2,"category_uid":1,"status_id":1,"severity_id":1,"process":{"pid":91,"name":"sh"}}"#;
     assert_eq!(summary(None, numbers), "process_activity.terminate success severity=info target=process:91:sh");
     assert_eq!(summary(None, r#"{"class_uid":0,"activity_id":99,"type_uid":99}"#), "ocsf.99 unknown");
-    assert_eq!(summary(None, r#"{"class_uid":6003,"activity_id":1,"disposition_id":2}"#), "api_activity.create denied class=critical severity=medium");
-    assert!(summary(None, r#"{"class_uid":2004,"activity_id":1}"#).starts_with("detection_finding.create unknown class=critical severity=high"));
+    assert_eq!(
+        summary(None, r#"{"class_uid":6003,"activity_id":1,"disposition_id":2}"#),
+        "api_activity.create denied class=critical severity=medium"
+    );
+    assert!(
+        summary(None, r#"{"class_uid":2004,"activity_id":1}"#)
+            .starts_with("detection_finding.create unknown class=critical severity=high")
+    );
 }
 
 #[test]
@@ -150,7 +157,11 @@ fn a_time_without_a_zone_is_left_out_and_noted() {
     let mut adapter = Adapter::new(None);
     for (record, zoneless, unreadable) in [
         (r#"{"EventID":1,"Channel":"System","TimeCreated":"2020-10-18 03:38:05.959"}"#, true, false),
-        (r#"{"EventID":1,"Channel":"System","EventTime":"2020-10-18 03:38:05","@timestamp":"2020-10-18T03:38:05Z"}"#, false, false),
+        (
+            r#"{"EventID":1,"Channel":"System","EventTime":"2020-10-18 03:38:05","@timestamp":"2020-10-18T03:38:05Z"}"#,
+            false,
+            false,
+        ),
         (r#"{"CreationTime":"2024-01-15T10:30:00"}"#, true, false),
         (r#"{"time":"yesterday"}"#, false, true),
         (r#"{"time":12}"#, false, true),

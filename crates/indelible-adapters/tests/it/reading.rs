@@ -23,7 +23,10 @@ fn read(text: &str) -> Vec<String> {
 
 #[test]
 fn one_value_per_line() {
-    assert_eq!(read("{\"a\":1}\n\n  {\"b\":\"\\n{\"} \r\n[3]\n4\nno\n{\"z\":"), [r#"{"a":1}"#, r#"{"b":"\n{"}"#, "[3]", "4", "no", r#"{"z":"#]);
+    assert_eq!(
+        read("{\"a\":1}\n\n  {\"b\":\"\\n{\"} \r\n[3]\n4\nno\n{\"z\":"),
+        [r#"{"a":1}"#, r#"{"b":"\n{"}"#, "[3]", "4", "no", r#"{"z":"#]
+    );
     assert_eq!(read("{\"a\":1}"), [r#"{"a":1}"#]);
     assert_eq!(read("type=SYSCALL\ntype=CWD\n"), ["type=SYSCALL", "type=CWD"]);
     assert_eq!(read("\u{feff}{}\n{}\n"), ["{}", "{}"]);
@@ -35,7 +38,10 @@ fn one_value_per_line() {
 fn a_line_that_is_too_long_is_passed_over() {
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(200));
     let too_long = "TooLong { limit: 64 }";
-    assert_eq!(read(&format!("{{}}\n{long}\n[2]\n{long}")), ["{}".to_owned(), format!("!2 {too_long}"), "[2]".to_owned(), format!("!4 {too_long}")]);
+    assert_eq!(
+        read(&format!("{{}}\n{long}\n[2]\n{long}")),
+        ["{}".to_owned(), format!("!2 {too_long}"), "[2]".to_owned(), format!("!4 {too_long}")]
+    );
     assert_eq!(read(&format!("{long}\n{{}}\n")), [format!("!1 {too_long}"), "{}".to_owned()]);
     assert_eq!(read(&format!("[{long},7]{{}}")), [format!("!1 {too_long}"), "7".to_owned(), "{}".to_owned()]);
     assert_eq!(read(&format!("{{}}{long}{{}}")), ["{}".to_owned(), format!("!1 {too_long}"), "{}".to_owned()]);

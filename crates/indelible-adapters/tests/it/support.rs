@@ -11,10 +11,8 @@ use indelible_format::{Draft, Stamp, encode, limits};
 
 /// The folder of real data called `name`; none, said aloud, where there are no real data.
 pub(crate) fn corpus(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("INDELIBLE_CORPUS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     let folder = root.join(name);
     if folder.is_dir() {
         return Some(folder);

@@ -37,6 +37,9 @@ impl Table {
         self.row([name, value.as_ref()])
     }
 
+    /// The end of a chain of rows, where a statement is wanted.
+    pub(crate) const fn end(&self) {}
+
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }

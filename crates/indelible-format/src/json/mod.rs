@@ -29,6 +29,7 @@ mod tests;
 pub use error::{Error, ErrorKind};
 pub use escape::{unescape, write_escaped, write_string};
 pub use keys::compare_keys;
+pub(crate) use scan::plain_length;
 pub use node::{Elements, Entries, Key, Node};
 pub use tape::{Document, Kind};
 

@@ -7,7 +7,7 @@ pub mod secrets;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 
-use indelible_format::{Class, Draft, Producer, Stamp, encode};
+use indelible_format::{Class, Draft, Encoded, Producer, Stamp, encode};
 
 use crate::admit::redact::RedactScratch;
 use crate::buffer::{Full, Local};
@@ -68,7 +68,6 @@ impl Shared {
     }
 
     fn admit_with(&self, draft: &Draft<'_>, scratch: &mut Scratch) -> std::result::Result<Admitted, Refused> {
-        scratch.record.clear();
         let encoded = match &self.config.redaction {
             None => self.encode(draft, &mut scratch.record).map_err(Error::from),
             Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
@@ -76,7 +75,7 @@ impl Shared {
                 Err(error) => Err(Error::rejected(error)),
             },
         };
-        let class = encoded.map_err(|error| {
+        let Encoded { class, bytes } = encoded.map_err(|error| {
             self.rejected.fetch_add(1, Ordering::Relaxed);
             self.counters.rejected.fetch_add(1, Ordering::Relaxed);
             Refused::Error(error)
@@ -87,8 +86,8 @@ impl Shared {
             id_key: draft.id.is_none().then_some(self.id_key),
         };
         let lane = self.lane(class);
-        let pushed = lane.push(&scratch.record, &local);
-        if scratch.record.capacity() > SCRATCH_BYTES_MAX {
+        let pushed = lane.push(scratch.record.get(..bytes).unwrap_or_default(), &local);
+        if scratch.record.len() > SCRATCH_BYTES_MAX {
             scratch.record = Vec::new();
         }
         match pushed {
@@ -104,7 +103,7 @@ impl Shared {
         }
     }
 
-    fn encode(&self, draft: &Draft<'_>, out: &mut Vec<u8>) -> std::result::Result<Class, indelible_format::Rejection> {
+    fn encode(&self, draft: &Draft<'_>, memory: &mut Vec<u8>) -> std::result::Result<Encoded, indelible_format::Rejection> {
         let received = self.world.clock.wall_ns();
         let mut uuid = [0; 16];
         if draft.id.is_none() {
@@ -120,7 +119,7 @@ impl Shared {
             tenant: &self.config.tenant,
             log: if class == Class::Telemetry { LOG_TELEMETRY } else { LOG_MAIN },
         };
-        encode(draft, &stamp, out)
+        encode(draft, &stamp, memory)
     }
 
     /// Lets the committer know, as cheaply as its mode allows.

@@ -55,12 +55,16 @@ pub enum Redact {
 
 /// What to redact, and how.
 ///
-/// ```ignore
+/// ```
+/// use indelible::redact::{Detector, Redact, Redaction};
 /// let redaction = Redaction::new()
 ///     .path("actor.email", Redact::Pseudonym)?
 ///     .path("details.**.password", Redact::Mask)?
 ///     .path("details.headers.authorization", Redact::Remove)?
-///     .detect(Detector::Secrets, Redact::Mask);
+///     .detect(Detector::Secrets, Redact::Mask)
+///     .pseudonym_key([7; 32]);
+/// assert!(redaction.pseudonym_of("alice@example.com").is_some_and(|pseudonym| pseudonym.starts_with("p-")));
+/// # Ok::<(), indelible::redact::PathError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct Redaction {
@@ -153,8 +157,8 @@ impl Redaction {
     /// [`RedactError`]: the draft must not be stored, since nobody knows what it says.
     ///
     /// # Cost
-    /// A draft of a few hundred bytes that needs nothing: well under a microsecond, no allocation. JSON is copied once if a
-    /// detector sees something in it or a rule is alive in it.
+    /// A draft of a few hundred bytes that needs nothing: about a microsecond with all detectors, no allocation once `scratch`
+    /// has grown. JSON is copied once if a detector sees something in it or a rule is alive in it.
     pub(crate) fn apply<'d, 's>(
         &self,
         draft: &'d Draft<'s>,
@@ -338,7 +342,13 @@ impl RedactScratch {
         }
         // A target of which nothing is left is no target.
         let kept = |target: &Target<'_>| *target != Target::default();
-        redacted.targets = draft.targets.iter().zip(targets).filter(|(before, after)| kept(after) || !kept(before)).map(|(_, after)| after).collect();
+        redacted.targets = draft
+            .targets
+            .iter()
+            .zip(targets)
+            .filter(|(before, after)| kept(after) || !kept(before))
+            .map(|(_, after)| after)
+            .collect();
         if let Details::Pairs(all) = &mut redacted.details {
             *all = pairs.into_iter().flatten().collect();
         }

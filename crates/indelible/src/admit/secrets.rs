@@ -165,6 +165,7 @@ static ANCHORS: LazyLock<AhoCorasick> = LazyLock::new(|| {
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
         .kind(Some(AhoCorasickKind::DFA))
+        .prefilter(false)
         .build(TABLE.iter().map(|(text, _)| text))
         .expect("a table of constants compiles always or never, and a test says always")
 });
@@ -240,7 +241,9 @@ fn find_pem(text: &[u8], start: usize) -> Option<Range<usize>> {
     let label_at = start + PEM_BEGIN.len();
     let label_end = label_at + run(text, label_at, |byte| is_upper_or_digit(byte) || byte == b' ', PEM_LABEL_MOST);
     let label = text.get(label_at..label_end)?;
-    if !(label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK")) || !text.get(label_end..)?.starts_with(b"-----") {
+    if !(label.ends_with(b"PRIVATE KEY") || label.ends_with(b"PRIVATE KEY BLOCK"))
+        || !text.get(label_end..)?.starts_with(b"-----")
+    {
         return None;
     }
     let end = memchr::memmem::find(text.get(label_end..)?, PEM_END).map(|end| label_end + end + PEM_END.len());

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use indelible_format::frame::{Encoded, FrameMeta, GroupSeed, LogChange, LogState, StoreId};
 use indelible_format::leaf::{LeafHasher, Seed};
-use indelible_format::{Hash, Producer, Record, record};
+use indelible_format::record::Routing;
+use indelible_format::{Hash, Record, record};
 
 use crate::buffer::{Lane, Taken};
 use crate::commit::board::{Fate, LeafRun, Run, lane_index};
@@ -154,17 +155,15 @@ impl Builder {
         let mut at = 0;
         let mut position = taken.first_position;
         while at < taken.buffer.len() {
-            let (length, log) = taken
-                .buffer
-                .get(at..)
-                .and_then(record::peek)
-                .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a record in memory is malformed"))?;
-            let (fate, tenant_seq) = self.judge(taken.buffer.get_mut(at..at + length).unwrap_or_default(), log)?;
+            let routing = taken.buffer.get(at..).and_then(Routing::peek).ok_or_else(malformed)?;
+            let (length, log) = (routing.bytes, routing.log);
+            let (fate, tenant_seq) = self.judge(&routing)?;
             if let Fate::Recorded { .. } = fate {
                 if kept != at {
                     taken.buffer.copy_within(at..at + length, kept);
                 }
-                let bytes = taken.buffer.get(kept..kept + length).unwrap_or_default();
+                let bytes = taken.buffer.get_mut(kept..kept + length).unwrap_or_default();
+                record::set_tenant_seq(bytes, tenant_seq).ok_or_else(malformed)?;
                 self.queue(bytes, log, tenant_seq, pending)?;
                 kept += length;
             }
@@ -176,16 +175,13 @@ impl Builder {
         Ok(())
     }
 
-    /// Decides whether a record is new; if it is, writes its tenant number into it and returns that too.
-    fn judge(&mut self, bytes: &mut [u8], log: u32) -> Result<(Fate, u64)> {
-        let malformed = || Error::new(ErrorKind::Corrupt, "a record in memory is malformed");
-        let record = Record::parse(bytes).ok_or_else(malformed)?;
-        let idempotency = record.idempotency();
-        let head = record.head().ok_or_else(malformed)?;
-        if let Some(Producer { id, epoch, seq }) = head.producer
-            && (id, epoch) != (self.local.0.as_str(), self.local.1)
-        {
-            match self.producers.arrive(id, epoch, seq) {
+    /// Decides whether a record is new; if it is, also gives its number among its tenant's.
+    fn judge(&mut self, routing: &Routing<'_>) -> Result<(Fate, u64)> {
+        let log = routing.log;
+        let (id, epoch, seq) = routing.producer;
+        // The store numbers its own events; nothing else could have.
+        if !id.is_empty() && (id, epoch) != (self.local.0.as_bytes(), self.local.1) {
+            match self.producers.arrive(std::str::from_utf8(id).map_err(|_| malformed())?, epoch, seq) {
                 Arrival::New => {}
                 Arrival::Repeated => return Ok((Fate::Repeated { log }, 0)),
                 Arrival::TooMany => return Ok((Fate::TooManyProducers, 0)),
@@ -193,7 +189,7 @@ impl Builder {
         }
         let tip = self.tips.iter_mut().find(|tip| tip.log == log).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
         let mut forgotten = false;
-        if let (Some(idempotency), Some(index)) = (&idempotency, self.indexes.get_mut(&log)) {
+        if let (Some(idempotency), Some(index)) = (&routing.idempotency, self.indexes.get_mut(&log)) {
             match index.check(idempotency) {
                 Ok(Seen::Duplicate { seq }) => return Ok((Fate::Duplicate { log, seq }, 0)),
                 Ok(Seen::Conflict { seq }) => return Ok((Fate::Conflict { log, seq }, 0)),
@@ -204,15 +200,14 @@ impl Builder {
                 return Ok((Fate::IndexFailed, 0));
             }
         }
-        let tenant_seq = tip.next_tenant_seq(head.tenant);
+        let tenant_seq = tip.next_tenant_seq(routing.tenant);
         tip.advance_tenant();
-        record::set_tenant_seq(bytes, tenant_seq).ok_or_else(malformed)?;
-        Ok((Fate::Recorded { log, seq: tip.next_seq, keyed: idempotency.is_some(), forgotten }, tenant_seq))
+        Ok((Fate::Recorded { log, seq: tip.next_seq, keyed: routing.idempotency.is_some(), forgotten }, tenant_seq))
     }
 
     /// Queues one record for hashing and advances its log's `next_seq`.
     fn queue(&mut self, bytes: &[u8], log: u32, tenant_seq: u64, pending: &mut Pending) -> Result<()> {
-        let record = Record::parse(bytes).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a record in memory is malformed"))?;
+        let record = Record::parse(bytes).ok_or_else(malformed)?;
         let tip = self.tips.iter_mut().find(|tip| tip.log == log).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
         let seq = tip.next_seq;
         let group = Tip::group(seq);
@@ -322,6 +317,10 @@ impl Builder {
             self.spare_meta.push(meta);
         }
     }
+}
+
+fn malformed() -> Error {
+    Error::new(ErrorKind::Corrupt, "a record in memory is malformed")
 }
 
 /// What is gathered while a frame is being built.

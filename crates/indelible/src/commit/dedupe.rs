@@ -146,6 +146,7 @@ impl IdempotencyIndex {
     }
 
     /// Whether keys were dropped because they are older than the window.
+    #[cfg(test)]
     pub(crate) const fn forgotten(&self) -> bool {
         self.forgotten
     }

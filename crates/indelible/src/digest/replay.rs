@@ -6,7 +6,7 @@ use indelible_format::frame::{FLAG_CARRY, Frame};
 use indelible_format::leaf::LeafHasher;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::record::{Kind, Records};
-use indelible_format::{Hash, Record};
+use indelible_format::{Hash, Head, Record};
 
 use crate::digest::LogHead;
 use crate::digest::tip::Tip;
@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Malformed { log: Option<u32>, at: u64 },
     /// A log begins or counts otherwise than its records do.
     Sequence { log: u32, expected: u64, found: u64 },
+    /// A record belongs to a log that its frame does not list, so that no root binds it.
+    Unlisted { log: u32, seq: u64 },
     /// The seed of a record's group is not in the frame, or another one than before.
     SeedMissing { log: u32, seq: u64 },
     /// The recomputed root is another than the frame's.
@@ -47,6 +49,11 @@ impl Replay {
         self.tips.iter().map(Tip::head).collect()
     }
 
+    /// Logs whose root disagreed with a frame's.
+    pub(crate) fn diverged(&self) -> &[u32] {
+        &self.diverged
+    }
+
     pub(crate) fn head(&self, log: u32) -> LogHead {
         self.tips.iter().find(|tip| tip.log == log).map_or_else(|| Tip::new(log).head(), Tip::head)
     }
@@ -61,13 +68,13 @@ impl Replay {
         &mut self.tips[at]
     }
 
-    /// Replays one frame. `each` sees every record with its position and, when `leaves` asks for it, nothing is hashed twice.
+    /// Replays one frame. `each` sees every record with its position and head, `leaf` every leaf; both in order.
     pub(crate) fn frame(
         &mut self,
         frame: &Frame<'_>,
         faults: &mut Vec<Fault>,
         leaf: &mut dyn FnMut(u32, u64, &Hash),
-        each: &mut dyn FnMut(u32, u64, &Record<'_>, &mut Vec<Fault>),
+        each: &mut dyn FnMut(u32, u64, &Record<'_>, Option<&Head<'_>>),
     ) {
         if frame.meta.flags & FLAG_CARRY != 0 {
             return;
@@ -84,9 +91,13 @@ impl Replay {
             count += 1;
             let log = record.log();
             let seq = self.tip(log).next_seq;
+            if !frame.meta.logs.iter().any(|change| change.log == log) {
+                faults.push(Fault::Unlisted { log, seq });
+            }
             self.take_seed(frame, &record, seq, faults);
+            let head = record.head();
             if record.kind() == Kind::Event {
-                match record.head() {
+                match &head {
                     Some(head) => {
                         let tip = self.tip(log);
                         let expected = tip.next_tenant_seq(head.tenant);
@@ -101,7 +112,7 @@ impl Replay {
                     None => faults.push(Fault::Malformed { log: Some(log), at: seq }),
                 }
             }
-            each(log, seq, &record, faults);
+            each(log, seq, &record, head.as_ref());
             self.push(&record, log, seq);
             if self.hashed.len() >= HASH_BATCH {
                 self.flush(leaf);

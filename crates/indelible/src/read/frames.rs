@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use indelible_format::frame::{FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
+use indelible_format::frame::{FLAG_CARRY, FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
 use indelible_format::leaf::{self, Salts, Seed};
 use indelible_format::limits::SECTOR_BYTES;
 use indelible_format::record::Records;
@@ -123,6 +123,14 @@ impl FileReader {
         Ok(if older { Tail::Empty } else if last_used > from { Tail::Torn(last_used - from) } else { Tail::Empty })
     }
 
+    /// Whose file this is, if it has a header that is valid for its own number.
+    pub(crate) fn owner(&mut self) -> Result<Option<StoreId>> {
+        let number = self.number;
+        let Some(length) = FileHeader::peek(self.bytes(0, SECTOR_BYTES)?) else { return Ok(None) };
+        let header = FileHeader::parse(self.bytes(0, length)?);
+        Ok(header.filter(|(header, _)| header.number == number).map(|(header, _)| header.store))
+    }
+
     fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
@@ -170,6 +178,17 @@ pub(crate) enum Next<'c> {
     End(End),
 }
 
+/// What the front of the journal is.
+#[derive(PartialEq, Eq)]
+enum First {
+    /// A file in use; it is open now.
+    Open,
+    /// Nothing was written yet.
+    Unused,
+    /// Frames are there, but the first file has no valid header.
+    Headless(u64),
+}
+
 /// Follows the chain of frames.
 pub(crate) struct Cursor {
     world: World,
@@ -184,6 +203,10 @@ pub(crate) struct Cursor {
     pub(crate) prev: Hash,
     limit: Option<u64>,
     pub(crate) bytes_read: u64,
+    /// Header of the file that the newest frame stands in.
+    pub(crate) header: Option<FileHeader>,
+    /// Whether the bytes behind the newest frame's payload are zero, as they must be.
+    pub(crate) padding_clean: bool,
 }
 
 impl Cursor {
@@ -202,12 +225,14 @@ impl Cursor {
             prev: Hash::ZERO,
             limit,
             bytes_read: 0,
+            header: None,
+            padding_clean: true,
         })
     }
 
     /// Number of the first frame of the journal; `None`: there is none.
     pub(crate) fn first_lsn(&mut self) -> Result<Option<u64>> {
-        Ok((self.reader.is_some() || self.open_first()?).then_some(self.next_lsn))
+        Ok((self.reader.is_some() || self.open_first()? == First::Open).then_some(self.next_lsn))
     }
 
     /// Total bytes of the journal's files, for progress bars.
@@ -239,8 +264,12 @@ impl Cursor {
             if self.limit.is_some_and(|limit| self.next_lsn >= limit) {
                 return Ok(Next::End(End::Limit));
             }
-            if self.reader.is_none() && !self.open_first()? {
-                return Ok(Next::End(End::Clean));
+            if self.reader.is_none() {
+                match self.open_first()? {
+                    First::Open => {}
+                    First::Unused => return Ok(Next::End(End::Clean)),
+                    First::Headless(file) => return Ok(Next::End(End::Broken { file, offset: 0, why: Broken::Header })),
+                }
             }
             let offset = self.offset;
             let Some(reader) = self.reader.as_mut() else { continue };
@@ -259,7 +288,9 @@ impl Cursor {
                     self.bytes_read += frame_bytes as u64;
                     let Some(reader) = self.reader.as_mut() else { return Ok(Next::End(End::Clean)) };
                     let place = Place { file: reader.number, offset };
-                    let payload = reader.bytes(offset, frame_bytes)?.get(meta_bytes..meta_bytes + payload_bytes).unwrap_or_default();
+                    let (payload, padding) =
+                        reader.bytes(offset, frame_bytes)?.get(meta_bytes..frame_bytes).unwrap_or_default().split_at_checked(payload_bytes).unwrap_or_default();
+                    self.padding_clean = padding.iter().all(|byte| *byte == 0);
                     return Ok(Next::Frame(Frame { meta, payload, hash, frame_bytes, meta_bytes }, place));
                 }
                 found => {
@@ -271,11 +302,11 @@ impl Cursor {
         }
     }
 
-    /// Opens the first file that is in use.
-    fn open_first(&mut self) -> Result<bool> {
-        let Some(number) = self.numbers.get(self.nth).copied() else { return Ok(false) };
+    /// Opens the first file.
+    fn open_first(&mut self) -> Result<First> {
+        let Some(number) = self.numbers.get(self.nth).copied() else { return Ok(First::Unused) };
         let mut reader = FileReader::open(&self.world, &self.dir, number, Vec::new())?;
-        let Some((header, length)) = reader.header(&self.store)? else { return Ok(false) };
+        let Some((header, length)) = reader.header(&self.store)? else { return self.headless(number) };
         if !self.started {
             self.next_lsn = header.first_lsn;
             self.prev = header.prev;
@@ -283,7 +314,19 @@ impl Cursor {
         }
         self.offset = length;
         self.reader = Some(reader);
-        Ok(true)
+        self.header = Some(header);
+        Ok(First::Open)
+    }
+
+    /// The first file has no header. That is so before a store's first frame; any frame but that one proves that a header was lost.
+    fn headless(&self, first: u64) -> Result<First> {
+        for number in self.numbers.iter().skip(self.nth) {
+            let mut reader = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
+            if reader.header(&self.store)?.is_some() || matches!(reader.tail(0, &self.store, 1)?, Tail::Frame { .. }) {
+                return Ok(First::Headless(first));
+            }
+        }
+        Ok(First::Unused)
     }
 
     /// There is no next frame in this file: goes over to the next one, or says how the journal ends.
@@ -317,6 +360,7 @@ impl Cursor {
                 self.nth = nth;
                 self.offset = length;
                 self.reader = Some(next);
+                self.header = Some(header);
                 return Ok(None);
             }
             let why = match found {
@@ -409,8 +453,11 @@ impl Stored {
     }
 }
 
-/// Position `seq` of `log` within one frame.
+/// Position `seq` of `log` within one frame. Carried records are copies that no root binds: they are never shown.
 pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> {
+    if frame.meta.flags & FLAG_CARRY != 0 {
+        return None;
+    }
     let change = frame.meta.logs.iter().find(|change| change.log == log)?;
     let nth = seq.checked_sub(change.first_seq).filter(|nth| *nth < u64::from(change.count))?;
     let record = Records::new(frame.payload).filter(|record| record.log() == log).nth(usize::try_from(nth).ok()?)?;

@@ -76,7 +76,14 @@ fn date_time(text: &str) -> Result<TimeSpan, TimeError> {
     let Some(zone) = zone else {
         if text.parse::<DateTime>().is_ok() {
             let message = format!("\"{text}\" has no zone");
-            return Err(TimeError { message, hint: format!("write {}Z for UTC, or the offset: {}+02:00", text.replacen(' ', "T", 1), text.replacen(' ', "T", 1)) });
+            return Err(TimeError {
+                message,
+                hint: format!(
+                    "write {}Z for UTC, or the offset: {}+02:00",
+                    text.replacen(' ', "T", 1),
+                    text.replacen(' ', "T", 1)
+                ),
+            });
         }
         return Err(unreadable(text));
     };
@@ -111,8 +118,11 @@ fn date(text: &str) -> Option<Result<TimeSpan, TimeError>> {
         (month, day, None) => (Some(number(month, 2)?), Some(number(day, 2)?)),
         _ => return None,
     };
-    let start = |year: i16, month: i16, day: i16| -> Option<Date> { Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok() };
-    let midnight = |date: Date| date.to_zoned(TimeZone::UTC).ok().and_then(|zoned| i64::try_from(zoned.timestamp().as_nanosecond()).ok());
+    let start = |year: i16, month: i16, day: i16| -> Option<Date> {
+        Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+    };
+    let midnight =
+        |date: Date| date.to_zoned(TimeZone::UTC).ok().and_then(|zoned| i64::try_from(zoned.timestamp().as_nanosecond()).ok());
     let first = match start(year, month.unwrap_or(1), day.unwrap_or(1)) {
         Some(date) => midnight(date).ok_or_else(|| outside(text)),
         None => Err(TimeError { message: format!("there is no day \"{text}\""), hint: "check the month and the day".to_owned() }),
@@ -161,7 +171,8 @@ fn duration(text: &str) -> Option<i64> {
         let digits = rest.find(|character: char| !character.is_ascii_digit())?;
         let (count, behind) = rest.split_at(digits);
         let behind = behind.trim_start();
-        let (unit, behind) = behind.split_at(behind.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(behind.len()));
+        let (unit, behind) =
+            behind.split_at(behind.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(behind.len()));
         let unit = match unit {
             "ns" => 1,
             "us" => 1_000,
@@ -263,8 +274,27 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused() {
         for text in [
-            "", "15", "15x", "m", "ago", "now-", "now15m", "2021-13", "2021-02-30", "2021-1-1", "21-01-01", "2021-01-31T", "2021-01-31T25:00:00Z",
-            "2021-01-31T12:00:00[Europe/Paris]", "2021-01-31T12:00:00Z[UTC]", "1612096496", "99999999999999999999m", "yesterdays", "--15m", "+15m", "1h 30",
+            "",
+            "15",
+            "15x",
+            "m",
+            "ago",
+            "now-",
+            "now15m",
+            "2021-13",
+            "2021-02-30",
+            "2021-1-1",
+            "21-01-01",
+            "2021-01-31T",
+            "2021-01-31T25:00:00Z",
+            "2021-01-31T12:00:00[Europe/Paris]",
+            "2021-01-31T12:00:00Z[UTC]",
+            "1612096496",
+            "99999999999999999999m",
+            "yesterdays",
+            "--15m",
+            "+15m",
+            "1h 30",
         ] {
             let error = parse(text, NOW).expect_err(text);
             assert!(!error.hint.is_empty());

@@ -73,7 +73,8 @@ impl<'v> View<'v> {
                 }
             }
         }
-        target.is_some_and(|target| visit(&target)) || (count >= limits::SPANNED_TARGETS_MAX && any_unspanned_target(content, visit))
+        target.is_some_and(|target| visit(&target))
+            || (count >= limits::SPANNED_TARGETS_MAX && any_unspanned_target(content, visit))
     }
 }
 

@@ -30,7 +30,7 @@ impl Source {
         matches!(self, Self::State | Self::Given)
     }
 
-    fn describe(self) -> String {
+    pub(crate) fn describe(self) -> String {
         match self {
             Self::Frame(lsn) => format!("the checkpoint in frame {lsn}"),
             Self::File => "the store's newest checkpoint".into(),
@@ -87,6 +87,12 @@ impl Claims {
     /// still ahead, so that the tree must be looked at when it gets there.
     pub(crate) fn claim(&mut self, size: u64, root: Hash, source: Source, log: u32, findings: &mut Vec<Finding>) -> bool {
         if size > self.size {
+            // What the journal itself signs or states was durable before: it cannot be about what comes later.
+            if matches!(source, Source::Frame(_) | Source::Heads(_)) {
+                let what = format!("is ahead of the log, which has {} there", self.size);
+                self.report(source.codes().1, size, source, log, findings, &what);
+                return false;
+            }
             self.ahead.entry(size).or_default().push((root, source));
             return true;
         }

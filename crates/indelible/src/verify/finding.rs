@@ -68,8 +68,10 @@ codes! {
     HeadsMismatch = "heads-mismatch";
     /// Records belong to a log that was never created.
     LogUnknown = "log-unknown";
-    /// Values are withheld: only their commitments are there.
+    /// Values are withheld: only their commitments are there, and no entry of the log says by whose authority.
     Withheld = "withheld";
+    /// Frames repeat records of earlier ones; no root binds such copies, and no reader shows them.
+    CarryUnchecked = "carry-unchecked";
     /// The newest entries are not covered by a checkpoint yet.
     UnsignedTail = "unsigned-tail";
     /// There was nothing outside the store to compare with.

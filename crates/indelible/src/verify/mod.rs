@@ -60,7 +60,8 @@ pub struct LogReport {
 pub struct Report {
     /// Whether nothing failed.
     pub ok: bool,
-    /// Whether something outside the store was there to compare with.
+    /// Whether a checkpoint from outside the store was there to compare with. A key alone does not anchor: whoever rolls a store
+    /// back keeps its signatures.
     pub anchored: bool,
     /// By log.
     pub logs: Vec<LogReport>,

@@ -1,28 +1,29 @@
 //! The pass over the journal: frames in order, every check on each, findings gathered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible_format::checkpoint;
-use indelible_format::frame::{FLAG_CARRY, Frame};
+use indelible_format::checkpoint::{self, CheckpointError, SignedCheckpoint};
+use indelible_format::frame::{FLAG_CARRY, FileHeader, Frame};
 use indelible_format::json::{self, Document};
-use indelible_format::note::VerifierKey;
+use indelible_format::merkle::empty_root;
+use indelible_format::note::{SignatureError, VerifierKey};
 use indelible_format::record::Kind;
 use indelible_format::span::{self, Spans};
-use indelible_format::{Hash, Record, Tag};
+use indelible_format::{Hash, Head, Record, Tag};
 
 use super::anchors::{Claims, Source};
 use super::finding::{Code, Finding, Level};
 use super::{LogReport, Options, Report};
 use crate::commit::journal::file_name;
 use crate::commit::producers::{Arrival, Producers};
-use crate::digest::checkpoints;
+use crate::digest::{LogHead, checkpoints};
 use crate::digest::replay::{Fault, Replay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
-use crate::read::frames::{self, Broken, Cursor, End, Next};
+use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
 use crate::world::World;
 
 /// Gap ranges remembered, so that a recorded loss is not reported as a silent one.
@@ -36,6 +37,7 @@ struct Verifier<'v> {
     details: Details,
     frames: u64,
     events: u64,
+    carried: u64,
     progress: Option<&'v mut dyn FnMut(u64, u64)>,
 }
 
@@ -44,12 +46,23 @@ struct Verifier<'v> {
 struct Details {
     producers: Producers,
     gaps: Vec<(String, u64, u64, u64)>,
-    created: Vec<(u32, String)>,
+    created: Vec<Created>,
     heads: Vec<(u64, u32, u64, Hash)>,
-    withheld: u64,
+    /// By log: how many groups or positions, and the first of them.
+    withheld: BTreeMap<u32, (u64, u64)>,
     events: u64,
     spans: Spans,
     document: Document,
+}
+
+/// What an entry of log 0 says about a log that came to be.
+struct Created {
+    at: u64,
+    log: u32,
+    key: String,
+    origin: String,
+    /// Only the first entry of log 0 names the store.
+    store: Option<String>,
 }
 
 pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Report> {
@@ -63,11 +76,13 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         details: Details::default(),
         frames: 0,
         events: 0,
+        carried: 0,
         progress: options.progress,
     };
     let mut replay = Replay::default();
     let anchored = verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
     let limit = frames::durable_limit(world, dir, &verifier.identity.store)?;
+    verifier.check_owners(world, dir)?;
     let mut cursor = Cursor::new(world, dir, verifier.identity.store, limit)?;
     let torn = verifier.stream(&mut cursor, &mut replay)?;
     Ok(verifier.conclude(&mut replay, anchored, torn))
@@ -92,7 +107,8 @@ impl Verifier<'_> {
         state: Option<&Path>,
         replay: &mut Replay,
     ) -> Result<bool> {
-        let mut anchored = key.is_some();
+        // A key tells who signed, not how much: a store that was rolled back is signed by it, too.
+        let mut anchored = false;
         let public_key = key.map_or(self.identity.public_key, |key| *key.public_key());
         if let Some(key) = key
             && *key.public_key() != self.identity.public_key
@@ -151,19 +167,57 @@ impl Verifier<'_> {
     /// Checks a note's signature and files its claim.
     fn claim_note(&mut self, log: u32, note: &[u8], source: Source, replay: &mut Replay) {
         let Some(key) = self.keys.get(&log) else { return };
-        match checkpoint::open(note, key) {
-            Ok(checkpoint) => self.claim(log, checkpoint.size, checkpoint.root, source, replay),
-            Err(error) => {
-                let at = if let Source::Frame(lsn) = source { Some(lsn) } else { None };
-                self.fail(Code::CheckpointSignature, Some(log), at, format!("a checkpoint of this log does not verify: {error}"));
-            }
+        let error = match checkpoint::open(note, key) {
+            Ok(checkpoint) => return self.claim(log, checkpoint.size, checkpoint.root, source, replay),
+            Err(error) => error,
+        };
+        let at = if let Source::Frame(lsn) = source { Some(lsn) } else { None };
+        let unverified = SignedCheckpoint::parse(note).ok().map(|signed| signed.unverified().clone());
+        let foreign = unverified.as_ref().filter(|checkpoint| checkpoint.origin != key.name()).map(|checkpoint| checkpoint.origin.clone());
+        if let Some(origin) = foreign {
+            self.fail(Code::CheckpointMismatch, Some(log), at, format!("a checkpoint kept for this log is about {origin}"));
+            return;
         }
+        let outside = matches!(source, Source::State | Source::Given);
+        if let (Some(checkpoint), CheckpointError::Signature(SignatureError::Unknown), true) = (unverified, &error, outside) {
+            // The caller vouches for it by giving it: that another key signed the store now is evidence, and so is what it says.
+            self.fail(Code::KeyMismatch, Some(log), None, format!("{} is not signed by the key that the store has now", source.describe()));
+            return self.claim(log, checkpoint.size, checkpoint.root, source, replay);
+        }
+        self.fail(Code::CheckpointSignature, Some(log), at, format!("a checkpoint of this log does not verify: {error}"));
     }
 
     fn claim(&mut self, log: u32, size: u64, root: Hash, source: Source, replay: &mut Replay) {
         let Some(claims) = self.claims.get_mut(&log) else { return };
         if claims.claim(size, root, source, log, &mut self.findings) {
             replay.tip(log).stops.insert(size);
+        }
+    }
+
+    /// Journal files that belong to another store have no business here; the walk passes over them as not in use.
+    fn check_owners(&mut self, world: &World, dir: &Path) -> Result<()> {
+        for number in frames::numbers(world, dir)? {
+            let owner = FileReader::open(world, dir, number, Vec::new())?.owner()?;
+            if owner.is_some_and(|owner| owner != self.identity.store) {
+                self.fail(Code::StoreIdentity, None, None, format!("journal/{} belongs to another store", file_name(number)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A file's header must say what the frames before it led to: readers find their way by it.
+    fn check_header(&mut self, header: &FileHeader, before: &[LogHead], diverged: &[u32]) {
+        let name = file_name(header.number);
+        if header.first_lsn == 0 && header.prev != Hash::ZERO {
+            self.fail(Code::FileHeader, None, Some(0), format!("the header of journal/{name} names a frame before the first one"));
+        }
+        let stated = |log: u32| header.logs.iter().find(|state| state.log == log).map_or((0, empty_root()), |state| (state.size, state.root));
+        let unknown = header.logs.iter().map(|state| state.log).filter(|log| !before.iter().any(|head| head.log == *log));
+        let differs = before.iter().filter(|head| !diverged.contains(&head.log) && stated(head.log) != (head.size, head.root)).map(|head| head.log);
+        let wrong: Vec<u32> = unknown.chain(differs).collect();
+        for log in wrong {
+            let message = format!("the header of journal/{name} states another size or root of log {log} than the frames before it");
+            self.fail(Code::FileHeader, None, Some(header.first_lsn), message);
         }
     }
 
@@ -177,12 +231,23 @@ impl Verifier<'_> {
             self.fail(Code::JournalCorrupt, None, Some(0), format!("the journal begins with frame {first_lsn}; frames 0 to {} are missing", first_lsn - 1));
             return Ok(0);
         }
+        let mut file = None;
         loop {
             let read = cursor.bytes_read;
+            let before = (replay.heads(), replay.diverged().to_vec());
             match cursor.next()? {
-                Next::Frame(frame, _) => {
+                Next::Frame(frame, place) => {
+                    let lsn = frame.meta.lsn;
                     self.frame(&frame, replay, &mut faults);
                     self.frames += 1;
+                    if !cursor.padding_clean {
+                        self.fail(Code::FrameCrc, None, Some(lsn), "bytes behind the payload of the frame are not zero");
+                    }
+                    if file.replace(place.file) != Some(place.file)
+                        && let Some(header) = &cursor.header
+                    {
+                        self.check_header(header, &before.0, &before.1);
+                    }
                     if self.frames.is_multiple_of(64)
                         && let Some(progress) = &mut self.progress
                     {
@@ -197,7 +262,10 @@ impl Verifier<'_> {
                         Broken::Damaged(error) => (Code::FrameCrc, format!("{error}, {place}, though valid frames follow")),
                         Broken::Chain { .. } => (Code::FrameChain, format!("the frame {place} does not name the one before it")),
                         Broken::Header => (Code::FileHeader, format!("a file header contradicts the frames, {place}")),
-                        Broken::Missing { expected, found } => (Code::JournalCorrupt, format!("frames {expected} to {} are missing, {place}", found.saturating_sub(1))),
+                        Broken::Missing { expected, found } if found > expected => {
+                            (Code::JournalCorrupt, format!("frames {expected} to {} are missing, {place}", found - 1))
+                        }
+                        Broken::Missing { expected, .. } => (Code::JournalCorrupt, format!("frame {expected} is missing, {place}, though later ones follow")),
                     };
                     let lsn = cursor.next_lsn;
                     self.fail(code, None, Some(lsn), message);
@@ -224,10 +292,12 @@ impl Verifier<'_> {
         }
         faults.clear();
         let (details, findings) = (&mut self.details, &mut self.findings);
-        replay.frame(frame, faults, &mut |_, _, _| {}, &mut |log, seq, record, _| details.look(log, seq, record, findings));
+        replay.frame(frame, faults, &mut |_, _, _| {}, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
         self.events = self.details.events;
         faults.drain(..).for_each(|fault| self.report(&fault));
-        if frame.meta.flags & FLAG_CARRY == 0 {
+        if frame.meta.flags & FLAG_CARRY != 0 {
+            self.carried += u64::from(frame.meta.records);
+        } else {
             for change in &frame.meta.logs {
                 let tip = replay.tip(change.log);
                 let head = tip.head();
@@ -251,6 +321,7 @@ impl Verifier<'_> {
             Fault::Sequence { log, expected, found } => {
                 self.fail(Code::Sequence, Some(*log), Some(*expected), format!("numbering goes on with {found} where {expected} was due"));
             }
+            Fault::Unlisted { log, seq } => self.fail(Code::Sequence, Some(*log), Some(*seq), "the frame holds a record of a log that it does not list"),
             Fault::SeedMissing { log, seq } => self.fail(Code::SeedMissing, Some(*log), Some(*seq), "the seed of this position's group is missing, or another one than before"),
             Fault::Root { log, first_seq, size, expected, found } => self.fail(
                 Code::RootMismatch,
@@ -281,9 +352,14 @@ impl Verifier<'_> {
             let name = self.identity.log_name(log).to_owned();
             logs.push(LogReport { log, name, size: head.size, root: head.root, signed: claims.signed, anchored: claims.anchored });
         }
-        if self.details.withheld > 0 {
-            let count = self.details.withheld;
-            self.find(Code::Withheld, Level::Note, None, None, format!("{count} groups or positions are withheld: only their hashes were checked"));
+        // No kind of entry authorises this yet; whoever can write to the disk can put a hash in a value's place, and the roots hold.
+        for (log, (count, first)) in std::mem::take(&mut self.details.withheld) {
+            let message = format!("{count} groups or positions are withheld, the first at {first}: only hashes are there, and no entry tells by whose authority");
+            self.fail(Code::Withheld, Some(log), Some(first), message);
+        }
+        if self.carried > 0 {
+            let count = self.carried;
+            self.find(Code::CarryUnchecked, Level::Note, None, None, format!("{count} carried records are copies that no root binds; readers pass over them"));
         }
         if !anchored {
             self.find(
@@ -291,23 +367,32 @@ impl Verifier<'_> {
                 Level::Note,
                 None,
                 None,
-                "nothing outside the store was given: that it was rolled back, cut off at a checkpoint, or made anew with its own key cannot be excluded",
+                "no checkpoint from outside the store was given: that it was rolled back, cut off at a checkpoint, or made anew with its own key cannot be excluded",
             );
         }
         let ok = self.findings.iter().all(|finding| finding.level < Level::Fail);
         Report { ok, anchored, logs, frames: self.frames, events: self.events, torn_tail_bytes, findings: self.findings }
     }
 
-    /// `log.created` entries and store.json must agree on names, origins and keys.
+    /// What log 0 says of the logs' creation and store.json must agree on store, origins and keys. Names of logs are in store.json only.
     fn check_created(&mut self, replay: &Replay) {
         let created = std::mem::take(&mut self.details.created);
-        for (log, key) in &created {
-            if self.identity.verifier_key(*log).map(|key| key.to_string()).as_ref() != Some(key) {
-                self.fail(Code::StoreIdentity, Some(*log), None, format!("log 0 says that this log's key is {key}; store.json says otherwise"));
-            }
+        for entry in &created {
+            let known = self.identity.verifier_key(entry.log).map(|key| key.to_string());
+            let other = if known.as_ref() != Some(&entry.key) {
+                "key"
+            } else if self.identity.origin(entry.log).as_ref() != Some(&entry.origin) {
+                "origin"
+            } else if entry.store.as_ref().is_some_and(|store| *store != self.identity.store_hex()) {
+                "store"
+            } else {
+                continue;
+            };
+            let message = format!("entry {} of log 0 names another {other} for log {} than store.json", entry.at, entry.log);
+            self.fail(Code::StoreIdentity, Some(LOG_CONTROL), Some(entry.at), message);
         }
         for head in replay.heads() {
-            if head.size > 0 && !created.iter().any(|(log, _)| *log == head.log) {
+            if head.size > 0 && !created.iter().any(|entry| entry.log == head.log) {
                 self.fail(Code::LogUnknown, Some(head.log), Some(0), "log 0 has no entry that created this log");
             }
         }
@@ -330,20 +415,20 @@ impl Verifier<'_> {
 
 impl Details {
     /// Everything about one record that its hash does not tell.
-    fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, findings: &mut Vec<Finding>) {
+    fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, head: Option<&Head<'_>>, findings: &mut Vec<Finding>) {
         let mut fail = |code, message: String| findings.push(Finding { code, level: Level::Fail, log: Some(log), at: Some(seq), message });
         match record.kind() {
-            Kind::Leaf => self.withheld += 1,
+            Kind::Leaf => self.withhold(log, seq, 1),
             Kind::Control => self.control(log, seq, record.control().unwrap_or_default(), findings),
             Kind::Event => {
                 self.events += 1;
-                if let Some(producer) = record.head().and_then(|head| head.producer)
+                if let Some(producer) = head.and_then(|head| head.producer)
                     && self.producers.arrive(producer.id, producer.epoch, producer.seq) == Arrival::Repeated
                 {
                     fail(Code::ProducerDuplicate, format!("producer {}, epoch {}, delivered number {} twice", producer.id, producer.epoch, producer.seq));
                 }
                 let (identity, content) = (record.value(Tag::IDENTITY), record.value(Tag::CONTENT));
-                self.withheld += record.groups().filter(|(_, body)| body.value().is_none()).count() as u64;
+                self.withhold(log, seq, record.groups().filter(|(_, body)| body.value().is_none()).count() as u64);
                 for value in [identity, content].into_iter().flatten() {
                     let canonical = value.first() == Some(&b'{') && self.document.parse(value, &LIMITS).is_ok_and(|root| root.is_canonical());
                     if !canonical {
@@ -352,10 +437,16 @@ impl Details {
                     }
                 }
                 let derived = span::derive(identity, content, &mut self.spans);
-                if derived.is_err() || !self.spans.iter().copied().eq(record.span_offsets()) {
+                if derived.is_err() || !record.spans_are(&self.spans) {
                     fail(Code::SpanMismatch, "the index of fields is not that of the values".into());
                 }
             }
+        }
+    }
+
+    fn withhold(&mut self, log: u32, seq: u64, count: u64) {
+        if count > 0 {
+            self.withheld.entry(log).or_insert((0, seq)).0 += count;
         }
     }
 
@@ -367,11 +458,18 @@ impl Details {
             let text = |key: &str| root.get(key).and_then(|node| node.as_str()).map(String::from);
             let number = |key: &str| root.get(key).and_then(|node| node.as_u64());
             let kind = text("type");
+            let created = |of: Option<u32>, store: Option<String>| {
+                let (key, origin) = (text("key").unwrap_or_default(), text("origin").unwrap_or_default());
+                Created { at: seq, log: of.unwrap_or(u32::MAX), key, origin, store }
+            };
+            if log == LOG_CONTROL && (seq == 0) != (kind.as_deref() == Some("store.created")) {
+                let message = "the first entry of log 0, and no other, is `store.created`".into();
+                findings.push(Finding { code: Code::StoreIdentity, level: Level::Fail, log: Some(log), at: Some(seq), message });
+            }
             match kind.as_deref() {
-                Some("store.created") if log == LOG_CONTROL => self.created.extend(text("key").map(|key| (LOG_CONTROL, key))),
+                Some("store.created") if log == LOG_CONTROL => self.created.push(created(Some(LOG_CONTROL), Some(text("store").unwrap_or_default()))),
                 Some("log.created") if log == LOG_CONTROL => {
-                    let created = number("log").and_then(|log| u32::try_from(log).ok());
-                    self.created.extend(created.zip(text("key")));
+                    self.created.push(created(number("log").and_then(|log| u32::try_from(log).ok()), None));
                 }
                 Some("heads") if log == LOG_CONTROL => {
                     for head in root.get("logs").into_iter().flat_map(|logs| logs.elements()) {

@@ -1,3 +1,4 @@
 //! The engine's promises, one file each.
 
+mod durability;
 mod smoke;

@@ -63,3 +63,24 @@ fn many_waiting_writers_get_their_own_receipts() {
     seqs.sort_unstable();
     assert_eq!(seqs, (0..800).collect::<Vec<_>>());
 }
+
+#[test]
+fn an_intact_store_verifies_at_the_edges_of_groups() {
+    for size in [0u64, 1, 255, 256, 257] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(config(dir.path())).unwrap();
+        for n in 0..size {
+            store.emit(&Draft::new(taxonomy::USER_LOGIN).actor("alice").detail("n", n).detail("text", "ä \u{1b}[31m \"x\"")).unwrap();
+        }
+        store.close().unwrap();
+        let report = indelible::verify::verify(dir.path().join("store"), Default::default()).unwrap();
+        let codes: Vec<_> = report.findings.iter().map(|finding| finding.code.name()).collect();
+        assert!(report.ok, "{report:#?}");
+        assert_eq!(codes, ["unanchored"], "{report:#?}");
+        assert_eq!(report.logs[1].size, size);
+        assert_eq!(report.logs[1].signed, size);
+        if let Ok(keep) = std::env::var("KEEP_STORE") {
+            std::process::Command::new("cp").arg("-a").arg(dir.path().join("store")).arg(format!("{keep}-{size}")).status().unwrap();
+        }
+    }
+}

@@ -132,7 +132,8 @@ pub(super) fn parse(path: &str) -> Result<Target, PathError> {
         return Ok(Target::Details(segments));
     }
     let all = below == Some("*");
-    let names = |place: &Place| place.name() == path || all && place.name().split_once('.').is_some_and(|(known, _)| known == root);
+    let names =
+        |place: &Place| place.name() == path || all && place.name().split_once('.').is_some_and(|(known, _)| known == root);
     let places: Vec<Place> = Place::ALL.into_iter().filter(names).collect();
     if !places.is_empty() {
         return Ok(Target::Fixed(places));
@@ -158,7 +159,9 @@ fn segments(text: &str) -> Result<Vec<Segment>, &'static str> {
                 "*" => Segment::Any,
                 "**" => Segment::Deep,
                 "" => return Err("a segment is empty"),
-                _ if word.contains(['*', '"']) => return Err("a star stands for a whole segment; put a key that has one in quotes"),
+                _ if word.contains(['*', '"']) => {
+                    return Err("a star stands for a whole segment; put a key that has one in quotes");
+                }
                 _ => Segment::Key(word.into()),
             };
             (segment, behind)
@@ -254,7 +257,9 @@ impl Rules {
             // `**` may stand for nothing, so what follows it is tried as well.
             while let Some(segment) = segments.get(usize::from(state.at)) {
                 match segment {
-                    Segment::Key(name) if name.eq_ignore_ascii_case(key) => push(states, out, State { at: state.at + 1, ..state }),
+                    Segment::Key(name) if name.eq_ignore_ascii_case(key) => {
+                        push(states, out, State { at: state.at + 1, ..state })
+                    }
                     Segment::Key(_) => {}
                     Segment::Any => push(states, out, State { at: state.at + 1, ..state }),
                     Segment::Deep => {
@@ -299,8 +304,22 @@ fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &str {
 }
 
 const HEAD: [&str; 16] = [
-    "id", "time", "received", "tenant", "tenant_seq", "action", "outcome", "severity", "class", "source", "producer", "trace",
-    "frameworks", "weight", "seq", "log",
+    "id",
+    "time",
+    "received",
+    "tenant",
+    "tenant_seq",
+    "action",
+    "outcome",
+    "severity",
+    "class",
+    "source",
+    "producer",
+    "trace",
+    "frameworks",
+    "weight",
+    "seq",
+    "log",
 ];
 const RULES_MAX: usize = 1024;
 const SEGMENTS_MAX: usize = 64;

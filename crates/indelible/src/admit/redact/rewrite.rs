@@ -394,7 +394,9 @@ impl<'p> Pass<'p> {
             let ruled = self.rules.details.step(&mut self.scratch.states, states.start, states.end, &key);
             let became = if let Some(how) = ruled {
                 self.whole(source, member.value, member.kind, how, changed)?
-            } else if source.detect && let Some(how) = self.named_member(source, &key, &member.value, member.kind)? {
+            } else if source.detect
+                && let Some(how) = self.named_member(source, &key, &member.value, member.kind)?
+            {
                 self.count.secrets += 1;
                 let text = source.value_text(member.value)?;
                 self.put(how, text.as_bytes(), changed)?

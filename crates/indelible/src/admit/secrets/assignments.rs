@@ -19,7 +19,8 @@ pub(super) enum Strength {
 pub(super) fn find_value(text: &[u8], name: Range<usize>, strength: Strength) -> Option<Range<usize>> {
     let separator = find_separator(text, &name)?;
     // `arn:aws:secretsmanager:eu-west-1:1:secret:name`: a word in a path of colons is no name.
-    let between_colons = separator.tight && at(text, separator.from) == b':' && name.start > 0 && at(text, name.start - 1) == b':';
+    let between_colons =
+        separator.tight && at(text, separator.from) == b':' && name.start > 0 && at(text, name.start - 1) == b':';
     let value = value_at(text, separator.to, separator.percent);
     let bytes = text.get(value.clone())?;
     let secret = match strength {
@@ -30,7 +31,8 @@ pub(super) fn find_value(text: &[u8], name: Range<usize>, strength: Strength) ->
         }
         Strength::Likely => {
             let digit = bytes.iter().any(u8::is_ascii_digit);
-            let long = if separator.tight && at(text, separator.from) != b':' { bytes.len() >= 6 } else { digit && bytes.len() >= 8 };
+            let long =
+                if separator.tight && at(text, separator.from) != b':' { bytes.len() >= 6 } else { digit && bytes.len() >= 8 };
             long && !between_colons && !bytes.starts_with(b"arn:")
         }
     };
@@ -85,7 +87,8 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         length += 1;
     }
     let plain = plain.get(..length).unwrap_or_default();
-    SECRET_NAMES.iter().any(|name| plain.ends_with(name.as_bytes())) || SECRET_NAMES_WHOLE.iter().any(|name| plain == name.as_bytes())
+    SECRET_NAMES.iter().any(|name| plain.ends_with(name.as_bytes()))
+        || SECRET_NAMES_WHOLE.iter().any(|name| plain == name.as_bytes())
 }
 
 /// Whether `value` hides or denies a secret instead of being one.
@@ -114,7 +117,8 @@ fn find_separator(text: &[u8], name: &Range<usize>) -> Option<Separator> {
     from += run(text, from, |byte| byte == b']', 1);
     let spaces = run(text, from, |byte| matches!(byte, b' ' | b'\t'), SPACES_MOST);
     let sign = from + spaces;
-    if text.get(sign..).is_some_and(|rest| rest.len() > 3 && rest.get(..3).is_some_and(|sign| sign.eq_ignore_ascii_case(b"%3d"))) {
+    if text.get(sign..).is_some_and(|rest| rest.len() > 3 && rest.get(..3).is_some_and(|sign| sign.eq_ignore_ascii_case(b"%3d")))
+    {
         return Some(Separator { from: sign, to: sign + 3, tight: spaces == 0, percent: true });
     }
     let signs = run(text, sign, |byte| matches!(byte, b'=' | b':'), 2);
@@ -185,7 +189,8 @@ fn plain_value(text: &[u8], from: usize, percent: bool) -> usize {
 const TOKEN_SCHEMES: [&str; 6] = ["bearer", "basic", "token", "negotiate", "apikey", "ntlm"];
 /// Authorization schemes followed by parameters.
 const LINE_SCHEMES: [&str; 3] = ["digest", "aws4-hmac-sha256", "hawk"];
-const PLACEHOLDERS: [&str; 9] = ["null", "none", "nil", "true", "false", "undefined", "(null)", "HIDDEN_DUE_TO_SECURITY_REASONS", "%s"];
+const PLACEHOLDERS: [&str; 10] =
+    ["[filtered]", "null", "none", "nil", "true", "false", "undefined", "(null)", "HIDDEN_DUE_TO_SECURITY_REASONS", "%s"];
 /// Names that end so, without `_`, `-` and case. Each holds an anchor of the detector's table.
 pub(super) const SECRET_NAMES: [&str; 16] = [
     "password",

@@ -122,7 +122,7 @@ fn has_check_digit(digits: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 const fn is_separator(byte: u8) -> bool {

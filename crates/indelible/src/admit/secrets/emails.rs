@@ -57,8 +57,10 @@ fn address(text: &[u8], earliest: usize, sign: usize, behind: usize) -> Option<R
     let spelled = top.len() >= 2 && (top.iter().all(u8::is_ascii_alphabetic) || top.starts_with(b"xn--"));
     // `package@1.2.tgz` and `image@2x.png` are files.
     let file = FILE_ENDINGS.iter().any(|ending| top.eq_ignore_ascii_case(ending.as_bytes()));
+    // `chacha20-poly1305@openssh.com` names an algorithm (RFC 4251, section 6).
+    let algorithm = ALGORITHM_DOMAINS.iter().any(|known| domain.eq_ignore_ascii_case(known.as_bytes()));
     let labels = host.split(|byte| *byte == b'.').all(|label| !label.is_empty());
-    (spelled && !file && labels).then_some(start..behind + domain.len())
+    (spelled && !file && !algorithm && labels).then_some(start..behind + domain.len())
 }
 
 const fn is_local(byte: u8) -> bool {
@@ -68,5 +70,6 @@ const fn is_local(byte: u8) -> bool {
 const ENCODED: &[u8] = b"%40";
 const LOCAL_MOST: usize = 64;
 const DOMAIN_MOST: usize = 253;
+const ALGORITHM_DOMAINS: [&str; 2] = ["openssh.com", "libssh.org"];
 const FILE_ENDINGS: [&str; 16] =
     ["png", "jpg", "jpeg", "gif", "svg", "webp", "tgz", "gz", "js", "ts", "css", "json", "yaml", "yml", "service", "socket"];

@@ -57,7 +57,8 @@ fn tokens() -> Vec<String> {
 #[test]
 fn every_kind_of_token_is_found_wherever_it_stands() {
     for token in tokens() {
-        for (before, after) in [("", ""), ("key ", " end"), ("(", ")"), ("\"", "\""), ("é", "é"), ("a=", "&b"), ("x\\n", "\\n"), ("k%3D", "%26")]
+        for (before, after) in
+            [("", ""), ("key ", " end"), ("(", ")"), ("\"", "\""), ("é", "é"), ("a=", "&b"), ("x\\n", "\\n"), ("k%3D", "%26")]
         {
             assert_eq!(hidden(Detector::Secrets, &format!("{before}{token}{after}")), format!("{before}<>{after}"));
         }
@@ -105,6 +106,7 @@ fn what_only_resembles_a_token_stays() {
         "password=[redacted] user=bob",
         "\"password\":null",
         "--password --verbose",
+        "{\\\"password\\\":\\\"[FILTERED]\\\"}",
         "passwordLastUsed=2023-07-10",
     ] {
         assert_eq!(hidden(Detector::Secrets, text), text);
@@ -157,15 +159,48 @@ fn values_are_hidden_and_their_names_kept() {
 #[test]
 fn names_that_declare_a_secret_are_known() {
     for name in [
-        "password", "Password", "db_password", "DB-PASSWORD", "userPassword", "passwd", "passphrase", "pwd", "secret", "token", "clientSecret",
-        "client_secret", "accessToken", "refresh-token", "sessionToken", "X-Api-Key", "apiKey", "secretAccessKey", "privateKey", "Authorization",
-        "Proxy-Authorization", "idToken",
+        "password",
+        "Password",
+        "db_password",
+        "DB-PASSWORD",
+        "userPassword",
+        "passwd",
+        "passphrase",
+        "pwd",
+        "secret",
+        "token",
+        "clientSecret",
+        "client_secret",
+        "accessToken",
+        "refresh-token",
+        "sessionToken",
+        "X-Api-Key",
+        "apiKey",
+        "secretAccessKey",
+        "privateKey",
+        "Authorization",
+        "Proxy-Authorization",
+        "idToken",
     ] {
         assert!(is_secret_name(name), "{name}");
     }
     for name in [
-        "", "user", "passwordLastUsed", "passwordResetRequired", "nextToken", "clientToken", "clientRequestToken", "secretId", "secretName",
-        "tokenCount", "accessKeyId", "keyId", "authorization.k8s.io/decision", "author", "pwdLastSet", "monkey",
+        "",
+        "user",
+        "passwordLastUsed",
+        "passwordResetRequired",
+        "nextToken",
+        "clientToken",
+        "clientRequestToken",
+        "secretId",
+        "secretName",
+        "tokenCount",
+        "accessKeyId",
+        "keyId",
+        "authorization.k8s.io/decision",
+        "author",
+        "pwdLastSet",
+        "monkey",
     ] {
         assert!(!is_secret_name(name), "{name}");
     }
@@ -192,9 +227,17 @@ fn cards_are_known_by_issuer_length_and_check_digit() {
         "4111.1111.1111.1111",
         "3782 822463 10005",
     ] {
-        for (before, after) in
-            [("", ""), ("card ", "."), ("card:", ","), ("\"", "\""), ("n=", "&x"), ("é", "é"), ("x\\n", "\\n"), ("pan ", " 12/27"), ("%20", "%20")]
-        {
+        for (before, after) in [
+            ("", ""),
+            ("card ", "."),
+            ("card:", ","),
+            ("\"", "\""),
+            ("n=", "&x"),
+            ("é", "é"),
+            ("x\\n", "\\n"),
+            ("pan ", " 12/27"),
+            ("%20", "%20"),
+        ] {
             assert_eq!(hidden(Detector::CardNumbers, &format!("{before}{card}{after}")), format!("{before}<>{after}"));
         }
     }
@@ -242,7 +285,14 @@ fn addresses_are_known_by_their_domain() {
         ("o'neil@example.ie", "<>"),
         ("alice@example.com...", "<>..."),
         ("user@localhost and @mention and a @ b.com", "user@localhost and @mention and a @ b.com"),
-        ("lodash@4.17.21 pkg@1.2.3.tgz icon@2x.png getty@tty1.service", "lodash@4.17.21 pkg@1.2.3.tgz icon@2x.png getty@tty1.service"),
+        (
+            "lodash@4.17.21 pkg@1.2.3.tgz icon@2x.png getty@tty1.service",
+            "lodash@4.17.21 pkg@1.2.3.tgz icon@2x.png getty@tty1.service",
+        ),
+        (
+            "cipher=chacha20-poly1305@openssh.com pfs=curve25519-sha256@libssh.org",
+            "cipher=chacha20-poly1305@openssh.com pfs=curve25519-sha256@libssh.org",
+        ),
         ("@@@@", "@@@@"),
         ("a@.com b@x..com c@x.c d@x.c0m", "a@.com b@x..com c@x.c d@x.c0m"),
     ] {
@@ -253,8 +303,26 @@ fn addresses_are_known_by_their_domain() {
 #[test]
 fn hostile_text_costs_linear_time() {
     for unit in [
-        "eyJ", "eyJa-", "eyJaaaaaaaa.", "token=", "token:\"", "secret=\\\"", "password='\"", "-----BEGIN RSA PRIVATE KEY-----", "://a:b", "bearer ",
-        "authorization: digest ", "a@", "%40", "4111 ", "4111111111111111.0", "--token ", "password=\\\\\\\"", "41-11-", "xoxb-", "password",
+        "eyJ",
+        "eyJa-",
+        "eyJaaaaaaaa.",
+        "token=",
+        "token:\"",
+        "secret=\\\"",
+        "password='\"",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "://a:b",
+        "bearer ",
+        "authorization: digest ",
+        "a@",
+        "%40",
+        "4111 ",
+        "4111111111111111.0",
+        "--token ",
+        "password=\\\\\\\"",
+        "41-11-",
+        "xoxb-",
+        "password",
     ] {
         let time = |count: usize| {
             let text = unit.repeat(count);

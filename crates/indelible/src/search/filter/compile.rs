@@ -107,7 +107,8 @@ fn number(field: KnownField, test: &Test) -> Result<Node, FilterError> {
             (Some(value), Some(value))
         }
         Test::Between { low, high } => {
-            let values = (low.as_ref().map(|low| read(&low.value)).transpose()?, high.as_ref().map(|high| read(&high.value)).transpose()?);
+            let values =
+                (low.as_ref().map(|low| read(&low.value)).transpose()?, high.as_ref().map(|high| read(&high.value)).transpose()?);
             if let (Some(low), Some(high)) = values {
                 upright(low, high)?;
             }
@@ -135,8 +136,12 @@ fn moment(field: KnownField, test: &Test, now: i64) -> Result<Node, FilterError>
         }
         Test::Between { low, high } => {
             // A day is all of its hours: > means after its end, <= until its end.
-            let first = |limit: &Limit| read(&limit.value).map(|span| if limit.inclusive { Some(span.first) } else { span.last.checked_add(1) });
-            let last = |limit: &Limit| read(&limit.value).map(|span| if limit.inclusive { Some(span.last) } else { span.first.checked_sub(1) });
+            let first = |limit: &Limit| {
+                read(&limit.value).map(|span| if limit.inclusive { Some(span.first) } else { span.last.checked_add(1) })
+            };
+            let last = |limit: &Limit| {
+                read(&limit.value).map(|span| if limit.inclusive { Some(span.last) } else { span.first.checked_sub(1) })
+            };
             (low.as_ref().map_or(Ok(Some(i64::MIN)), first)?, high.as_ref().map_or(Ok(Some(i64::MAX)), last)?)
         }
     };
@@ -153,7 +158,8 @@ fn address(test: &Test) -> Result<Node, FilterError> {
         Test::Is(pattern) => {
             let network = pattern.as_literal().and_then(Network::parse);
             if let Some(text) = pattern.as_literal().filter(|text| text.contains('/') && network.is_none()) {
-                return Err(FilterError::value(format!("\"{}\" is no network", cut(text))).hint("write ip:10.0.0.0/8 or ip:2001:db8::/32"));
+                return Err(FilterError::value(format!("\"{}\" is no network", cut(text)))
+                    .hint("write ip:10.0.0.0/8 or ip:2001:db8::/32"));
             }
             Leaf::Address { glob: Some(exact(pattern)?), network }
         }
@@ -166,7 +172,8 @@ fn text(field: KnownField, test: &Test) -> Result<Node, FilterError> {
         Test::Exists => None,
         Test::Is(pattern) => Some(pattern),
         Test::Between { .. } => {
-            return Err(unordered(field).hint("times, numbers, severity and members of details have an order; text has wildcards: action:iam.*"));
+            return Err(unordered(field)
+                .hint("times, numbers, severity and members of details have an order; text has wildcards: action:iam.*"));
         }
     };
     let glob = match pattern {
@@ -251,7 +258,8 @@ fn order(low: Option<&Limit>, high: Option<&Limit>) -> Result<ValueTest, FilterE
             upright(low.map_or("", |low| &low.value), high.map_or("\u{10ffff}", |high| &high.value))?;
             Ok(ValueTest::Texts(order))
         }
-        _ => Err(FilterError::value("one end of the range is a number and the other is not").hint("make both numbers, or both text such as dates")),
+        _ => Err(FilterError::value("one end of the range is a number and the other is not")
+            .hint("make both numbers, or both text such as dates")),
     }
 }
 
@@ -275,7 +283,10 @@ fn hexadecimal(field: KnownField, pattern: &Pattern, digits: usize) -> Result<Pa
             other => other.clone(),
         });
     }
-    let hex = lower.pieces().iter().all(|piece| !matches!(piece, Piece::Literal(text) if !text.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    let hex = lower
+        .pieces()
+        .iter()
+        .all(|piece| !matches!(piece, Piece::Literal(text) if !text.bytes().all(|byte| byte.is_ascii_hexdigit())));
     if !hex || lower.as_literal().is_some_and(|text| text.len() != digits) {
         let message = format!("{} has {digits} hexadecimal digits", field.info().name);
         return Err(FilterError::value(message).hint(format!("to look for its beginning write {}:4bf92f*", field.info().name)));

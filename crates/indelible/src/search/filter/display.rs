@@ -31,19 +31,29 @@ fn joined(f: &mut fmt::Formatter<'_>, filters: &[Filter], between: &str) -> fmt:
             f.write_str(between)?;
         }
         // AND binds tighter than OR, so only an OR inside an AND needs its parentheses.
-        match filter {
-            Filter::And(_) if between == " OR " => write!(f, "{filter}")?,
-            _ => enclosed(f, filter)?,
+        match undressed(filter) {
+            filter @ Filter::And(_) if between == " OR " => write!(f, "{filter}")?,
+            filter => enclosed(f, filter)?,
         }
     }
     Ok(())
 }
 
 fn enclosed(f: &mut fmt::Formatter<'_>, filter: &Filter) -> fmt::Result {
-    match filter {
-        Filter::And(inner) | Filter::Or(inner) if inner.len() > 1 => write!(f, "({filter})"),
-        _ => write!(f, "{filter}"),
+    match undressed(filter) {
+        filter @ (Filter::And(inner) | Filter::Or(inner)) if !inner.is_empty() => write!(f, "({filter})"),
+        filter => write!(f, "{filter}"),
     }
+}
+
+/// The filter without lists of one around it.
+fn undressed(mut filter: &Filter) -> &Filter {
+    while let Filter::And(inner) | Filter::Or(inner) = filter
+        && let [only] = inner.as_slice()
+    {
+        filter = only;
+    }
+    filter
 }
 
 fn free_text(f: &mut fmt::Formatter<'_>, pattern: &Pattern) -> fmt::Result {
@@ -101,7 +111,9 @@ fn end(f: &mut fmt::Formatter<'_>, limit: &Limit) -> fmt::Result {
 
 /// `text` bare where nothing in it can act, quoted otherwise.
 fn word(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    let harmless = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '.' | '@' | ':' | '/' | '+' | ',' | '%' | '#' | '$' | ';');
+    let harmless = |character: char| {
+        character.is_alphanumeric() || matches!(character, '_' | '-' | '.' | '@' | ':' | '/' | '+' | ',' | '%' | '#' | '$' | ';')
+    };
     // Slashes at both ends would read as a regular expression.
     if !text.is_empty() && text.chars().all(harmless) && !text.starts_with('/') { f.write_str(text) } else { quoted(f, text) }
 }
@@ -129,7 +141,8 @@ impl fmt::Display for Name {
                     match step {
                         Step::Any => f.write_char('*')?,
                         Step::Key(key) => {
-                            let harmless = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '@' | '/' | '$');
+                            let harmless =
+                                |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '@' | '/' | '$');
                             if !key.is_empty() && key.chars().all(harmless) { f.write_str(key)? } else { quoted(f, key)? }
                         }
                     }

@@ -205,7 +205,9 @@ impl Name {
                 ([only], Some(_)) if only.is('*') => steps.push(Step::Any),
                 (_, Some(wild)) => {
                     let message = "in a field's name a wildcard stands for one whole key";
-                    return Err(FilterError::syntax(wild.at, message).hint("write details.*.b; a * that is part of a key is written \\*"));
+                    return Err(
+                        FilterError::syntax(wild.at, message).hint("write details.*.b; a * that is part of a key is written \\*")
+                    );
                 }
                 (part, None) => steps.push(Step::Key(lexer::text_of(part))),
             }
@@ -251,7 +253,8 @@ mod tests {
 
     #[test]
     fn no_name_or_alias_is_used_twice() {
-        let mut names: Vec<&str> = FIELDS.iter().flat_map(|field| std::iter::once(&field.name).chain(field.aliases)).copied().collect();
+        let mut names: Vec<&str> =
+            FIELDS.iter().flat_map(|field| std::iter::once(&field.name).chain(field.aliases)).copied().collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -216,7 +216,9 @@ impl Needle {
         let rest = text.get(at..)?;
         match self.search {
             Search::Exact(_) => rest.starts_with(&self.bytes).then_some(at + self.bytes.len()),
-            Search::Ascii { .. } => rest.get(..self.bytes.len())?.eq_ignore_ascii_case(&self.bytes).then_some(at + self.bytes.len()),
+            Search::Ascii { .. } => {
+                rest.get(..self.bytes.len())?.eq_ignore_ascii_case(&self.bytes).then_some(at + self.bytes.len())
+            }
             Search::Unicode => {
                 let mut end = at;
                 let wanted = std::str::from_utf8(&self.bytes).ok()?;
@@ -312,22 +314,9 @@ fn begins_character(text: &[u8], at: usize) -> bool {
 mod tests {
     //! Patterns over stored bytes find what a plain reading of the text finds.
 
+    use super::super::tests::fits;
     use super::*;
     use proptest::prelude::*;
-
-    /// The twin: characters against pieces, by backtracking.
-    fn twin(pieces: &[Piece], text: &[char]) -> bool {
-        match (pieces.split_first(), text.split_first()) {
-            (None, rest) => rest.is_none(),
-            (Some((Piece::Any, later)), _) => (0..=text.len()).any(|skipped| twin(later, &text[skipped..])),
-            (Some((Piece::One, later)), Some((_, rest))) => twin(later, rest),
-            (Some((Piece::One, _)), None) => false,
-            (Some((Piece::Literal(literal), later)), _) => {
-                let literal: Vec<char> = literal.chars().collect();
-                text.starts_with(&literal) && twin(later, &text[literal.len()..])
-            }
-        }
-    }
 
     fn escaped(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -383,7 +372,7 @@ mod tests {
         fn globs_agree_with_backtracking(pattern in "[ab\\\\n\u{1f}\né*?]{0,7}", text in "[ab\\\\n1u\u{1f}\né🦀]{0,9}") {
             let pattern = Pattern::wild(&pattern);
             let characters: Vec<char> = text.chars().collect();
-            let expected = twin(pattern.pieces(), &characters);
+            let expected = fits(pattern.pieces(), &characters);
             let glob = Glob::exact(&pattern);
             prop_assert_eq!(glob.matches(text.as_bytes(), Form::Plain), expected);
             prop_assert_eq!(glob.matches(&escaped(&text), Form::Escaped), expected);
@@ -400,7 +389,7 @@ mod tests {
                 other => other.clone(),
             }));
             pieces.push(Piece::Any);
-            let expected = twin(&pieces, &folded(&text));
+            let expected = fits(&pieces, &folded(&text));
             let glob = Glob::within(&pattern);
             prop_assert_eq!(glob.matches(text.as_bytes(), Form::Plain), expected);
             prop_assert_eq!(glob.matches(&escaped(&text), Form::Escaped), expected);

@@ -133,7 +133,9 @@ impl Lexer<'_> {
     fn escaped(&mut self, at: usize) -> Result<Glyph, FilterError> {
         match self.characters.next() {
             Some((_, character)) if !character.is_alphanumeric() => Ok(Glyph { character: Some(character), plain: false, at }),
-            Some((_, character)) => Err(FilterError::syntax(at, format!("\\{character} is no escape")).hint("write \\\\ for a backslash")),
+            Some((_, character)) => {
+                Err(FilterError::syntax(at, format!("\\{character} is no escape")).hint("write \\\\ for a backslash"))
+            }
             None => Err(FilterError::syntax(at, "the query ends in a backslash").hint("write \\\\ for a backslash")),
         }
     }

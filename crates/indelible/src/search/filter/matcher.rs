@@ -84,12 +84,19 @@ pub(super) enum Leaf {
     Words(Words, u8),
     /// The number lies between two others, both included.
     Number(Number, u64, u64),
-    Time { received: bool, first: i64, last: i64 },
+    Time {
+        received: bool,
+        first: i64,
+        last: i64,
+    },
     /// A text of the head; without a glob: there is one.
     Head(HeadText, Option<Glob>),
     /// A text with a span.
     Span(Field, Option<Glob>),
-    Address { glob: Option<Glob>, network: Option<Network> },
+    Address {
+        glob: Option<Glob>,
+        network: Option<Network>,
+    },
     Target(TargetText, Option<Glob>),
     Details(Path, ValueTest),
     Raw(Option<Glob>),
@@ -221,15 +228,20 @@ impl Leaf {
                 };
                 value.is_some_and(|value| (*low..=*high).contains(&value))
             }
-            Self::Time { received, first, last } => (*first..=*last).contains(if *received { &head.received } else { &head.time }),
+            Self::Time { received, first, last } => {
+                (*first..=*last).contains(if *received { &head.received } else { &head.time })
+            }
             Self::Head(text, glob) => head_matches(view, *text, glob.as_ref()),
             Self::Span(field, None) => view.span(*field).is_some(),
             Self::Span(field, Some(glob)) => view.span(*field).is_some_and(|text| glob.matches(text, Form::Escaped)),
             Self::Address { glob, network } => view.span(Field::OriginIp).is_some_and(|text| {
-                glob.as_ref().is_none_or(|glob| glob.matches(text, Form::Escaped)) || network.is_some_and(|network| network.contains(text))
+                glob.as_ref().is_none_or(|glob| glob.matches(text, Form::Escaped))
+                    || network.is_some_and(|network| network.contains(text))
             }),
             Self::Target(which, glob) => view.any_target(&mut |target| target_matches(target, *which, glob.as_ref())),
-            Self::Details(path, test) => view.details().any(|json| test.may_pass(json) && path.may_occur(json) && test.passes(path, json)),
+            Self::Details(path, test) => {
+                view.details().any(|json| test.may_pass(json) && path.may_occur(json) && test.passes(path, json))
+            }
             Self::Raw(glob) => view.raw().is_some_and(|(_, bytes)| is(glob.as_ref(), bytes, Form::Plain)),
             Self::RawMediaType(glob) => view.raw().is_some_and(|(media_type, _)| is(glob.as_ref(), media_type, Form::Plain)),
             Self::Text(glob) => text_matches(view, glob),

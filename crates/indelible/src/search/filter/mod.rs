@@ -189,7 +189,6 @@ impl Filter {
     }
 
     /// Begins a term about the field of this name; see [`FIELDS`]. An unknown name is reported by [`compile`](Self::compile).
-    #[must_use]
     pub fn field(name: &str) -> FieldTerm {
         FieldTerm { name: Name::new(name) }
     }

@@ -15,7 +15,9 @@ impl Network {
     /// Reads an address, or an address and the number of bits that count. Bits behind those may be set.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit()) => (address, Some(prefix)),
+            Some((address, prefix)) if !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit()) => {
+                (address, Some(prefix))
+            }
             Some(_) => return None,
             None => (text, None),
         };
@@ -43,8 +45,12 @@ impl Network {
         let address = address.to_canonical();
         let shift = |address| width(address) - self.prefix;
         match (self.address, address) {
-            (IpAddr::V4(ours), IpAddr::V4(other)) => (ours.to_bits() ^ other.to_bits()).checked_shr(shift(address)).unwrap_or(0) == 0,
-            (IpAddr::V6(ours), IpAddr::V6(other)) => (ours.to_bits() ^ other.to_bits()).checked_shr(shift(address)).unwrap_or(0) == 0,
+            (IpAddr::V4(ours), IpAddr::V4(other)) => {
+                (ours.to_bits() ^ other.to_bits()).checked_shr(shift(address)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(ours), IpAddr::V6(other)) => {
+                (ours.to_bits() ^ other.to_bits()).checked_shr(shift(address)).unwrap_or(0) == 0
+            }
             _ => false,
         }
     }

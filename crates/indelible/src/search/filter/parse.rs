@@ -29,7 +29,9 @@ pub(super) fn parse(query: &str) -> Result<Filter, FilterError> {
     let filter = parser.any(&Scope::Query, 0)?;
     match parser.peek() {
         None => Ok(filter),
-        Some(lexed) => Err(FilterError::syntax(lexed.start, "this parenthesis closes nothing").hint("quote it to look for it: \")\"")),
+        Some(lexed) => {
+            Err(FilterError::syntax(lexed.start, "this parenthesis closes nothing").hint("quote it to look for it: \")\""))
+        }
     }
 }
 
@@ -93,7 +95,8 @@ impl Parser {
 
     fn one(&mut self, scope: &Scope, depth: usize) -> Result<Filter, FilterError> {
         let Some(Lexed { token, start, end }) = self.take() else {
-            return Err(FilterError::syntax(self.end, "the query ends where a term should stand").hint("an operator stands between two terms"));
+            return Err(FilterError::syntax(self.end, "the query ends where a term should stand")
+                .hint("an operator stands between two terms"));
         };
         if depth > DEPTH_MAX {
             let message = format!("parentheses and negations are nested deeper than {DEPTH_MAX}");
@@ -107,8 +110,10 @@ impl Parser {
             Token::Close => Err(FilterError::syntax(start, "a term should stand before this parenthesis")),
             Token::Bracket(open) => match scope {
                 Scope::Field(name) => self.range(name, open, start),
-                Scope::Query | Scope::Has => Err(FilterError::syntax(start, format!("\"{open}\" begins a range, which belongs to a field"))
-                    .hint("write seq:[1 TO 5], or quote the bracket to look for it")),
+                Scope::Query | Scope::Has => {
+                    Err(FilterError::syntax(start, format!("\"{open}\" begins a range, which belongs to a field"))
+                        .hint("write seq:[1 TO 5], or quote the bracket to look for it"))
+                }
             },
             Token::Word(_) if token.is_keyword("AND") || token.is_keyword("OR") => {
                 let message = "an operator stands where a term should";
@@ -123,14 +128,22 @@ impl Parser {
     }
 
     /// `-term`: puts the rest of the word back and reads it as a term of its own.
-    fn negated(&mut self, scope: &Scope, rest: Vec<Glyph>, start: usize, end: usize, depth: usize) -> Result<Filter, FilterError> {
+    fn negated(
+        &mut self,
+        scope: &Scope,
+        rest: Vec<Glyph>,
+        start: usize,
+        end: usize,
+        depth: usize,
+    ) -> Result<Filter, FilterError> {
         if !rest.is_empty() {
             self.at -= 1;
             if let Some(lexed) = self.tokens.get_mut(self.at) {
                 *lexed = Lexed { token: Token::Word(rest), start: start + 1, end };
             }
         } else if self.peek().is_none_or(|next| next.start != end || next.token == Token::Close) {
-            return Err(FilterError::syntax(start, "\"-\" negates the term behind it, and there is none").hint("quote it to look for it: \"-\""));
+            return Err(FilterError::syntax(start, "\"-\" negates the term behind it, and there is none")
+                .hint("quote it to look for it: \"-\""));
         }
         Ok(self.one(scope, depth + 1)?.not())
     }
@@ -157,7 +170,10 @@ impl Parser {
                 let (name, value) = glyphs.split_at(colon);
                 let value = value.get(1..).unwrap_or_default();
                 let scope = match name {
-                    [] => return Err(FilterError::syntax(start, "a field's name should stand before the colon").hint("quote it to look for it")),
+                    [] => {
+                        return Err(FilterError::syntax(start, "a field's name should stand before the colon")
+                            .hint("quote it to look for it"));
+                    }
                     name if lexer::text_of(name) == "has" => Scope::Has,
                     name => Scope::Field(Name::from_glyphs(name)?),
                 };
@@ -219,7 +235,10 @@ impl Parser {
 
     /// `1 TO 5]`, behind the bracket that opens it.
     fn range(&mut self, name: &Name, open: char, start: usize) -> Result<Filter, FilterError> {
-        let shape = || FilterError::syntax(start, "this range is not of the form [low TO high]").hint("an end that is open is written *; { and } leave the end itself out");
+        let shape = || {
+            FilterError::syntax(start, "this range is not of the form [low TO high]")
+                .hint("an end that is open is written *; { and } leave the end itself out")
+        };
         let Some(Lexed { token: Token::Word(low), start: low_at, .. }) = self.take() else { return Err(shape()) };
         if !self.take_keyword("TO") {
             return Err(shape());
@@ -238,10 +257,12 @@ impl Parser {
 
     fn limit(&self, glyphs: &[Glyph], inclusive: bool, start: usize) -> Result<Limit, FilterError> {
         if glyphs.is_empty() {
-            return Err(FilterError::syntax(start, "a value should stand behind the comparison").hint("write it without a space: seq:>=100"));
+            return Err(FilterError::syntax(start, "a value should stand behind the comparison")
+                .hint("write it without a space: seq:>=100"));
         }
         if let Some(wild) = glyphs.iter().find(|glyph| glyph.is('*') || glyph.is('?')) {
-            return Err(FilterError::syntax(wild.at, "a value that is compared has no wildcards").hint("quote it, or compare without >, < or a range"));
+            return Err(FilterError::syntax(wild.at, "a value that is compared has no wildcards")
+                .hint("quote it, or compare without >, < or a range"));
         }
         Ok(Limit { value: lexer::text_of(glyphs), inclusive })
     }
@@ -280,7 +301,8 @@ fn refuse_regex(glyphs: &[Glyph], start: usize) -> Result<(), FilterError> {
     match glyphs {
         [first, .., last] if first.is('/') && last.is('/') => {
             let message = "regular expressions between slashes are not supported";
-            let hint = format!("use the wildcards * and ?; to look for the text itself, quote it: \"{}\"", cut(&lexer::text_of(glyphs)));
+            let hint =
+                format!("use the wildcards * and ?; to look for the text itself, quote it: \"{}\"", cut(&lexer::text_of(glyphs)));
             Err(FilterError::new(FilterErrorKind::Unsupported, message).at(start).hint(hint))
         }
         _ => Ok(()),

@@ -56,13 +56,13 @@ impl Path {
 
     /// Whether anything stands at the end of the path, null and empty arrays included.
     pub(crate) fn exists(&self, json: &[u8]) -> bool {
-        Walk { json, into_arrays: false, visit: &mut |_, _| true }.from_top(&self.steps)
+        Walk { json, into_arrays: false, visit: &mut |_, _| true }.start(&self.steps)
     }
 
     /// Shows `visit` every value at the end of the path, the elements of arrays one by one, until it says true. Strings come
     /// without their quotes, still escaped. Returns whether it did.
     pub(crate) fn find<'b>(&self, json: &'b [u8], visit: &mut dyn FnMut(Kind, &'b [u8]) -> bool) -> bool {
-        Walk { json, into_arrays: true, visit }.from_top(&self.steps)
+        Walk { json, into_arrays: true, visit }.start(&self.steps)
     }
 }
 
@@ -73,7 +73,7 @@ struct Walk<'b, 'v> {
 }
 
 impl Walk<'_, '_> {
-    fn from_top(&mut self, steps: &[Hop]) -> bool {
+    fn start(&mut self, steps: &[Hop]) -> bool {
         match walk::skip_value(self.json, 0) {
             Ok((end, kind)) => self.value(0..end, kind, steps, 0),
             Err(_) => false,
@@ -167,7 +167,9 @@ mod tests {
     #[test]
     fn a_path_exists_even_if_nothing_is_in_it() {
         let json = br#"{"empty":[],"null":null,"deep":[[{"x":{}}]]}"#;
-        for (path, expected) in [("empty", true), ("null", true), ("deep.x", true), ("deep.y", false), ("x", false), ("empty.x", false)] {
+        for (path, expected) in
+            [("empty", true), ("null", true), ("deep.x", true), ("deep.y", false), ("x", false), ("empty.x", false)]
+        {
             assert_eq!(Path::new(&steps(path)).exists(json), expected, "{path}");
         }
         assert!(Path::new(&[]).exists(b"null"));

@@ -9,7 +9,8 @@ use crate::search::filter::{Name, Pattern, Step, Test};
 
 /// A folder of the corpus, or nothing when it is not on this machine. In CI its absence is a failure, not a skip.
 fn folder(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    let root = std::env::var_os("INDELIBLE_CORPUS")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     let folder = root.join(name);
     if folder.is_dir() {
         return Some(folder);

@@ -25,7 +25,16 @@ fn rich() -> Model {
 
 /// Asks every kind of question.
 fn interrogate(view: &View<'_>, query: &str) {
-    let queries = [query, "alice*x", "é", "details.a.b:1 OR details.*.*:x* OR details.a:>1 OR details.a:>b", "target:repo:* OR target:9", "ip:10.0.0.0/8", "raw:?é", "has:details.a"];
+    let queries = [
+        query,
+        "alice*x",
+        "é",
+        "details.a.b:1 OR details.*.*:x* OR details.a:>1 OR details.a:>b",
+        "target:repo:* OR target:9",
+        "ip:10.0.0.0/8",
+        "raw:?é",
+        "has:details.a",
+    ];
     for filter in queries.iter().filter_map(|query| Filter::parse(query).ok()) {
         let matcher = filter.compile(NOW).unwrap();
         let opposite = filter.not().compile(NOW).unwrap();

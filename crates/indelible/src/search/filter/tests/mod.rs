@@ -3,6 +3,7 @@
 mod corpus;
 mod errors;
 mod hostile;
+mod manual;
 mod round_trip;
 mod select;
 mod table;
@@ -157,7 +158,11 @@ impl Model {
         draft.origin.ip = self.ip.as_deref();
         draft.origin.host = self.host.as_deref();
         draft.origin.user_agent = self.user_agent.as_deref();
-        draft.targets.extend(self.targets.iter().map(|(kind, id, name)| Target { kind: kind.as_deref(), id: id.as_deref(), name: name.as_deref() }));
+        draft.targets.extend(self.targets.iter().map(|(kind, id, name)| Target {
+            kind: kind.as_deref(),
+            id: id.as_deref(),
+            name: name.as_deref(),
+        }));
         if let Some(details) = &details {
             draft = draft.details_json(Canonical::trusted(details));
         }

@@ -31,7 +31,10 @@ fn any_name() -> impl Strategy<Value = Name> {
 }
 
 fn any_test() -> impl Strategy<Value = Test> {
-    let values = prop_oneof![any_text(), prop::sample::select(vec!["1", "9", "2021-01-01", "high", "failure", "critical", "10.0.0.0/8"]).prop_map(str::to_owned)];
+    let values = prop_oneof![
+        any_text(),
+        prop::sample::select(vec!["1", "9", "2021-01-01", "high", "failure", "critical", "10.0.0.0/8"]).prop_map(str::to_owned)
+    ];
     let limit = (values.clone(), any::<bool>()).prop_map(|(value, inclusive)| Limit { value, inclusive });
     prop_oneof![
         Just(Test::Exists),
@@ -71,14 +74,56 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 /// Words and marks in any order: mostly nonsense, often nearly right.
 pub(super) fn any_soup() -> impl Strategy<Value = String> {
     let token = prop::sample::select(vec![
-        "actor:", "alice", "seq:", "[", "]", "{", "}", "TO", "1", "5", "*", "?", "(", ")", "AND", "OR", "NOT", "-", " ", " ", " ", "\"", "\\", ">", ">=", "<",
-        "details.", "a", ".", ":", "has:", "time:", "now-1h", "2021-01-01", "ip:", "10.0.0.0/8", "severity:", "high", "/", "é", "target:", "repo:42", "raw:", "\n",
+        "actor:",
+        "alice",
+        "seq:",
+        "[",
+        "]",
+        "{",
+        "}",
+        "TO",
+        "1",
+        "5",
+        "*",
+        "?",
+        "(",
+        ")",
+        "AND",
+        "OR",
+        "NOT",
+        "-",
+        " ",
+        " ",
+        " ",
+        "\"",
+        "\\",
+        ">",
+        ">=",
+        "<",
+        "details.",
+        "a",
+        ".",
+        ":",
+        "has:",
+        "time:",
+        "now-1h",
+        "2021-01-01",
+        "ip:",
+        "10.0.0.0/8",
+        "severity:",
+        "high",
+        "/",
+        "é",
+        "target:",
+        "repo:42",
+        "raw:",
+        "\n",
     ]);
     prop::collection::vec(token, 0..24).prop_map(|tokens| tokens.concat())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2000), max_local_rejects: u32::MAX, ..ProptestConfig::default() })]
 
     #[test]
     fn a_displayed_filter_parses_to_itself(filter in any_filter()) {
@@ -91,7 +136,7 @@ proptest! {
     fn whatever_parses_displays_as_the_same_filter(query in any_soup()) {
         if let Ok(filter) = Filter::parse(&query) {
             let shown = filter.to_string();
-            prop_assert_eq!(Filter::parse(&shown).as_ref(), Ok(&filter), "{} -> {}", query, shown);
+            prop_assert_eq!(Filter::parse(&shown), Ok(filter), "{} -> {}", query, shown);
         }
     }
 }
@@ -116,6 +161,10 @@ fn queries_are_shown_in_one_plain_form() {
     ] {
         assert_eq!(Filter::parse(query).unwrap().to_string(), shown, "{query}");
     }
+    // Found by the twin: lists of one, which only a hand-made tree has, must not lose the parentheses of what is in them.
+    let (a, b) = (Filter::text("a"), Filter::text("b"));
+    let dressed = Filter::Not(Box::new(Filter::Or(vec![Filter::And(vec![a, b])])));
+    assert_eq!(dressed.to_string(), "NOT (a b)");
     // A filter that no query can express still shows what it is.
     assert_eq!(Filter::field("no such field").is("x").to_string(), "\"no such field\":x");
 }

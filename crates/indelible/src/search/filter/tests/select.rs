@@ -17,7 +17,10 @@ fn event() -> Model {
         ip: some("10.0.0.1"),
         targets: vec![(some("repo"), some("42"), some("k")), (None, some("7"), None), (Some("org".to_owned()), None, None)],
         identity_details: Some(object([("user", text("bob\n"))])),
-        details: Some(object([("a", Json::List(vec![number("1.0"), text("x\\y"), Json::Null])), ("o", object([("k", Json::Bool(true))]))])),
+        details: Some(object([
+            ("a", Json::List(vec![number("1.0"), text("x\\y"), Json::Null])),
+            ("o", object([("k", Json::Bool(true))])),
+        ])),
         raw: Some(("text/plain".to_owned(), "line".to_owned())),
         ..Model::default()
     }

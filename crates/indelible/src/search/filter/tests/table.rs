@@ -50,19 +50,28 @@ fn cloud() -> Model {
         ip: some("2001:db8::7"),
         host: some("ip-10-0-0-1.internal"),
         targets: vec![(some("AWS::S3::Bucket"), some("arn:aws:s3:::logs"), None)],
-        identity_details: Some(object([("userIdentity", object([("userName", text("bob")), ("accountId", text("123456789012"))]))])),
+        identity_details: Some(object([(
+            "userIdentity",
+            object([("userName", text("bob")), ("accountId", text("123456789012"))]),
+        )])),
         details: Some(object([
             ("eventName", text("PutUserPolicy")),
             ("eventTime", text("2021-01-01T12:00:00Z")),
-            ("requestParameters", object([
-                ("bucketName", text("foo-logs")),
-                ("cidrIp", text("0.0.0.0/0")),
-                ("ports", Json::List(vec![number("22"), number("443.0"), text("8080")])),
-                ("rules", Json::List(vec![
-                    object([("from", number("1")), ("proto", text("tcp"))]),
-                    object([("from", number("9007199254740993")), ("proto", text("udp"))]),
-                ])),
-            ])),
+            (
+                "requestParameters",
+                object([
+                    ("bucketName", text("foo-logs")),
+                    ("cidrIp", text("0.0.0.0/0")),
+                    ("ports", Json::List(vec![number("22"), number("443.0"), text("8080")])),
+                    (
+                        "rules",
+                        Json::List(vec![
+                            object([("from", number("1")), ("proto", text("tcp"))]),
+                            object([("from", number("9007199254740993")), ("proto", text("udp"))]),
+                        ]),
+                    ),
+                ]),
+            ),
             ("responseElements", Json::Null),
         ])),
         ..Model::default()
@@ -298,7 +307,7 @@ fn queries_find_what_they_say() {
         ("nlines", ""),
         ("203.0.113.?", "R"),
         ("null", ""),
-        ("or", "LCPR"),
+        ("or", "LPR"),
         ("raw:\"FAILED password\"", "R"),
         ("raw:failed*root", "R"),
         ("raw:root*failed", ""),
@@ -345,7 +354,9 @@ fn what_was_erased_is_not_found() {
         ask(&withheld, 0, |view| matcher.matches(view)).unwrap()
     };
     assert!(!matches("actor:alice") && !matches("alice") && !matches("has:ip") && !matches("has:session"));
-    assert!(matches("NOT actor:alice") && matches("target:repo:42") && matches("details.attempt:3") && matches("action:user.login"));
+    assert!(
+        matches("NOT actor:alice") && matches("target:repo:42") && matches("details.attempt:3") && matches("action:user.login")
+    );
 
     let withheld = withhold(&login().encode(), Tag::CONTENT);
     let matcher = Filter::parse("has:target OR has:details OR kernel").unwrap().compile(NOW).unwrap();

@@ -1,0 +1,67 @@
+//! The command line: global options and the verbs.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{bench, checkpoint, completions, demo, doctor, emit, import, init, man, prove, search, show, stats, tail, verify};
+use crate::data_dir::Place;
+
+/// The audit log that can prove itself
+#[derive(Debug, Parser)]
+#[command(
+    name = "indelible",
+    version,
+    about,
+    long_about = "Records who did what, finds it again, and proves that nothing of it was changed or left out.\n\n\
+        A store is a directory: events are appended by one process at a time and read, searched and verified by any number of \
+        others without a lock.",
+    after_help = "Try `indelible demo`, or `indelible init` and then `indelible emit`.",
+    after_long_help = EXIT_CODES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a store: identity, signing key, empty logs
+    Init(init::InitArgs),
+    /// Record one event and print its receipt
+    Emit(emit::EmitArgs),
+    /// Record events from files: CloudTrail, Kubernetes audit, OCSF, Windows, any JSON
+    Import(import::ImportArgs),
+    /// Find events
+    Search(search::SearchArgs),
+    /// Show the newest events, and those that come
+    Tail(tail::TailArgs),
+    /// Show one event whole
+    Show(show::ShowArgs),
+    /// Count events, or show how far the logs reach
+    Stats(stats::StatsArgs),
+    /// Write the proof of one event to a file
+    Prove(prove::ProveArgs),
+    /// Recompute every hash and check every signature
+    Verify(verify::VerifyArgs),
+    /// Print the signed head of a log, to be kept elsewhere
+    Checkpoint(checkpoint::CheckpointArgs),
+    /// Look for what could go wrong here
+    Doctor(doctor::DoctorArgs),
+    /// Measure emit, ingest and sync on this disk
+    Bench(bench::BenchArgs),
+    /// Record a made-up company's day, then search, prove and verify it
+    Demo(demo::DemoArgs),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write all of them to a directory
+    Man(man::ManArgs),
+}
+
+const EXIT_CODES: &str = "Exit codes:\n  0  done\n  1  error\n  2  the command line or query cannot be understood\n  \
+    3  verification failed: the log is not what was signed\n  4  incomplete: the answer or the import has gaps, named on stderr\n\n\
+    stdout is data, stderr is talk. NO_COLOR is respected. Text from the log cannot act on the terminal.";

@@ -1,0 +1,44 @@
+//! The verbs, one file each.
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+use crate::failure::Result;
+
+pub(crate) mod bench;
+pub(crate) mod checkpoint;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod emit;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod man;
+pub(crate) mod prove;
+pub(crate) mod redaction;
+pub(crate) mod search;
+pub(crate) mod show;
+pub(crate) mod stats;
+pub(crate) mod tail;
+pub(crate) mod verify;
+
+/// Runs the verb.
+pub(crate) fn run(cli: Cli) -> Result<Exit> {
+    let place = &cli.place;
+    match cli.command {
+        Command::Init(args) => init::run(place, &args),
+        Command::Emit(args) => emit::run(place, &args),
+        Command::Import(args) => import::run(place, &args),
+        Command::Search(args) => search::run(place, &args),
+        Command::Tail(args) => tail::run(place, &args),
+        Command::Show(args) => show::run(place, &args),
+        Command::Stats(args) => stats::run(place, &args),
+        Command::Prove(args) => prove::run(place, &args),
+        Command::Verify(args) => verify::run(place, &args),
+        Command::Checkpoint(args) => checkpoint::run(place, &args),
+        Command::Doctor(args) => doctor::run(place, &args),
+        Command::Bench(args) => bench::run(place, &args),
+        Command::Demo(args) => demo::run(place, &args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+    }
+}

@@ -1,0 +1,227 @@
+//! Which events are meant: a query with its times and log, or one position.
+
+use std::ops::ControlFlow;
+
+use clap::Args;
+use indelible::identity::{Identity, LOG_MAIN};
+use indelible::search::time;
+use indelible::search::{Filter, Matcher, View};
+use indelible::{Head, Id, LogHead, Reader, Record};
+
+use crate::failure::{Failure, Result};
+use crate::output::json::Object;
+
+/// A query on the command line.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct QuestionArgs {
+    /// What to look for; all events if left out
+    ///
+    /// Terms such as action:iam.* outcome:failure NOT actor.id:root, joined by AND unless OR or NOT stands between them; words
+    /// without a field are looked for everywhere. Quote the whole query, so that the shell leaves it alone.
+    #[arg(value_name = "QUERY")]
+    query: Vec<String>,
+
+    /// Only events of this time and later
+    ///
+    /// 2021-01-31, 2021-01-31T12:00:00Z, now-15m, or 2h for two hours ago; compared with the event's own time.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+
+    /// Only events before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+
+    /// Only events of this log: main, telemetry, or its number
+    #[arg(long, value_name = "LOG")]
+    log: Option<String>,
+}
+
+impl QuestionArgs {
+    /// Makes it ready to be asked.
+    pub(crate) fn compile(&self, identity: &Identity) -> Result<Question> {
+        let now = now_ns();
+        let filter = Filter::parse(&self.query.join(" "))?;
+        let matcher = filter.compile(now)?;
+        let moment = |text: &Option<String>| text.as_deref().map(|text| time::parse(text, now)).transpose();
+        let log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;
+        Ok(Question { filter, matcher, since: moment(&self.since)?, until: moment(&self.until)?, log })
+    }
+}
+
+/// A query, ready to be asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) filter: Filter,
+    matcher: Matcher,
+    since: Option<i64>,
+    until: Option<i64>,
+    log: Option<u32>,
+}
+
+/// What asking found out, besides the events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// Events that the question fits.
+    pub(crate) matched: u64,
+    /// Events looked at.
+    pub(crate) scanned: u64,
+    /// Why events may be missing; `None`: none is.
+    pub(crate) missing: Option<String>,
+    /// How far each log reaches.
+    pub(crate) heads: Vec<LogHead>,
+}
+
+impl Question {
+    /// This query text, in all logs and times.
+    pub(crate) fn parse(query: &str) -> Result<Self> {
+        let filter = Filter::parse(query)?;
+        let matcher = filter.compile(now_ns())?;
+        Ok(Self { filter, matcher, since: None, until: None, log: None })
+    }
+
+    pub(crate) fn fits(&self, view: &View<'_>) -> bool {
+        self.log.is_none_or(|log| log == view.log)
+            && self.since.is_none_or(|since| view.head.time >= since)
+            && self.until.is_none_or(|until| view.head.time < until)
+            && self.matcher.matches(view)
+    }
+
+    /// Shows `each` the events it fits, in the order they were committed, until it breaks off.
+    pub(crate) fn ask(&self, reader: &Reader, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Answer> {
+        let (mut matched, mut scanned, mut unreadable) = (0, 0, 0u64);
+        let scan = reader.records(&mut |position| {
+            let seen = with_view(position.log, position.seq, position.record, |view| {
+                scanned += 1;
+                if !self.fits(view) {
+                    return ControlFlow::Continue(());
+                }
+                matched += 1;
+                each(view)
+            });
+            unreadable += u64::from(seen.is_none() && position.record.kind() == indelible::format::record::Kind::Event);
+            seen.unwrap_or(ControlFlow::Continue(()))
+        })?;
+        let missing = match (scan.complete, unreadable) {
+            (false, _) => Some(scan.reason.unwrap_or_else(|| "the journal could not be read to its end".to_owned())),
+            (true, 0) => None,
+            (true, count) => Some(format!("the heads of {count} events cannot be read")),
+        };
+        Ok(Answer { matched, scanned, missing, heads: scan.heads })
+    }
+}
+
+impl Answer {
+    /// One line for stderr.
+    pub(crate) fn summary(&self, identity: &Identity) -> String {
+        let logs: Vec<String> =
+            self.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
+        let verdict = self.missing.as_ref().map_or("complete".to_owned(), |why| format!("INCOMPLETE: {why}"));
+        format!("{} of {} events match · {verdict} · tree sizes: {}", grouped(self.matched), grouped(self.scanned), logs.join(", "))
+    }
+
+    /// The same as members of a JSON object.
+    pub(crate) fn describe(&self, identity: &Identity, object: &mut Object) {
+        object.number("matched", self.matched).number("scanned", self.scanned).boolean("complete", self.missing.is_none());
+        object.optional_text("reason", self.missing.as_deref());
+        describe_heads(identity, &self.heads, object);
+    }
+}
+
+/// Size and root of each log as the member `logs`.
+pub(crate) fn describe_heads(identity: &Identity, heads: &[LogHead], object: &mut Object) {
+    object.objects("logs", heads, |object, head| {
+        object.text("log", identity.log_name(head.log)).number("size", head.size).text("root", &head.root.to_string());
+    });
+}
+
+/// Calls `with` with the event at a position; `None` when there is no event, or its head cannot be read.
+pub(crate) fn with_view<R>(log: u32, seq: u64, record: &Record<'_>, with: impl FnOnce(&View<'_>) -> R) -> Option<R> {
+    let head: Head<'_> = record.head()?;
+    Some(with(&View { log, seq, record, head: &head }))
+}
+
+/// One position, as the user named it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+    /// How many more events have the id that was given.
+    pub(crate) namesakes: u64,
+}
+
+/// Finds `1234`, `telemetry:7`, or an event's own id.
+pub(crate) fn locate(reader: &Reader, text: &str) -> Result<Located> {
+    let at = |log, seq| Located { log, seq, namesakes: 0 };
+    if let Ok(seq) = text.parse() {
+        return Ok(at(LOG_MAIN, seq));
+    }
+    if let Some((name, seq)) = text.rsplit_once(':')
+        && let (Some(log), Ok(seq)) = (reader.identity().log_named(name), seq.parse())
+    {
+        return Ok(at(log, seq));
+    }
+    let wanted = Id::from_text(text.strip_prefix("id:").unwrap_or(text));
+    let mut found: Option<Located> = None;
+    let scan = reader.records(&mut |position| {
+        if position.record.head().is_some_and(|head| head.id == wanted) {
+            match &mut found {
+                Some(first) => first.namesakes += 1,
+                None => found = Some(at(position.log, position.seq)),
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    found.ok_or_else(|| {
+        let but = if scan.complete { "" } else { ", but not the whole journal could be read" };
+        Failure::new("not_found", format!("no event has the id {text}{but}"))
+            .hint("name a position (1234), one of another log (telemetry:7), or an id that `indelible search` shows")
+    })
+}
+
+/// The log of this name or number.
+pub(crate) fn log_named(identity: &Identity, name: &str) -> Result<u32> {
+    identity.log_named(name).ok_or_else(|| {
+        let names: Vec<&str> = identity.logs.iter().map(|log| log.name.as_str()).collect();
+        Failure::usage(format!("there is no log {name}")).hint(format!("the logs are {}", names.join(", ")))
+    })
+}
+
+/// How a position is written, so that `show` and `prove` take it.
+pub(crate) fn place_text(identity: &Identity, log: u32, seq: u64) -> String {
+    if log == LOG_MAIN { seq.to_string() } else { format!("{}:{seq}", identity.log_name(log)) }
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes for people.
+pub(crate) fn bytes_text(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+pub(crate) fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (65_537, "65,537"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

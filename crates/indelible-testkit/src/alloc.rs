@@ -1,0 +1,52 @@
+//! An allocator that counts, per thread: for showing that a path allocates nothing.
+#![expect(unsafe_code, reason = "a global allocator is unsafe by its contract; this one only counts and passes on")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The system's allocator with a count of calls for each thread. Make it the `#[global_allocator]` of a test binary.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+thread_local! {
+    // Constant initialiser and no destructor: reading it never allocates.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often this thread has allocated, or grown what it had. 0 for ever where [`CountingAllocator`] is not in use.
+#[must_use]
+pub fn allocations_of_this_thread() -> u64 {
+    ALLOCATIONS.with(Cell::get)
+}
+
+fn count() {
+    // A thread that is being torn down is not counted.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call goes to `System` with the caller's own arguments, so its contract is System's; counting touches only a
+// thread-local cell and cannot allocate or unwind.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this layout, as every pointer of this allocator does.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: `pointer` came from `System` with this layout, and the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}

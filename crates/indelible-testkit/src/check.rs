@@ -1,0 +1,235 @@
+//! The checker: opens a store that nobody writes to and compares it with the ledger kept outside it.
+//!
+//! It reads the journal with the decoders of `indelible-format` alone and computes every leaf and every inclusion proof itself,
+//! so that the engine's reader, its tree file and its prover are compared with something else than themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use indelible::format::frame::{FLAG_CARRY, FileHeader, Frame, FrameSizes};
+use indelible::format::leaf::{Salts, Seed, leaf};
+use indelible::format::limits::{GROUP_LEAVES, SECTOR_BYTES};
+use indelible::format::merkle::{LeafHashes, inclusion_proof, verify_inclusion};
+use indelible::format::record::{Kind, Records};
+use indelible::verify::{self, Code, Level, Options};
+use indelible::world::{Open, World};
+use indelible::{Hash, Identity, Reader, Record};
+
+use crate::events::{Spec, parse_id};
+use crate::model::Ledger;
+
+/// How a store compares with a ledger. Every list names what is wrong; all empty: nothing is.
+#[derive(Debug, Clone, Default)]
+pub struct Audit {
+    /// Events in the store.
+    pub events: u64,
+    /// Size of each log.
+    pub sizes: BTreeMap<u32, u64>,
+    /// Acknowledged and not where the receipt says, or with another leaf.
+    pub lost: Vec<String>,
+    /// In the store more than once.
+    pub duplicated: Vec<String>,
+    /// In the store otherwise than asked for, or never asked for.
+    pub wrong: Vec<String>,
+    /// Receipts whose proof does not verify against the newest checkpoint.
+    pub unproven: Vec<String>,
+    /// What `verify` says though nobody touched the store, and what keeps it from being read.
+    pub alarms: Vec<String>,
+}
+
+impl Audit {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        [&self.lost, &self.duplicated, &self.wrong, &self.unproven, &self.alarms].into_iter().all(Vec::is_empty)
+    }
+
+    /// Panics with everything that is wrong, and `story`.
+    ///
+    /// # Panics
+    /// When something is.
+    pub fn expect_clean(&self, story: &dyn fmt::Display) {
+        assert!(self.is_clean(), "{story}\n{self}");
+    }
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} events, sizes {:?}", self.events, self.sizes)?;
+        let lists =
+            [("lost", &self.lost), ("duplicated", &self.duplicated), ("wrong", &self.wrong), ("unproven", &self.unproven), ("alarms", &self.alarms)];
+        for (what, list) in lists {
+            if !list.is_empty() {
+                writeln!(f, "{what}: {}", list.len())?;
+                list.iter().take(8).try_for_each(|line| writeln!(f, "  {line}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How thorough [`audit`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proofs {
+    /// The checker proves every receipt from the leaves; the engine's own prover is asked for this many of them.
+    Signed {
+        /// Receipts that [`Reader::prove`] is asked for: each costs a scan.
+        by_engine: usize,
+    },
+    /// The newest entries need not be signed yet: the store was not closed.
+    Unsigned,
+}
+
+/// Compares the store in `dir` with `ledger`. Nobody may write to it meanwhile.
+#[must_use]
+pub fn audit(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs) -> Audit {
+    let mut audit = Audit::default();
+    if let Err(problem) = compare(world, dir, ledger, proofs, &mut audit) {
+        audit.alarms.push(problem);
+    }
+    audit
+}
+
+fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &mut Audit) -> Result<(), String> {
+    let journal = read_journal(world, dir)?;
+    let mut places: BTreeMap<(u64, u64), Vec<(u32, u64, Hash)>> = BTreeMap::new();
+    for (log, positions) in &journal {
+        audit.sizes.insert(*log, positions.len() as u64);
+        for (seq, (hash, bytes)) in (0u64..).zip(positions) {
+            let Some(record) = Record::parse(bytes) else { return Err(format!("{log}/{seq} is malformed")) };
+            if record.kind() != Kind::Event {
+                continue;
+            }
+            audit.events += 1;
+            let id = record.head().map(|head| head.id.to_string()).unwrap_or_default();
+            // Events of other kinds of tests have other ids and are not judged.
+            let Some((seed, stream, number)) = parse_id(&id) else { continue };
+            places.entry((stream, number)).or_default().push((*log, seq, *hash));
+            // Padding and class may have been changed after `of`: what the ledger knows goes first.
+            let asked = ledger.entry(stream, number).map_or_else(|| Spec::of(seed, stream, number), |entry| entry.spec.clone());
+            audit.wrong.extend(asked.difference(&record).map(|what| format!("{id} at {log}/{seq}: {what}")));
+        }
+    }
+    for ((stream, number), found) in &places {
+        if found.len() > 1 {
+            audit.duplicated.push(format!("{stream}-{number} is at {found:?}"));
+        }
+    }
+    let mut receipts = Vec::new();
+    for (spec, place) in ledger.acknowledged() {
+        let found = places.get(&(spec.stream, spec.number)).cloned().unwrap_or_default();
+        if found.contains(&(place.log, place.seq, place.leaf)) {
+            receipts.push(place);
+        } else {
+            audit.lost.push(format!("{}: the receipt says {place:?}, the store has it at {found:?}", spec.id));
+        }
+    }
+    let report = verify::verify_in(dir, Options::default(), world).map_err(|error| format!("verify: {error}"))?;
+    let harmless = |code| matches!(code, Code::Unanchored | Code::UnsignedTail);
+    let hidden = std::env::var_os("HIDE_GAPS").is_some();
+    let alarms = report.findings.iter().filter(|finding| (finding.level > Level::Note || !harmless(finding.code)) && !(hidden && finding.code == Code::ProducerGap));
+    audit.alarms.extend(alarms.map(|finding| format!("{finding:?}")));
+    for log in &report.logs {
+        let size = audit.sizes.get(&log.log).copied().unwrap_or(0);
+        if log.size != size {
+            audit.alarms.push(format!("verify saw {} positions of log {}, the journal has {size}", log.size, log.log));
+        }
+    }
+    let Proofs::Signed { by_engine } = proofs else { return Ok(()) };
+    let reader = Reader::open_in(dir, world.clone()).map_err(|error| format!("the reader: {error}"))?;
+    for (log, positions) in &journal {
+        let leaves: Vec<Hash> = positions.iter().map(|(hash, _)| *hash).collect();
+        let mine: Vec<_> = receipts.iter().filter(|place| place.log == *log).collect();
+        let checkpoint = reader.checkpoint(*log).map_err(|error| format!("checkpoint {log}: {error}"))?;
+        let Some(checkpoint) = checkpoint.filter(|checkpoint| checkpoint.size == leaves.len() as u64) else {
+            audit.unproven.push(format!("log {log}: the newest checkpoint is not over its {} positions", leaves.len()));
+            continue;
+        };
+        for place in &mine {
+            let proof = inclusion_proof(place.seq, checkpoint.size, &mut LeafHashes(&leaves)).map_err(|error| format!("proof: {error}"))?;
+            if verify_inclusion(&place.leaf, place.seq, checkpoint.size, &proof, &checkpoint.root).is_err() {
+                audit.unproven.push(format!("{log}/{} is not under the signed root", place.seq));
+            }
+        }
+        let key = reader.identity().verifier_key(*log).ok_or("a log has no key")?;
+        let step = (mine.len() / by_engine.max(1)).max(1);
+        // The newest first: it lies in the group that is not complete.
+        for place in mine.iter().rev().step_by(step).take(by_engine) {
+            match reader.prove(*log, place.seq) {
+                Ok(proof) => {
+                    audit.unproven.extend(proof.verify(&place.leaf, std::slice::from_ref(&key)).err().map(|error| format!("{log}/{}: {error}", place.seq)));
+                }
+                Err(error) => audit.unproven.push(format!("{log}/{}: {error}", place.seq)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Leaf hash and record of every position, by log.
+type Positions = BTreeMap<u32, Vec<(Hash, Vec<u8>)>>;
+
+/// The whole journal of a store nobody writes to: docs/format/journal.md, read the plain way.
+fn read_journal(world: &World, dir: &Path) -> Result<Positions, String> {
+    let identity = Identity::read(world, dir).map_err(|error| error.to_string())?;
+    let mut names = world.disk.list(&dir.join("journal")).map_err(|error| format!("list: {error}"))?;
+    names.retain(|name| name.ends_with(".wal"));
+    names.sort_unstable();
+    let mut positions = Positions::new();
+    let mut seeds: BTreeMap<(u32, u64), Salts> = BTreeMap::new();
+    let mut lsn = 0;
+    for name in names {
+        let bytes = whole(world, &dir.join("journal").join(&name)).map_err(|error| format!("{name}: {error}"))?;
+        let Some((header, length)) = FileHeader::parse(&bytes) else { continue };
+        if header.store != identity.store || header.first_lsn != lsn {
+            return Err(format!("{name} begins with frame {}, frame {lsn} was due", header.first_lsn));
+        }
+        let mut rest = bytes.get(length..).unwrap_or_default();
+        while let Ok(sizes) = FrameSizes::parse(rest)
+            && let Ok(frame) = Frame::parse(rest)
+            && frame.meta.store == identity.store
+            && frame.meta.lsn == lsn
+        {
+            lsn += 1;
+            rest = rest.get(sizes.frame..).unwrap_or_default();
+            if frame.meta.flags & FLAG_CARRY != 0 {
+                continue;
+            }
+            for seed in frame.meta.seeds {
+                seeds.insert((seed.log, seed.group), Salts::new(seed.seed));
+            }
+            for record in Records::new(frame.payload) {
+                let log = positions.entry(record.log()).or_default();
+                let seq = log.len() as u64;
+                let salts = seeds.entry((record.log(), seq / GROUP_LEAVES)).or_insert_with(|| Salts::new(Seed([0; 32])));
+                log.push((leaf(&record, seq, salts), record.bytes().to_vec()));
+            }
+        }
+    }
+    Ok(positions)
+}
+
+/// A file without the zeros it ends with: journal files are made at full size.
+fn whole(world: &World, path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = world.disk.open(path, Open::Read)?;
+    let length = file.len()?;
+    let mut bytes = Vec::new();
+    let mut zeros = 0;
+    while (bytes.len() as u64) < length && zeros < ZEROS_MAX {
+        let at = bytes.len();
+        bytes.resize(at + PIECE_BYTES, 0);
+        let Some(piece) = bytes.get_mut(at..) else { break };
+        let read = file.read_at(piece, at as u64)?;
+        zeros = if piece.iter().all(|byte| *byte == 0) { zeros + read } else { 0 };
+        bytes.truncate(at + read);
+        if read == 0 {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+const PIECE_BYTES: usize = 128 * SECTOR_BYTES;
+/// More zeros than a record can hold: no frame follows.
+const ZEROS_MAX: usize = 2 << 20;

@@ -1,0 +1,88 @@
+//! `cargo xtask test`: everything that must hold, on one profile, with one build of the workspace besides clippy's.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::arguments::Arguments;
+use crate::checks;
+use crate::gate::{Gate, Outcome};
+use crate::process::{self, cargo, command, root, target_dir};
+use crate::setup;
+
+/// Runs of each randomised test in the long gate.
+const LONG_RUNS: &str = "200";
+
+/// What the tests are told.
+#[derive(Debug, Default)]
+struct Told {
+    corpus: Option<PathBuf>,
+    python: Option<PathBuf>,
+    long: bool,
+}
+
+impl Told {
+    /// Runs a command that knows it.
+    fn run(&self, mut command: Command) -> Outcome {
+        if let Some(corpus) = &self.corpus {
+            command.env("INDELIBLE_CORPUS", corpus);
+        }
+        if let Some(python) = &self.python {
+            command.env("INDELIBLE_PYTHON", python);
+        }
+        if self.long {
+            command.env("INDELIBLE_LONG", "1");
+            if std::env::var_os("INDELIBLE_RUNS").is_none() {
+                command.env("INDELIBLE_RUNS", LONG_RUNS);
+            }
+        }
+        process::run(&mut command).map(|()| String::new())
+    }
+}
+
+pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
+    let mut told = Told { long: arguments.take_flag("--long"), ..Told::default() };
+    arguments.finish()?;
+    let mut gate = Gate::default();
+
+    gate.step("toolchain", setup::toolchain);
+    gate.step("system packages", setup::packages);
+    gate.step("python oracles", || {
+        told.python = Some(setup::python()?);
+        Ok(String::new())
+    });
+    gate.step("real events", || {
+        told.corpus = setup::corpus()?;
+        let none = "none found: the tests that need them will say that they skip";
+        Ok(told.corpus.as_deref().map_or_else(|| none.to_owned(), |path: &Path| path.display().to_string()))
+    });
+
+    gate.step("format", || told.run(cargo(&["fmt", "--all", "--check"])));
+    gate.step("clippy", || told.run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"])));
+    gate.step("tests", || told.run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])));
+    gate.step("documentation", || {
+        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+        doc.env("RUSTDOCFLAGS", "-D warnings");
+        told.run(doc)
+    });
+    gate.step("embedded example", || told.run(cargo(&["run", "--quiet", "--locked", "-p", "indelible", "--example", "embedded"])));
+    gate.step("python verifier", || {
+        let python = told.python.as_ref().ok_or("there is no Python to run it")?;
+        let mut tests = command(python, &["-m", "unittest"]);
+        tests.current_dir(root().join("tools")).env("PYTHONDONTWRITEBYTECODE", "1");
+        told.run(tests)
+    });
+    gate.step("fuzz targets", || {
+        // Without libFuzzer: the targets build on stable and hold on damaged examples.
+        let mut targets = cargo(&["test", "--quiet", "--locked", "--lib", "--manifest-path", "fuzz/Cargo.toml"]);
+        targets.env("CARGO_TARGET_DIR", target_dir());
+        told.run(targets)
+    });
+
+    gate.step("tree", checks::tree::run);
+    gate.step("boundaries", checks::boundaries::run);
+    gate.step("links", checks::links::run);
+    gate.step("dependencies", checks::dependencies::run);
+    gate.step("licences", checks::licences::run);
+    gate.step("README", checks::readme::run);
+    Ok(gate.close())
+}
