@@ -30,7 +30,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
     for target in &chosen {
         say(&format!("==> {target}, {seconds} s"));
         let limit = format!("-max_total_time={seconds}");
-        let mut fuzz = cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", "--features", "libfuzzer", target, "--", &limit, "-max_len=65536"]);
+        let mut fuzz =
+            cargo(&["fuzz", "run", "--fuzz-dir", "fuzz", "--features", "libfuzzer", target, "--", &limit, "-max_len=65536"]);
         // A target directory of its own: instrumented code must not mix with the rest.
         fuzz.env("PATH", &path).env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", target_dir().join("fuzz"));
         run_command(&mut fuzz)?;
@@ -41,10 +42,10 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
 
 /// Names of the targets, in order.
 fn targets() -> Result<Vec<String>, String> {
-    let entries = fs::read_dir(root().join("fuzz/fuzz_targets")).map_err(|error| format!("could not list the fuzz targets: {error}"))?;
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".rs").map(str::to_owned))
-        .collect();
+    let entries =
+        fs::read_dir(root().join("fuzz/fuzz_targets")).map_err(|error| format!("could not list the fuzz targets: {error}"))?;
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()?.strip_suffix(".rs").map(str::to_owned)).collect();
     names.sort();
     Ok(names)
 }

@@ -19,6 +19,7 @@ use arguments::Arguments;
 const HELP: &str = "\
 cargo xtask test [--long]                   everything CI runs; installs what it needs, or says that it cannot
 cargo xtask ci [--long]                     the same
+cargo xtask check                           only what is quick: tree, boundaries, links, dependencies, licences, README
 cargo xtask sim [FILTER] [--runs N] [--seed S]
                                             the simulation tests, for N seeds from S on
 cargo xtask fuzz [TARGET] [--seconds N]     libFuzzer on one decoder, or on each in turn
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let verb = arguments.take_word().unwrap_or_else(|| "help".to_owned());
     let result = match verb.as_str() {
         "test" | "ci" => test::run(arguments),
+        "check" => test::run_checks(arguments),
         "sim" => sim::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "bench" => bench::run(arguments),

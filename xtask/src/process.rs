@@ -57,7 +57,8 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// Runs a command for what it prints; what it complains about is part of the error.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("could not run `{}`: {error}", spelled(command)))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("could not run `{}`: {error}", spelled(command)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("`{}` ended with {}: {}", spelled(command), output.status, said.trim()));

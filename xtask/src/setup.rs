@@ -31,7 +31,8 @@ pub(crate) fn toolchain() -> Outcome {
 
 /// System packages.
 pub(crate) fn packages() -> Outcome {
-    let missing: Vec<&str> = PROGRAMS.iter().filter(|(program, ..)| !is_installed(program)).map(|(_, package, _)| *package).collect();
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, ..)| !is_installed(program)).map(|(_, package, _)| *package).collect();
     if let Err(error) = install(&missing) {
         let uses: Vec<String> = PROGRAMS
             .iter()
@@ -74,12 +75,18 @@ pub(crate) fn python() -> Result<PathBuf, String> {
 pub(crate) fn corpus() -> Result<Option<PathBuf>, String> {
     if let Some(named) = std::env::var_os("INDELIBLE_CORPUS") {
         let path = std::path::absolute(&named).map_err(|error| format!("INDELIBLE_CORPUS: {error}"))?;
-        return if path.is_dir() { Ok(Some(path)) } else { Err(format!("INDELIBLE_CORPUS names {}, which is no folder", path.display())) };
+        return if path.is_dir() {
+            Ok(Some(path))
+        } else {
+            Err(format!("INDELIBLE_CORPUS names {}, which is no folder", path.display()))
+        };
     }
     let beside = root().join("../shared/data");
     match fs::canonicalize(&beside) {
         Ok(path) => Ok(Some(path)),
-        Err(_) if in_ci() => Err("CI is set, and there are no real events: set INDELIBLE_CORPUS, or put them into ../shared/data".into()),
+        Err(_) if in_ci() => {
+            Err("CI is set, and there are no real events: set INDELIBLE_CORPUS, or put them into ../shared/data".into())
+        }
         Err(_) => Ok(None),
     }
 }

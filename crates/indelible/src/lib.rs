@@ -12,6 +12,7 @@ mod engine;
 mod error;
 pub mod identity;
 mod read;
+pub mod search;
 pub mod time;
 pub mod verify;
 mod watch;
