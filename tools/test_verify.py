@@ -301,8 +301,8 @@ class ReferenceStore:
 def created(key=KEY, store=STORE_ID):
     at = "2026-01-01T00:00:00.000000000Z"
     first = {"type": "store.created", "at": at, "store": store.hex(), "origin": origin(0, store), "key": vkey(0, key, store)}
-    return [(0, first)] + [(0, {"type": "log.created", "at": at, "log": log, "origin": origin(log, store), "key": vkey(log, key, store)})
-                           for log in (1, 2)]
+    return [(0, first)] + [(0, {"type": "log.created", "at": at, "log": log, "name": NAMES[log], "origin": origin(log, store),
+                                "key": vkey(log, key, store)}) for log in (1, 2)]
 
 
 def plan_of(events_n, frame_events=60, **options):

@@ -1146,6 +1146,8 @@ class StoreVerifier:
         log.created = True
         if entry["origin"] != log.origin:
             return "another origin"
+        if number != 0 and entry.get("name") != log.name:
+            return "another name"
         return "another key" if entry["key"] != verifier_key(log.origin, self.store.public_key) else None
 
     def _heads(self, heads, place):

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use crate::arguments::Arguments;
 use crate::process::{cargo, run as run_command};
 
-/// `--peers` builds the peers in; everything else is the benchmark's own business.
+/// `--peers` builds the peers in, `--rocksdb` RocksDB too; everything else is the benchmark's own business.
 pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
-    let peers = arguments.take_flag("--peers");
+    let (peers, rocksdb) = (arguments.take_flag("--peers"), arguments.take_flag("--rocksdb"));
     let rest = arguments.take_all();
     let mut bench = cargo(&["run", "--release", "--locked", "-p", "indelible-bench"]);
-    if peers {
-        bench.args(["--features", "peers"]);
+    if peers || rocksdb {
+        bench.args(["--features", if rocksdb { "rocksdb" } else { "peers" }]);
     }
     bench.arg("--").args(&rest);
     if rest.is_empty() {

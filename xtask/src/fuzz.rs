@@ -27,6 +27,11 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(tools.join("bin")).chain(std::env::split_paths(&path)))
         .map_err(|error| format!("PATH cannot be extended: {error}"))?;
+    // Well-formed inputs to start from: random bytes alone rarely get past a checksum or a magic number.
+    run_command(
+        cargo(&["run", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--bin", "seeds", "--", "fuzz/corpus"])
+            .env("CARGO_TARGET_DIR", target_dir()),
+    )?;
     for target in &chosen {
         say(&format!("==> {target}, {seconds} s"));
         let limit = format!("-max_total_time={seconds}");

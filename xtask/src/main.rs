@@ -23,7 +23,8 @@ cargo xtask check                           only what is quick: tree, boundaries
 cargo xtask sim [FILTER] [--runs N] [--seed S]
                                             the simulation tests, for N seeds from S on
 cargo xtask fuzz [TARGET] [--seconds N]     libFuzzer on one decoder, or on each in turn
-cargo xtask bench [ARGUMENTS…]              the benchmarks in release mode; `all` if nothing is said
+cargo xtask bench [--peers] [--rocksdb] [ARGUMENTS…]
+                                            the benchmarks in release mode; `all` if nothing is said
 cargo xtask help                            this page
 
 INDELIBLE_CORPUS   folder with real events; default: ../shared/data beside the workspace

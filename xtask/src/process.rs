@@ -39,8 +39,12 @@ pub(crate) fn command(program: impl AsRef<OsStr>, arguments: &[&str]) -> Command
 }
 
 /// The cargo that runs us.
+///
+/// Without incremental compilation: a gate builds once, and must not depend on what earlier builds left behind.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+    let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments);
+    cargo.env("CARGO_INCREMENTAL", "0");
+    cargo
 }
 
 /// How a command reads, for messages.

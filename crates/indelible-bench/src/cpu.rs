@@ -48,6 +48,11 @@ impl CpuUse {
         self.foreign_s / self.wall_s
     }
 
+    /// The same for people.
+    pub(crate) fn foreign_text(&self) -> String {
+        format!("{:.0} %", 100.0 * self.foreign_share())
+    }
+
     pub(crate) fn own_s(&self) -> f64 {
         self.user_s + self.system_s
     }
@@ -74,11 +79,8 @@ impl CpuWatch {
         let [user, system] = own(&self.ours);
         let [user_before, system_before] = self.own;
         let (user_s, system_s) = (user - user_before, system - system_before);
-        let kernel_threads_s = kernel_threads()
-            .iter()
-            .map(|(pid, now)| now - self.kernel.get(pid).copied().unwrap_or(0.0))
-            .sum::<f64>()
-            .max(0.0);
+        let kernel_threads_s =
+            kernel_threads().iter().map(|(pid, now)| now - self.kernel.get(pid).copied().unwrap_or(0.0)).sum::<f64>().max(0.0);
         CpuUse {
             wall_s: self.started.elapsed().as_secs_f64(),
             user_s,
@@ -132,7 +134,8 @@ impl Stat {
 /// Seconds that the processors were not idle, all together.
 fn busy() -> f64 {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let ticks: Vec<f64> = text.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let ticks: Vec<f64> =
+        text.lines().next().unwrap_or_default().split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
     match ticks.as_slice() {
         // user nice system idle iowait irq softirq steal; guest time is in user already.
         [user, nice, system, _, _, irq, softirq, steal, ..] => (user + nice + system + irq + softirq + steal) * TICK_SECONDS,

@@ -56,10 +56,8 @@ impl Emitter for Tracing {
             target.kind = sample.target_kind,
             target.id = sample.target_id,
             request_id = sample.request,
-            region = sample.region,
             reason = sample.reason,
             duration_us = sample.duration_us,
-            attempt = sample.attempt,
             mfa = sample.mfa,
         );
         Ok(())

@@ -28,13 +28,10 @@ pub(crate) struct Sample {
     pub(crate) target_kind: &'static str,
     pub(crate) target_id: String,
     pub(crate) request: String,
-    pub(crate) region: &'static str,
     pub(crate) reason: &'static str,
     pub(crate) duration_us: u64,
-    pub(crate) attempt: u64,
     pub(crate) mfa: bool,
     /// When the JSON text says it happened, ns since 1970 UTC.
-    #[cfg_attr(not(feature = "peers"), expect(dead_code, reason = "only peers index it"))]
     pub(crate) time_ns: i64,
     /// The same event as a peer stores it.
     pub(crate) json: String,
@@ -103,10 +100,8 @@ impl Sample {
             .host(&self.host)
             .target(self.target_kind, &self.target_id)
             .detail("request_id", &self.request)
-            .detail("region", self.region)
             .detail("reason", self.reason)
             .detail("duration_us", self.duration_us)
-            .detail("attempt", self.attempt)
             .detail("mfa", self.mfa)
     }
 
@@ -151,14 +146,12 @@ impl Sample {
             session: format!("s-{:012x}", rng.u64(..1 << 48)),
             ip: format!("10.{}.{}.{}", rng.u8(..), rng.u8(..), rng.u8(1..)),
             user_agent: rng.choice(USER_AGENTS).copied().unwrap_or_default(),
-            host: format!("app-{:02}.eu.example.com", rng.u32(..40)),
+            host: format!("app-{:02}", rng.u32(..40)),
             target_kind,
             target_id: format!("{target_kind}-{:08x}", skewed(rng, 50_000)),
             request: format!("{:016x}", rng.u64(..)),
-            region: rng.choice(REGIONS).copied().unwrap_or_default(),
-            reason: if outcome == Outcome::Success { "policy_allows" } else { rng.choice(REASONS).copied().unwrap_or_default() },
+            reason: if outcome == Outcome::Success { "allowed" } else { rng.choice(REASONS).copied().unwrap_or_default() },
             duration_us: rng.u64(80..250_000),
-            attempt: 1 + u64::from(rng.u32(..100) / 90),
             mfa: rng.bool(),
             time_ns,
             json: String::new(),
@@ -171,20 +164,32 @@ impl Sample {
     fn as_json(&self, rng: &mut Rng, nth: usize) -> Value {
         let text = |text: &str| Value::from(text);
         let mut event = Map::new();
-        event.insert("id".into(), format!("019b76da-{:04x}-7{:03x}-8{:03x}-{:012x}", nth & 0xffff, rng.u32(..1 << 12), rng.u32(..1 << 12), rng.u64(..1 << 48)).into());
+        event.insert(
+            "id".into(),
+            format!(
+                "019b76da-{:04x}-7{:03x}-8{:03x}-{:012x}",
+                nth & 0xffff,
+                rng.u32(..1 << 12),
+                rng.u32(..1 << 12),
+                rng.u64(..1 << 48)
+            )
+            .into(),
+        );
         event.insert("time".into(), indelible::time::format(self.time_ns).into());
         event.insert("tenant".into(), text(&self.tenant));
         event.insert("action".into(), text(self.action.name()));
         event.insert("outcome".into(), text(self.outcome.name()));
         event.insert("severity".into(), text(self.action.defaults(self.outcome).1.name()));
-        event.insert("actor".into(), json!({"id": self.actor_id, "type": "user", "name": self.actor_name, "email": self.actor_email}));
+        event.insert(
+            "actor".into(),
+            json!({"id": self.actor_id, "type": "user", "name": self.actor_name, "email": self.actor_email}),
+        );
         event.insert("session".into(), text(&self.session));
         event.insert("origin".into(), json!({"ip": self.ip, "user_agent": self.user_agent, "host": self.host}));
         event.insert("targets".into(), json!([{"type": self.target_kind, "id": self.target_id}]));
         event.insert(
             "details".into(),
-            json!({"request_id": self.request, "region": self.region, "reason": self.reason, "duration_us": self.duration_us,
-                   "attempt": self.attempt, "mfa": self.mfa}),
+            json!({"request_id": self.request, "reason": self.reason, "duration_us": self.duration_us, "mfa": self.mfa}),
         );
         Value::Object(event)
     }
@@ -226,10 +231,12 @@ const GRAVE: &[(Action<'static>, &str)] = &[
     (taxonomy::POLICY_CHANGE, "policy"),
     (taxonomy::ROLE_ASSIGN, "role"),
 ];
-const FIRST: &[&str] = &["Alice", "Bogdan", "Chiara", "Dinesh", "Elena", "Farid", "Grete", "Hiroshi", "Ines", "Jonas", "Kwame", "Lucía"];
-const LAST: &[&str] = &["Almeida", "Brandt", "Costa", "Dubois", "Eriksen", "Fischer", "Gupta", "Haddad", "Ivanova", "Jansen", "Kowalska"];
-const USER_AGENTS: &[&str] = &["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "console/2.31.4 (linux; amd64)", "billing-worker/7.2"];
-const REGIONS: &[&str] = &["eu-central-1", "eu-west-3", "us-east-2", "ap-south-1"];
+const FIRST: &[&str] =
+    &["Alice", "Bogdan", "Chiara", "Dinesh", "Elena", "Farid", "Grete", "Hiroshi", "Ines", "Jonas", "Kwame", "Lucía"];
+const LAST: &[&str] =
+    &["Almeida", "Brandt", "Costa", "Dubois", "Eriksen", "Fischer", "Gupta", "Haddad", "Ivanova", "Jansen", "Kowalska"];
+const USER_AGENTS: &[&str] =
+    &["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "console/2.31.4 (linux; amd64)", "billing-worker/7.2"];
 const REASONS: &[&str] = &["bad_password", "expired_token", "not_owner", "quota_exceeded", "policy_denies"];
 
 #[cfg(test)]

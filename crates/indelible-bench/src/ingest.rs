@@ -97,7 +97,16 @@ struct Ingested {
 pub(crate) fn run(bench: &mut Bench, args: &IngestArgs) -> Result<()> {
     let mut rates = Table::new(
         format!("ingest: {} producers, {} s, {:?}", args.producers, args.seconds, args.durability),
-        &["round", "durable events/s", "events", "MB/s of JSON", "journal B/event", "slowest second", "fastest second", "foreign CPU"],
+        &[
+            "round",
+            "durable events/s",
+            "events",
+            "MB/s of JSON",
+            "journal B/event",
+            "slowest second",
+            "fastest second",
+            "foreign CPU",
+        ],
     );
     let mut last = None;
     for round in 1..=args.rounds {
@@ -113,7 +122,7 @@ pub(crate) fn run(bench: &mut Bench, args: &IngestArgs) -> Result<()> {
             ingested.stats.bytes as f64 / ingested.events as f64,
             ingested.each_second.iter().min().copied(),
             ingested.each_second.iter().max().copied(),
-            format!("{:.0} %", 100.0 * ingested.cpu.foreign_share()),
+            ingested.cpu.foreign_text(),
         ]);
         if let Some(reason) = &ingested.stopped {
             rates.note(format!("round {round} stopped early: {reason}"));
@@ -158,7 +167,8 @@ fn ingest(dir: &Path, args: &IngestArgs, samples: &Samples) -> Result<Ingested> 
             .collect();
         let (each_second, stopped) = watch_over(&store, dir, args, started);
         stop.store(true, Ordering::Relaxed);
-        let counts = threads.into_iter().map(|thread| thread.join().map_err(|_| "a producer panicked")?).collect::<Result<Vec<_>>>();
+        let counts =
+            threads.into_iter().map(|thread| thread.join().map_err(|_| "a producer panicked")?).collect::<Result<Vec<_>>>();
         (counts, started.elapsed().as_secs_f64(), each_second, stopped)
     });
     let counts = counts?;
@@ -234,10 +244,22 @@ fn budget(ingested: &Ingested) -> Table {
     let per_event = |seconds: f64| seconds * 1e9 / events;
     let records = stats.records.max(1) as f64;
     let frames = stats.frames.max(1) as f64;
-    table.row(cells!["wall", per_event(ingested.durable_s), format!("{:.2} s, {:.3} s of it after the last emit", ingested.durable_s, ingested.durable_s - ingested.emit_s)]);
+    table.row(cells![
+        "wall",
+        per_event(ingested.durable_s),
+        format!("{:.2} s, {:.3} s of it after the last emit", ingested.durable_s, ingested.durable_s - ingested.emit_s)
+    ]);
     table.row(cells!["producers, CPU", per_event(ingested.producer_cpu_s), "build the draft, validate, encode, hand over"]);
-    table.row(cells!["number and hash", stats.build_ns as f64 / records, format!("{:.1} s under the builder's lock", stats.build_ns as f64 / 1e9)]);
-    table.row(cells!["write and sync", stats.write_ns as f64 / records, format!("{:.1} s under the journal's lock", stats.write_ns as f64 / 1e9)]);
+    table.row(cells![
+        "number and hash",
+        stats.build_ns as f64 / records,
+        format!("{:.1} s under the builder's lock", stats.build_ns as f64 / 1e9)
+    ]);
+    table.row(cells![
+        "write and sync",
+        stats.write_ns as f64 / records,
+        format!("{:.1} s under the journal's lock", stats.write_ns as f64 / 1e9)
+    ]);
     table.row(cells!["process, CPU user", per_event(ingested.cpu.user_s), "all threads"]);
     table.row(cells!["process, CPU system", per_event(ingested.cpu.system_s), "copy to the page cache, sync, futex"]);
     table.row(cells!["kernel threads, CPU", per_event(ingested.cpu.kernel_threads_s), "write-back, the file system's journal"]);

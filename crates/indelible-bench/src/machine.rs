@@ -33,7 +33,10 @@ impl Machine {
             ("cpu", format!("{cpu}, {cores} cores ({})", features(&cpuinfo))),
             ("sha256", sha256::backend().to_owned()),
             ("kernel", kernel),
-            ("data", format!("{} on {} ({}), {:.1} GB free", data.display(), mount.kind, mount.device, mount.free_bytes as f64 / 1e9)),
+            (
+                "data",
+                format!("{} on {} ({}), {:.1} GB free", data.display(), mount.kind, mount.device, mount.free_bytes as f64 / 1e9),
+            ),
         ];
         Self { facts }
     }
@@ -43,7 +46,8 @@ impl Machine {
     }
 
     pub(crate) fn as_json(&self) -> Value {
-        let members: Map<String, Value> = self.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.as_str().into())).collect();
+        let members: Map<String, Value> =
+            self.facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.as_str().into())).collect();
         Value::Object(members)
     }
 }

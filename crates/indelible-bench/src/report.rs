@@ -62,7 +62,9 @@ impl Table {
             .columns
             .iter()
             .enumerate()
-            .map(|(at, column)| rows.iter().filter_map(|row| row.get(at)).chain([column]).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|(at, column)| {
+                rows.iter().filter_map(|row| row.get(at)).chain([column]).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
             .collect();
         let mut text = format!("\n## {}\n\n", self.title);
         for row in std::iter::once(&self.columns).chain(&rows) {

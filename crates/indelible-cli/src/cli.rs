@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, checkpoint, completions, demo, doctor, emit, import, init, man, prove, search, show, stats, tail, verify};
+use crate::commands::{bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, search, show, stats, tail, verify};
 use crate::data_dir::Place;
 
 /// The audit log that can prove itself
@@ -10,7 +10,6 @@ use crate::data_dir::Place;
 #[command(
     name = "indelible",
     version,
-    about,
     long_about = "Records who did what, finds it again, and proves that nothing of it was changed or left out.\n\n\
         A store is a directory: events are appended by one process at a time and read, searched and verified by any number of \
         others without a lock.",
@@ -33,7 +32,7 @@ pub(crate) enum Command {
     /// Make a store: identity, signing key, empty logs
     Init(init::InitArgs),
     /// Record one event and print its receipt
-    Emit(emit::EmitArgs),
+    Emit(Box<emit::EmitArgs>),
     /// Record events from files: CloudTrail, Kubernetes audit, OCSF, Windows, any JSON
     Import(import::ImportArgs),
     /// Find events
@@ -52,6 +51,8 @@ pub(crate) enum Command {
     Checkpoint(checkpoint::CheckpointArgs),
     /// Look for what could go wrong here
     Doctor(doctor::DoctorArgs),
+    /// Attack copies of this log in every known way, and see each attack named
+    Drill(drill::DrillArgs),
     /// Measure emit, ingest and sync on this disk
     Bench(bench::BenchArgs),
     /// Record a made-up company's day, then search, prove and verify it

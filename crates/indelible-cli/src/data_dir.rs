@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indelible::{Config, LaneConfig, Overflow, Reader, Store};
+use indelible::{Config, LaneConfig, Overflow, Reader};
 
 use crate::failure::{Failure, Result};
 
@@ -27,11 +27,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A store in this directory, with the trusted state where this place says.
-    pub(crate) fn with_data(&self, data: impl Into<PathBuf>) -> Self {
-        Self { data: Some(data.into()), state: self.state.clone() }
-    }
-
+    /// Whether the command line itself names a data directory.
     pub(crate) const fn names_data(&self) -> bool {
         self.data.is_some()
     }
@@ -60,11 +56,6 @@ impl Place {
         config.lanes.normal.overflow = Overflow::Block(LANE_PATIENCE);
         config.lanes.critical.overflow = Overflow::Block(LANE_PATIENCE);
         Ok(config)
-    }
-
-    /// The store, for writing.
-    pub(crate) fn writer(&self, verb: &str) -> Result<Store> {
-        Ok(Store::open(self.config(verb)?)?)
     }
 
     /// The store, for reading.

@@ -71,11 +71,6 @@ impl Failure {
         self
     }
 
-    /// Whether the thing asked for is not there.
-    pub(crate) fn is_not_found(&self) -> bool {
-        self.kind == "not_found"
-    }
-
     /// Says it on stderr and how the command is to end.
     pub(crate) fn report(&self, json: bool) -> Exit {
         if self.silent {

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 mod cli;
 mod commands;
 mod data_dir;
+mod drill;
 mod exit;
 mod failure;
 mod machine;

@@ -23,6 +23,17 @@ impl Progress {
         Self { bar }
     }
 
+    /// `what` is being done, and nobody knows how much of it there is.
+    pub(crate) fn endless(what: &'static str) -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {spinner} {bytes:>10} {msg}") {
+            bar.set_style(style);
+        }
+        bar.set_prefix(what);
+        bar.enable_steady_tick(TICK);
+        Self { bar }
+    }
+
     pub(crate) fn total(&self, total: u64) {
         self.bar.set_length(total);
     }

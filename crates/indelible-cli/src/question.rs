@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use clap::Args;
 use indelible::identity::{Identity, LOG_MAIN};
 use indelible::search::time;
-use indelible::search::{Filter, Matcher, View};
+use indelible::search::{Filter, Query, Summary, View};
 use indelible::{Head, Id, LogHead, Reader, Record};
 
 use crate::failure::{Failure, Result};
@@ -41,10 +41,12 @@ impl QuestionArgs {
     pub(crate) fn compile(&self, identity: &Identity) -> Result<Question> {
         let now = now_ns();
         let filter = Filter::parse(&self.query.join(" "))?;
-        let matcher = filter.compile(now)?;
         let moment = |text: &Option<String>| text.as_deref().map(|text| time::parse(text, now)).transpose();
-        let log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;
-        Ok(Question { filter, matcher, since: moment(&self.since)?, until: moment(&self.until)?, log })
+        let mut query = Query::new(&filter, now)?;
+        query.since = moment(&self.since)?;
+        query.until = moment(&self.until)?;
+        query.log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;
+        Ok(Question { filter, query })
     }
 }
 
@@ -52,79 +54,35 @@ impl QuestionArgs {
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
     pub(crate) filter: Filter,
-    matcher: Matcher,
-    since: Option<i64>,
-    until: Option<i64>,
-    log: Option<u32>,
-}
-
-/// What asking found out, besides the events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// Events that the question fits.
-    pub(crate) matched: u64,
-    /// Events looked at.
-    pub(crate) scanned: u64,
-    /// Why events may be missing; `None`: none is.
-    pub(crate) missing: Option<String>,
-    /// How far each log reaches.
-    pub(crate) heads: Vec<LogHead>,
+    pub(crate) query: Query,
 }
 
 impl Question {
     /// This query text, in all logs and times.
-    pub(crate) fn parse(query: &str) -> Result<Self> {
-        let filter = Filter::parse(query)?;
-        let matcher = filter.compile(now_ns())?;
-        Ok(Self { filter, matcher, since: None, until: None, log: None })
-    }
-
-    pub(crate) fn fits(&self, view: &View<'_>) -> bool {
-        self.log.is_none_or(|log| log == view.log)
-            && self.since.is_none_or(|since| view.head.time >= since)
-            && self.until.is_none_or(|until| view.head.time < until)
-            && self.matcher.matches(view)
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let filter = Filter::parse(text)?;
+        let query = Query::new(&filter, now_ns())?;
+        Ok(Self { filter, query })
     }
 
     /// Shows `each` the events it fits, in the order they were committed, until it breaks off.
-    pub(crate) fn ask(&self, reader: &Reader, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Answer> {
-        let (mut matched, mut scanned, mut unreadable) = (0, 0, 0u64);
-        let scan = reader.records(&mut |position| {
-            let seen = with_view(position.log, position.seq, position.record, |view| {
-                scanned += 1;
-                if !self.fits(view) {
-                    return ControlFlow::Continue(());
-                }
-                matched += 1;
-                each(view)
-            });
-            unreadable += u64::from(seen.is_none() && position.record.kind() == indelible::format::record::Kind::Event);
-            seen.unwrap_or(ControlFlow::Continue(()))
-        })?;
-        let missing = match (scan.complete, unreadable) {
-            (false, _) => Some(scan.reason.unwrap_or_else(|| "the journal could not be read to its end".to_owned())),
-            (true, 0) => None,
-            (true, count) => Some(format!("the heads of {count} events cannot be read")),
-        };
-        Ok(Answer { matched, scanned, missing, heads: scan.heads })
+    pub(crate) fn ask(&self, reader: &Reader, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
+        Ok(reader.search(&self.query, each)?)
     }
 }
 
-impl Answer {
-    /// One line for stderr.
-    pub(crate) fn summary(&self, identity: &Identity) -> String {
-        let logs: Vec<String> =
-            self.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
-        let verdict = self.missing.as_ref().map_or("complete".to_owned(), |why| format!("INCOMPLETE: {why}"));
-        format!("{} of {} events match · {verdict} · tree sizes: {}", grouped(self.matched), grouped(self.scanned), logs.join(", "))
-    }
+/// What asking found out, in one line for stderr.
+pub(crate) fn summary_line(summary: &Summary, identity: &Identity) -> String {
+    let logs: Vec<String> = summary.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
+    let verdict = summary.incomplete.as_ref().map_or("complete".to_owned(), |why| format!("INCOMPLETE: {why}"));
+    format!("{} of {} events match · {verdict} · tree sizes: {}", grouped(summary.matched), grouped(summary.scanned), logs.join(", "))
+}
 
-    /// The same as members of a JSON object.
-    pub(crate) fn describe(&self, identity: &Identity, object: &mut Object) {
-        object.number("matched", self.matched).number("scanned", self.scanned).boolean("complete", self.missing.is_none());
-        object.optional_text("reason", self.missing.as_deref());
-        describe_heads(identity, &self.heads, object);
-    }
+/// The same as members of a JSON object.
+pub(crate) fn describe_summary(summary: &Summary, identity: &Identity, object: &mut Object) {
+    object.number("matched", summary.matched).number("scanned", summary.scanned).boolean("complete", summary.incomplete.is_none());
+    object.optional_text("reason", summary.incomplete.as_deref());
+    describe_heads(identity, &summary.heads, object);
 }
 
 /// Size and root of each log as the member `logs`.
@@ -193,7 +151,15 @@ pub(crate) fn place_text(identity: &Identity, log: u32, seq: u64) -> String {
 
 /// `1234567` as `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
+    group(&number.to_string())
+}
+
+/// A rate in whole numbers, grouped.
+pub(crate) fn grouped_rate(per_second: f64) -> String {
+    group(&format!("{:.0}", per_second.max(0.0)))
+}
+
+fn group(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {

@@ -28,16 +28,22 @@ impl<T, const N: usize> Few<T, N> {
     }
 
     /// Appends an item; allocates from the `N + 1`st on.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, item: T) {
+        match &mut self.0 {
+            Items::InPlace(items) if !items.is_full() => drop(items.try_push(item)),
+            _ => self.spill(item),
+        }
+    }
+
+    #[cold]
+    fn spill(&mut self, item: T) {
         match &mut self.0 {
             Items::Heap(items) => items.push(item),
             Items::InPlace(items) => {
-                if let Err(full) = items.try_push(item) {
-                    let mut heap: Vec<T> = items.drain(..).collect();
-                    heap.push(full.element());
-                    self.0 = Items::Heap(heap);
-                }
+                let mut heap: Vec<T> = items.drain(..).collect();
+                heap.push(item);
+                self.0 = Items::Heap(heap);
             }
         }
     }
@@ -259,7 +265,7 @@ pub struct Draft<'a> {
 /// Chainable setters for plain members.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident($argument:ident: $type:ty) => $($place:ident).+ = $value:expr;)+) => {
-        $($(#[$doc])* #[must_use] #[inline]
+        $($(#[$doc])* #[must_use] #[inline(always)]
         pub fn $name(mut self, $argument: $type) -> Self { self.$($place).+ = $value; self })+
     };
 }
@@ -267,7 +273,7 @@ macro_rules! setters {
 impl<'a> Draft<'a> {
     /// A draft of `action`: a taxonomy constant or any `noun.verb`.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn new(action: impl Into<Action<'a>>) -> Self {
         Self {
             action: action.into(),
@@ -344,7 +350,7 @@ impl<'a> Draft<'a> {
 
     /// Adds a target by type and id.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn target(mut self, kind: &'a str, id: &'a str) -> Self {
         self.targets.push(Target { kind: Some(kind), id: Some(id), name: None });
         self
@@ -352,7 +358,7 @@ impl<'a> Draft<'a> {
 
     /// Adds one member of `details`.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn detail(mut self, key: &'a str, value: impl Into<Value<'a>>) -> Self {
         match &mut self.details {
             Details::Pairs(pairs) => pairs.push((key, value.into())),

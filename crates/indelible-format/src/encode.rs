@@ -335,6 +335,20 @@ impl Encoder<'_, '_> {
     }
 }
 
+/// The first eight bytes of a key, zeros behind a shorter one, as a number that sorts as they do.
+#[inline(always)]
+#[expect(clippy::big_endian_bytes, reason = "the first byte must weigh most for the number to sort as the text does")]
+fn key_prefix(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    match bytes.first_chunk::<8>() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => bytes.iter().fold(0, |prefix, byte| prefix << 8 | u64::from(*byte)) << (8 * (8 - bytes.len().min(8)) as u32 % 64),
+    }
+}
+
+/// Details up to this many are sorted in place.
+const FEW_PAIRS: usize = 16;
+
 /// Fills the group table entry by entry.
 struct GroupTable {
     at: usize,
@@ -438,7 +452,28 @@ impl<'w, 'o> Object<'w, 'o> {
     }
 
     fn pairs_unsorted(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
-        let mut order: SmallVec<[&(&str, Value<'_>); 16]> = pairs.iter().collect();
+        // Most keys are ASCII and differ in their first eight bytes: then numbers sort as the keys do.
+        let mut order = [(0u64, 0u8); FEW_PAIRS];
+        if let Some(order) = order.get_mut(..pairs.len()) {
+            let mut nth = 0;
+            let mut ascii = true;
+            for (slot, (key, _)) in order.iter_mut().zip(pairs) {
+                *slot = (key_prefix(key), nth);
+                ascii &= key.is_ascii();
+                nth += 1;
+            }
+            order.sort_unstable();
+            if ascii && order.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b)) {
+                let sorted = order.iter().filter_map(|(_, nth)| pairs.get(usize::from(*nth)));
+                return sorted.enumerate().try_for_each(|(at, pair)| self.pair(at > 0, pair));
+            }
+        }
+        self.pairs_compared(pairs)
+    }
+
+    #[cold]
+    fn pairs_compared(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
+        let mut order: Vec<&(&str, Value<'_>)> = pairs.iter().collect();
         order.sort_unstable_by(|(a, _), (b, _)| json::compare_keys(a, b));
         if order.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
             return Err(Rejection::DuplicateKey);

@@ -162,6 +162,9 @@ pub enum FrameError {
     /// The checksum of the payload is wrong.
     #[error("the frame's payload fails its checksum")]
     PayloadCrc,
+    /// The padding is not zero.
+    #[error("the frame's padding is not zero")]
+    Padding,
     /// A table is out of order or holds an impossible value.
     #[error("a table of the frame is malformed")]
     Tables,
@@ -222,6 +225,9 @@ impl<'a> Frame<'a> {
         let bytes = bytes.get(..sizes.frame).ok_or(FrameError::Truncated)?;
         let meta = parse_meta(bytes.get(..sizes.meta).ok_or(FrameError::Lengths)?)?;
         let payload = bytes.get(sizes.meta..sizes.meta + sizes.payload).ok_or(FrameError::Lengths)?;
+        if bytes.get(sizes.meta + sizes.payload..).unwrap_or_default().iter().any(|byte| *byte != 0) {
+            return Err(FrameError::Padding);
+        }
         let expected = Reader::new(bytes.get(16..20).unwrap_or_default()).u32();
         if expected != Some(crc32c::crc32c(payload)) {
             return Err(FrameError::PayloadCrc);

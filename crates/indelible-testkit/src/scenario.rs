@@ -3,7 +3,7 @@
 //! The work makes a store, writes, closes, reopens, is killed, reopens again. It runs without threads, so the calls it makes to
 //! the disk are the same in every run up to the moment where something is made to fail; a test can strike each in turn.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use indelible::{Config, Error, Idempotence, Store, Ticket};
@@ -60,16 +60,16 @@ pub struct Outcome {
 }
 
 impl Scenario {
-    /// A few dozen small events over several openings: about two hundred calls that change the disk.
+    /// A few dozen small events over several openings.
     #[must_use]
     pub const fn small(seed: u64) -> Self {
-        Self { seed, sessions: 4, events: 14, pad_bytes: 200 }
+        Self { seed, sessions: 3, events: 11, pad_bytes: 200 }
     }
 
     /// Events of nearly a mebibyte: the journal goes over to its next file again and again.
     #[must_use]
     pub const fn rotating(seed: u64) -> Self {
-        Self { seed, sessions: 2, events: 24, pad_bytes: 900_000 }
+        Self { seed, sessions: 2, events: 20, pad_bytes: 1_000_000 }
     }
 
     /// The data directory.
@@ -210,10 +210,12 @@ impl Session<'_> {
 /// Restarts on `disk` and checks that it holds what `ledger` says: the store opens; whatever was acknowledged is where its receipt
 /// says, once, proven; what was not is accepted again without being recorded twice; numbers go on; nobody alarms.
 ///
+/// `salt` draws the machine's further randomness.
+///
 /// # Errors
 /// What is not so.
-pub fn restart_and_check(disk: SimDisk, seed: u64, ledger: &Ledger) -> Result<Audit, String> {
-    let machine = SimWorld { disk, ..SimWorld::new(seed ^ 0xA5A5) };
+pub fn restart_and_check(disk: SimDisk, salt: u64, ledger: &Ledger) -> Result<Audit, String> {
+    let machine = SimWorld { disk, ..SimWorld::new(salt ^ 0xA5A5) };
     machine.clock.advance(Duration::from_secs(60));
     let mut ledger = ledger.clone();
     let open = |what: &str| Store::open_in(Scenario::config(), machine.world()).map_err(|error| format!("{what}: {}", chain(&error)));
@@ -236,22 +238,19 @@ pub fn restart_and_check(disk: SimDisk, seed: u64, ledger: &Ledger) -> Result<Au
         }
     }
     for number in 0..3 {
-        append(&Spec::of(seed, u64::MAX, number), &mut ledger)?;
+        append(&Spec::of(salt, u64::MAX, number), &mut ledger)?;
     }
     store.close().map_err(|error| format!("close: {}", chain(&error)))?;
     let found = audit(&machine.world(), &Scenario::dir(), &ledger, Proofs::Signed { by_engine: 2 });
     if !found.is_clean() {
         return Err(found.to_string());
     }
-    // What was signed just now must not be held against the store at its next opening.
-    drop(open("the store does not open again")?);
+    // What was signed just now must not be held against the store at its next opening. That costs as much as all the rest, so
+    // only some do it.
+    if salt.is_multiple_of(4) {
+        drop(open("the store does not open again")?);
+    }
     Ok(found)
-}
-
-/// Where everything of one scenario's store lies.
-#[must_use]
-pub fn is_journal(path: &Path) -> bool {
-    path.starts_with(Scenario::dir().join("journal"))
 }
 
 /// An error with all its causes.

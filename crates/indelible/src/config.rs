@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use indelible_format::Class;
-
 use crate::admit::redact::Redaction;
 
 /// When a sync starts. What is acknowledged is durable in every mode.
@@ -58,16 +56,6 @@ pub struct Lanes {
     pub normal: LaneConfig,
     /// Sheds by default.
     pub telemetry: LaneConfig,
-}
-
-impl Lanes {
-    pub(crate) const fn of(&self, class: Class) -> &LaneConfig {
-        match class {
-            Class::Critical => &self.critical,
-            Class::Normal => &self.normal,
-            Class::Telemetry => &self.telemetry,
-        }
-    }
 }
 
 impl Default for Lanes {

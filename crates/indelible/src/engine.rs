@@ -216,7 +216,10 @@ impl Store {
         let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
         let shared: &Shared = &handle.shared;
         match shared.admit(draft) {
-            Ok(admitted) => Ok(Ticket::new(shared, admitted)),
+            Ok(admitted) => {
+                shared.notify(admitted);
+                Ok(Ticket::new(shared, admitted))
+            }
             Err(Refused::Error(error)) => Err(error),
             Err(Refused::Full(full)) => emit_waiting(shared, draft, full),
         }
@@ -230,7 +233,10 @@ impl Store {
         let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
         let shared: &Shared = &handle.shared;
         match shared.admit(draft) {
-            Ok(admitted) => Ok(Ticket::new(shared, admitted)),
+            Ok(admitted) => {
+                shared.notify(admitted);
+                Ok(Ticket::new(shared, admitted))
+            }
             Err(Refused::Error(error)) => Err(error),
             Err(Refused::Full(full)) => Err(busy(shared, &full, Duration::ZERO)),
         }
@@ -245,7 +251,10 @@ impl Store {
         let shared: &Shared = &handle.shared;
         loop {
             match shared.admit(draft) {
-                Ok(admitted) => return Ok(Ticket::new(shared, admitted)),
+                Ok(admitted) => {
+                    shared.notify(admitted);
+                    return Ok(Ticket::new(shared, admitted));
+                }
                 Err(Refused::Error(error)) => return Err(error),
                 Err(Refused::Full(full)) if shared.lane(full.class).overflow() == Overflow::Reject => return Err(busy(shared, &full, Duration::ZERO)),
                 // The lane has room again once what it holds now is durable.
@@ -262,7 +271,13 @@ impl Store {
     /// # Errors
     /// Those of [`emit`](Self::emit) and [`Ticket::wait`]; `Closed` when the store is disabled.
     pub fn append(&self, draft: &Draft<'_>) -> Result<Receipt> {
-        self.emit(draft)?.wait()
+        let shared = self.shared()?;
+        match shared.admit(draft) {
+            // Who waits at once commits at once: the committer need not be woken for it.
+            Ok(admitted) => Ticket::new(shared, admitted).wait(),
+            Err(Refused::Error(error)) => Err(error),
+            Err(Refused::Full(full)) => emit_waiting(shared, draft, full)?.wait(),
+        }
     }
 
     /// Returns once everything emitted before the call survives power loss.
@@ -448,7 +463,10 @@ fn emit_waiting<'s>(shared: &'s Shared, draft: &Draft<'_>, mut full: LaneFull) -
             shared.cycle()?;
         }
         match shared.admit(draft) {
-            Ok(admitted) => return Ok(Ticket::new(shared, admitted)),
+            Ok(admitted) => {
+                shared.notify(admitted);
+                return Ok(Ticket::new(shared, admitted));
+            }
             Err(Refused::Error(error)) => return Err(error),
             Err(Refused::Full(still)) => full = still,
         }

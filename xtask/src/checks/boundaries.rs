@@ -48,7 +48,8 @@ const ABSENCES: &[Absence] = &[
         under: "crates/indelible/src/verify/",
         except: &[],
         words: &[
-            "crate::commit::journal",
+            "journal::Journal",
+            "Nursery",
             "crate::commit::pipeline",
             "crate::buffer",
             "crate::engine",

@@ -38,14 +38,12 @@ fn broken(page: &TextFile, link: &Link, pages: &[TextFile]) -> Option<String> {
     let report = |what: &str| Some(format!("{}:{}: {what}: {}", page.path, link.line, link.target));
     let (path, anchor) = link.target.split_once('#').map_or((link.target.as_str(), None), |(path, anchor)| (path, Some(anchor)));
     let target = if path.is_empty() { page.path.clone() } else { beside(&page.path, path) };
-    if !root().join(&target).exists() {
+    let page_there = pages.iter().find(|other| other.path == target);
+    if page_there.is_none() && !root().join(&target).exists() {
         return report("there is no such file");
     }
     let anchor = anchor?;
-    let there = pages
-        .iter()
-        .find(|other| other.path == target)
-        .is_some_and(|other| markdown::anchors(&other.text).iter().any(|known| known == anchor));
+    let there = page_there.is_some_and(|other| markdown::anchors(&other.text).iter().any(|known| known == anchor));
     if there { None } else { report("there is no such heading") }
 }
 

@@ -42,8 +42,8 @@ pub(super) fn code_spans(text: &str) -> Vec<Link> {
 
 /// The anchors of the headings.
 pub(super) fn anchors(text: &str) -> Vec<String> {
-    let headings = prose(text).filter_map(|(_, line)| line.starts_with('#').then(|| line.trim_start_matches('#').trim()));
-    headings.map(slug).collect()
+    let headings = prose(text).filter(|(_, line)| line.starts_with('#'));
+    headings.map(|(_, line)| slug(line.trim_start_matches('#').trim())).collect()
 }
 
 fn slug(heading: &str) -> String {

@@ -9,6 +9,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod drill;
 pub(crate) mod emit;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -36,6 +37,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Verify(args) => verify::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),
         Command::Doctor(args) => doctor::run(place, &args),
+        Command::Drill(args) => drill::run(place, &args),
         Command::Bench(args) => bench::run(place, &args),
         Command::Demo(args) => demo::run(place, &args),
         Command::Completions(args) => completions::run(&args),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use clap::Args;
-use indelible::search::{FIELDS, View};
+use indelible::search::{FIELDS, Summary, View};
 use indelible::{Reader, Record};
 
 use crate::data_dir::Place;
@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out};
-use crate::question::{Answer, Question, QuestionArgs, grouped, with_view};
+use crate::question::{Question, QuestionArgs, describe_summary, grouped, summary_line, with_view};
 use crate::shown::{Column, columns_json, event_json};
 
 /// Find events.
@@ -75,7 +75,7 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
             Listing::Table | Listing::Csv => out.line(&answer.matched.to_string())?,
             Listing::Json | Listing::Ndjson => {
                 let mut object = Object::new();
-                answer.describe(reader.identity(), &mut object);
+                describe_summary(&answer, reader.identity(), &mut object);
                 out.json_line(&object.finish())?;
             }
         }
@@ -90,14 +90,14 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
         let answer = if newest { newest_first(&reader, &question, limit, &mut writer)? } else { oldest_first(&reader, &question, limit, &mut writer)? };
         let shown = writer.finish(Some(&answer))?;
         if shown < answer.matched {
-            eprintln!("{} of {} shown; --limit 0 --oldest shows all", grouped(shown), grouped(answer.matched));
+            eprintln!("{} of {} shown; --limit 0 shows all, in the order they were committed", grouped(shown), grouped(answer.matched));
         }
         answer
     };
     out.flush()?;
     drop(out);
-    eprintln!("{}", answer.summary(reader.identity()));
-    Ok(if answer.missing.is_some() { Exit::Incomplete } else { Exit::Ok })
+    eprintln!("{}", summary_line(&answer, reader.identity()));
+    Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
 fn explain(question: &Question, listing: Listing, out: &mut Out) -> Result<Exit> {
@@ -113,7 +113,7 @@ fn explain(question: &Question, listing: Listing, out: &mut Out) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
-fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Answer> {
+fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
     let mut failed = None;
     let mut left = if limit == 0 { usize::MAX } else { limit };
     let answer = question.ask(reader, &mut |view| {
@@ -131,7 +131,7 @@ fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut
 }
 
 /// The last `limit` events found, turned around.
-fn newest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Answer> {
+fn newest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
     let mut kept = Newest::new(limit);
     let answer = question.ask(reader, &mut |view| kept.push(view))?;
     kept.check()?;
@@ -250,13 +250,13 @@ impl<'w> EventWriter<'w> {
     }
 
     /// Ends the output; the summary goes where the form has a place for it. Returns how many events were written.
-    pub(crate) fn finish(mut self, answer: Option<&Answer>) -> Result<u64> {
+    pub(crate) fn finish(mut self, answer: Option<&Summary>) -> Result<u64> {
         self.flush()?;
         if self.listing == Listing::Json {
             let mut object = Object::new();
             object.number("shown", self.count);
             if let Some(answer) = answer {
-                answer.describe(self.reader.identity(), &mut object);
+                describe_summary(answer, self.reader.identity(), &mut object);
             }
             // The summary's members go on where the list of events ends.
             self.out.bytes(b"],")?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use clap::Args;
-use indelible::search::Selector;
+use indelible::search::{Selector, Summary};
 use indelible::{Outcome, Reader, time};
 
 use crate::data_dir::Place;
@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out};
-use crate::question::{Answer, Question, QuestionArgs, bytes_text, grouped};
+use crate::question::{Question, QuestionArgs, bytes_text, describe_summary, grouped, summary_line};
 
 /// Count events, or show how far the logs reach.
 ///
@@ -72,7 +72,7 @@ pub(crate) struct Counts {
 }
 
 /// Counts the events that fit `question` by `field`.
-pub(crate) fn count_by(reader: &Reader, question: &Question, field: &Selector) -> Result<(Counts, Answer)> {
+pub(crate) fn count_by(reader: &Reader, question: &Question, field: &Selector) -> Result<(Counts, Summary)> {
     let mut values: HashMap<Option<String>, Tally> = HashMap::new();
     let (mut all, mut rest) = (Tally::default(), 0);
     let answer = question.ask(reader, &mut |view| {
@@ -80,7 +80,6 @@ pub(crate) fn count_by(reader: &Reader, question: &Question, field: &Selector) -
         all.add(outcome);
         let mut any = false;
         let mut count = |value: Option<&str>| {
-            // Looked up by reference first: most values have been seen before.
             let key = value.map(str::to_owned);
             if let Some(tally) = values.get_mut(&key) {
                 tally.add(outcome);
@@ -112,8 +111,8 @@ pub(crate) fn run(place: &Place, args: &StatsArgs) -> Result<Exit> {
         Some(field) => {
             let selector = Selector::new(field)?;
             let (counts, mut answer) = count_by(&reader, &question, &selector)?;
-            if counts.rest > 0 && answer.missing.is_none() {
-                answer.missing = Some(format!("more than {VALUES_MAX} values; {} events are counted as others", counts.rest));
+            if counts.rest > 0 && answer.incomplete.is_none() {
+                answer.incomplete = Some(format!("more than {VALUES_MAX} values; {} events are counted as others", counts.rest));
             }
             write_counts(&counts, &answer, &selector.name().to_string(), &reader, args, &mut out)?;
             answer
@@ -122,11 +121,11 @@ pub(crate) fn run(place: &Place, args: &StatsArgs) -> Result<Exit> {
     };
     out.flush()?;
     drop(out);
-    eprintln!("{}", answer.summary(reader.identity()));
-    Ok(if answer.missing.is_some() { Exit::Incomplete } else { Exit::Ok })
+    eprintln!("{}", summary_line(&answer, reader.identity()));
+    Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
-fn write_counts(counts: &Counts, answer: &Answer, field: &str, reader: &Reader, args: &StatsArgs, out: &mut Out) -> Result<()> {
+fn write_counts(counts: &Counts, answer: &Summary, field: &str, reader: &Reader, args: &StatsArgs, out: &mut Out) -> Result<()> {
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let shown = counts.values.iter().take(limit);
     let outcome_names = || Outcome::ALL.iter().map(|outcome| outcome.name());
@@ -164,7 +163,7 @@ fn write_counts(counts: &Counts, answer: &Answer, field: &str, reader: &Reader, 
             object.text("by", field);
             object.objects("values", shown, |object, (value, tally)| value_members(value.as_deref(), tally, object));
             object.number("values_total", counts.values.len()).number("others", counts.rest);
-            answer.describe(reader.identity(), &mut object);
+            describe_summary(answer, reader.identity(), &mut object);
             out.json_line(&object.finish())?;
         }
     }
@@ -186,7 +185,7 @@ struct LogFacts {
     last: Option<i64>,
 }
 
-fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Out) -> Result<Answer> {
+fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Out) -> Result<Summary> {
     let identity = reader.identity();
     let mut facts: HashMap<u32, LogFacts> = HashMap::new();
     let answer = question.ask(reader, &mut |view| {
@@ -255,7 +254,7 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
                 object.optional_text("first", facts.first.map(time::format).as_deref());
                 object.optional_text("last", facts.last.map(time::format).as_deref());
             });
-            answer.describe(identity, &mut object);
+            describe_summary(&answer, identity, &mut object);
             out.json_line(&object.finish())?;
         }
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(place: &Place, args: &TailArgs) -> Result<Exit> {
                 return ControlFlow::Break(());
             }
             let flow = with_view(position.log, position.seq, position.record, |view| {
-                if !question.fits(view) {
+                if !question.query.matches(view) {
                     return ControlFlow::Continue(());
                 }
                 match newest.borrow_mut().as_mut() {

@@ -74,7 +74,7 @@ impl Object {
     }
 
     pub(crate) fn texts<'t>(&mut self, key: &str, texts: impl IntoIterator<Item = &'t str>) -> &mut Self {
-        self.array(key, texts, |out, text| write_string(out, text))
+        self.array(key, texts, write_string)
     }
 
     pub(crate) fn objects<T>(&mut self, key: &str, items: impl IntoIterator<Item = T>, fill: impl Fn(&mut Self, T)) -> &mut Self {

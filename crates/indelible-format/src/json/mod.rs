@@ -8,12 +8,14 @@
 //! string escapes of RFC 8785 §3.2.2.2; number lexemes verbatim.
 //!
 //! - [`Document`] holds a flat tape and is reused from parse to parse; [`Node`] is a cheap view of one value in it.
+//! - [`canonical`] checks bytes that claim to be canonical in one pass and without a tape.
 //! - [`walk`] steps through bytes that are already canonical without a tape.
 //! - [`write_string`] and friends are the only place that writes a JSON string.
 //!
 //! Invariants: nothing here recurses over input deeper than [`DEPTH_CAP`]; memory is bounded by the input and by
 //! [`Limits::nodes_max`]; no input panics.
 
+pub mod canonical;
 mod error;
 mod escape;
 mod keys;
@@ -29,7 +31,6 @@ mod tests;
 pub use error::{Error, ErrorKind};
 pub use escape::{unescape, write_escaped, write_string};
 pub use keys::compare_keys;
-pub(crate) use scan::plain_length;
 pub use node::{Elements, Entries, Key, Node};
 pub use tape::{Document, Kind};
 

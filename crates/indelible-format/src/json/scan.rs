@@ -10,7 +10,7 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
 
 /// [`plain_end`] from the beginning, for text that is mostly long and clean: the compiler turns a block into vector code.
 #[inline]
-pub(crate) fn plain_length(bytes: &[u8]) -> usize {
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<32>();
     // Comparisons joined without a branch; a `matches!` becomes a table look-up per byte.
     let special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20);

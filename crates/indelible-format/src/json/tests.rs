@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+mod canonical;
 mod properties;
 
 use properties::assert_total;

@@ -2,7 +2,7 @@
 //! allocation once a thread's scratch has grown.
 
 pub mod redact;
-pub mod secrets;
+mod secrets;
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
@@ -54,7 +54,7 @@ pub(crate) enum Refused {
 }
 
 impl Shared {
-    /// Encodes a draft and pushes it into its lane, once.
+    /// Encodes a draft and pushes it into its lane, once; the committer still has to be told.
     #[inline]
     pub(crate) fn admit(&self, draft: &Draft<'_>) -> std::result::Result<Admitted, Refused> {
         if self.state.load(Ordering::Relaxed) != OPEN || fork::generation() != self.forks {
@@ -91,10 +91,7 @@ impl Shared {
             scratch.record = Vec::new();
         }
         match pushed {
-            Ok(position) => {
-                self.notify(class);
-                Ok(Admitted::Waiting(class, position))
-            }
+            Ok(position) => Ok(Admitted::Waiting(class, position)),
             Err(_) if lane.overflow() == Overflow::Shed && draft.producer.is_none() => {
                 lane.shed(&self.producer_seq);
                 Ok(Admitted::Shed(class))
@@ -124,7 +121,8 @@ impl Shared {
 
     /// Lets the committer know, as cheaply as its mode allows.
     #[inline]
-    fn notify(&self, class: Class) {
+    pub(crate) fn notify(&self, admitted: Admitted) {
+        let Admitted::Waiting(class, _) = admitted else { return };
         match self.config.durability {
             Durability::Immediate | Durability::Hybrid { .. } if class == Class::Critical => self.committer.wake_now(),
             _ => self.committer.wake_if_parked(),

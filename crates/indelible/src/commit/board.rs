@@ -169,11 +169,6 @@ impl Board {
         true
     }
 
-    /// Whether anyone waits in a lane.
-    pub(crate) fn anyone_waits(&self) -> bool {
-        self.inner.lock().waiters.iter().any(|waiters| !waiters.is_empty())
-    }
-
     pub(crate) fn look_up(&self, lane: usize, position: u64) -> Lookup {
         if self.durable(lane) <= position {
             return self.death().map_or(Lookup::Pending, Lookup::Dead);

@@ -118,11 +118,6 @@ impl Builder {
         !self.notes.is_empty()
     }
 
-    /// Heads of all logs as they will be when every batch in flight is durable.
-    pub(crate) fn heads(&self) -> Vec<LogHead> {
-        self.tips.iter().map(Tip::head).collect()
-    }
-
     /// Takes what waits in `lanes` (critical, normal, telemetry), adds the `control` entries, and builds one frame.
     ///
     /// # Errors

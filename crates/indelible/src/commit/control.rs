@@ -61,6 +61,7 @@ pub(crate) fn log_created(identity: &Identity, log: u32, at: i64) -> Vec<u8> {
         .text("at", &time::format(at))
         .text("key", &key)
         .number("log", u64::from(log))
+        .text("name", identity.log_name(log))
         .text("origin", &identity.origin(log).unwrap_or_default())
         .text("type", "log.created")
         .finish()

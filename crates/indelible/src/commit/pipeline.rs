@@ -35,7 +35,6 @@ const BUILD_AHEAD_BYTES: usize = 128 << 10;
 pub(crate) const OPEN: u8 = 0;
 pub(crate) const CLOSED: u8 = 1;
 pub(crate) const DEAD: u8 = 2;
-pub(crate) const DISABLED: u8 = 3;
 
 /// Everything the threads and handles of one open store share.
 pub(crate) struct Shared {

@@ -100,8 +100,12 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
         }
         let registered = WAKER.with(|waker| shared.board.register(lane, position, waker));
         if registered {
-            // Whoever builds now may have taken the lanes before this event came: then the committer must go again.
-            shared.committer.wake_if_parked();
+            // Whoever builds now may have taken the lanes before this event came: then the committer goes again.
+            if leads {
+                shared.committer.wake_now();
+            } else {
+                shared.committer.wake_if_parked();
+            }
             if shared.config.threads {
                 thread::park();
             } else {

@@ -205,8 +205,6 @@ pub(crate) struct Cursor {
     pub(crate) bytes_read: u64,
     /// Header of the file that the newest frame stands in.
     pub(crate) header: Option<FileHeader>,
-    /// Whether the bytes behind the newest frame's payload are zero, as they must be.
-    pub(crate) padding_clean: bool,
 }
 
 impl Cursor {
@@ -226,7 +224,6 @@ impl Cursor {
             limit,
             bytes_read: 0,
             header: None,
-            padding_clean: true,
         })
     }
 
@@ -288,9 +285,7 @@ impl Cursor {
                     self.bytes_read += frame_bytes as u64;
                     let Some(reader) = self.reader.as_mut() else { return Ok(Next::End(End::Clean)) };
                     let place = Place { file: reader.number, offset };
-                    let (payload, padding) =
-                        reader.bytes(offset, frame_bytes)?.get(meta_bytes..frame_bytes).unwrap_or_default().split_at_checked(payload_bytes).unwrap_or_default();
-                    self.padding_clean = padding.iter().all(|byte| *byte == 0);
+                    let payload = reader.bytes(offset, frame_bytes)?.get(meta_bytes..meta_bytes + payload_bytes).unwrap_or_default();
                     return Ok(Next::Frame(Frame { meta, payload, hash, frame_bytes, meta_bytes }, place));
                 }
                 found => {
@@ -345,9 +340,7 @@ impl Cursor {
                 }
                 // A first frame without its header is torn; any later one proves that something was lost.
                 None => {
-                    if let Tail::Frame { lsn, .. } = next.tail(0, &store, expected)?
-                        && lsn > expected
-                    {
+                    if matches!(next.tail(0, &store, expected + 1)?, Tail::Frame { .. }) {
                         return Ok(Some(End::Broken { file: *number, offset: 0, why: Broken::Header }));
                     }
                 }

@@ -56,10 +56,8 @@ impl<'v> View<'v> {
     pub(crate) fn any_target(&self, visit: &mut dyn FnMut(&TargetView<'v>) -> bool) -> bool {
         let Some(content) = self.record.value(Tag::CONTENT) else { return false };
         let mut target: Option<TargetView<'v>> = None;
-        let mut count = 0;
         for (field, offset, length) in self.record.span_offsets() {
             if field == Field::Target {
-                count += 1;
                 if target.replace(TargetView::default()).is_some_and(|target| visit(&target)) {
                     return true;
                 }
@@ -73,8 +71,21 @@ impl<'v> View<'v> {
                 }
             }
         }
-        target.is_some_and(|target| visit(&target))
-            || (count >= limits::SPANNED_TARGETS_MAX && any_unspanned_target(content, visit))
+        target.is_some_and(|target| visit(&target)) || self.any_unspanned_target(visit)
+    }
+
+    /// As [`any_target`](Self::any_target), of the targets behind the last one that has a span; read from the JSON, if there are any.
+    pub(crate) fn any_unspanned_target(&self, visit: &mut dyn FnMut(&TargetView<'v>) -> bool) -> bool {
+        let spanned = self.record.span_offsets().filter(|(field, ..)| *field == Field::Target).count();
+        spanned >= limits::SPANNED_TARGETS_MAX
+            && self.record.value(Tag::CONTENT).is_some_and(|content| any_unspanned_target(content, visit))
+    }
+}
+
+impl<'v> TargetView<'v> {
+    /// Its texts, whichever there are.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &'v [u8]> {
+        [self.kind, self.id, self.name].into_iter().flatten()
     }
 }
 

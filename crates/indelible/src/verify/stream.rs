@@ -61,6 +61,8 @@ struct Created {
     log: u32,
     key: String,
     origin: String,
+    /// Log 0 itself has no name there.
+    name: Option<String>,
     /// Only the first entry of log 0 names the store.
     store: Option<String>,
 }
@@ -237,12 +239,8 @@ impl Verifier<'_> {
             let before = (replay.heads(), replay.diverged().to_vec());
             match cursor.next()? {
                 Next::Frame(frame, place) => {
-                    let lsn = frame.meta.lsn;
                     self.frame(&frame, replay, &mut faults);
                     self.frames += 1;
-                    if !cursor.padding_clean {
-                        self.fail(Code::FrameCrc, None, Some(lsn), "bytes behind the payload of the frame are not zero");
-                    }
                     if file.replace(place.file) != Some(place.file)
                         && let Some(header) = &cursor.header
                     {
@@ -297,6 +295,13 @@ impl Verifier<'_> {
         faults.drain(..).for_each(|fault| self.report(&fault));
         if frame.meta.flags & FLAG_CARRY != 0 {
             self.carried += u64::from(frame.meta.records);
+            for change in &frame.meta.logs {
+                let size = replay.head(change.log).size;
+                if change.first_seq.saturating_add(u64::from(change.count)) > size {
+                    let message = format!("the frame repeats entries of a log that has only {size} there");
+                    self.fail(Code::Sequence, Some(change.log), Some(change.first_seq), message);
+                }
+            }
         } else {
             for change in &frame.meta.logs {
                 let tip = replay.tip(change.log);
@@ -374,7 +379,7 @@ impl Verifier<'_> {
         Report { ok, anchored, logs, frames: self.frames, events: self.events, torn_tail_bytes, findings: self.findings }
     }
 
-    /// What log 0 says of the logs' creation and store.json must agree on store, origins and keys. Names of logs are in store.json only.
+    /// What log 0 says of the logs' creation and store.json must agree on store, origins, keys and names.
     fn check_created(&mut self, replay: &Replay) {
         let created = std::mem::take(&mut self.details.created);
         for entry in &created {
@@ -385,6 +390,8 @@ impl Verifier<'_> {
                 "origin"
             } else if entry.store.as_ref().is_some_and(|store| *store != self.identity.store_hex()) {
                 "store"
+            } else if entry.name.as_ref().is_some_and(|name| name != self.identity.log_name(entry.log)) {
+                "name"
             } else {
                 continue;
             };
@@ -429,6 +436,9 @@ impl Details {
                 }
                 let (identity, content) = (record.value(Tag::IDENTITY), record.value(Tag::CONTENT));
                 self.withhold(log, seq, record.groups().filter(|(_, body)| body.value().is_none()).count() as u64);
+                if [identity, content].contains(&Some(b"{}")) {
+                    fail(Code::RecordMalformed, "an empty group is stored".into());
+                }
                 for value in [identity, content].into_iter().flatten() {
                     let canonical = value.first() == Some(&b'{') && self.document.parse(value, &LIMITS).is_ok_and(|root| root.is_canonical());
                     if !canonical {
@@ -460,7 +470,7 @@ impl Details {
             let kind = text("type");
             let created = |of: Option<u32>, store: Option<String>| {
                 let (key, origin) = (text("key").unwrap_or_default(), text("origin").unwrap_or_default());
-                Created { at: seq, log: of.unwrap_or(u32::MAX), key, origin, store }
+                Created { at: seq, log: of.unwrap_or(u32::MAX), key, origin, name: text("name"), store }
             };
             if log == LOG_CONTROL && (seq == 0) != (kind.as_deref() == Some("store.created")) {
                 let message = "the first entry of log 0, and no other, is `store.created`".into();

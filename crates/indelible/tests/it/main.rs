@@ -1,4 +1,6 @@
 //! The engine's promises, one file each.
 
 mod durability;
+mod faults;
+mod recovery;
 mod smoke;

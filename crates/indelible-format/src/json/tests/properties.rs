@@ -205,7 +205,7 @@ pub(super) fn assert_total(bytes: &[u8]) {
 }
 
 /// The simple twin: an object becomes a map that is sorted by UTF-16, everything is written character by character.
-fn twin(value: &Value, out: &mut String) {
+pub(super) fn twin(value: &Value, out: &mut String) {
     match value {
         Value::String(text) => twin_string(text, out),
         Value::Array(elements) => {
@@ -255,7 +255,7 @@ fn twin_string(text: &str, out: &mut String) {
 }
 
 /// Any JSON value, with the characters that matter for escapes and key order.
-fn any_value() -> impl Strategy<Value = Value> {
+pub(super) fn any_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[ab]{0,3}",
         "[a-z_]{1,20}",
@@ -277,13 +277,13 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 /// Writes `value` in one of the many ways JSON allows; `choices` decides about order, white space and escapes.
-struct Sloppy<'c> {
+pub(super) struct Sloppy<'c> {
     choices: std::iter::Cycle<std::slice::Iter<'c, u8>>,
     out: String,
 }
 
 impl Sloppy<'_> {
-    fn write(value: &Value, choices: &[u8]) -> String {
+    pub(super) fn write(value: &Value, choices: &[u8]) -> String {
         let mut sloppy = Sloppy { choices: choices.iter().cycle(), out: String::new() };
         sloppy.space();
         sloppy.value(value);

@@ -208,7 +208,11 @@ impl<'p> Pass<'p> {
 
     /// A pair that a rule fits.
     fn whole_pair(&mut self, nth: usize, value: &Value<'_>, how: Redact) -> Result<(), RedactError> {
-        if matches!(value, Value::Null) && how != Redact::Remove {
+        let null = match value {
+            Value::Json(json) => json.bytes() == b"null",
+            value => matches!(value, Value::Null),
+        };
+        if null && how != Redact::Remove {
             return Ok(());
         }
         self.count.paths += 1;
@@ -271,6 +275,9 @@ impl<'p> Pass<'p> {
     pub(super) fn json(&mut self, spot: Spot, field: &'static str, json: Canonical<'_>) -> Result<(), RedactError> {
         self.scratch.states.clear();
         if let Some(how) = self.rules.details.start(&mut self.scratch.states) {
+            if json.bytes() == b"null" && how != Redact::Remove {
+                return Ok(());
+            }
             self.count.paths += 1;
             let text = json_text(json.bytes()).ok_or(RedactError::Malformed { field, offset: 0 })?;
             return self.whole_json(spot, how, text.as_bytes());

@@ -312,12 +312,18 @@ fn detectors_hide_parts_of_texts_and_whole_named_secrets() {
 
 #[test]
 fn parts_that_overlap_go_together_in_the_strictest_way() {
-    let rules =
-        Redaction::new().pseudonym_key(KEY).detect(Detector::Emails, Redact::Pseudonym).detect(Detector::Secrets, Redact::Mask);
-    assert_eq!(
-        details(&rules, r#"{"u":"x://a:pw@mail.example.com and b@c.de"}"#),
-        format!(r#"{{"u":"x://a:[redacted] and {}"}}"#, rules.pseudonym_of("b@c.de").unwrap())
-    );
+    let json = r#"{"u":"x://a:pw@mail.example.com and b@c.de"}"#;
+    for (emails, secrets, union) in
+        [(Redact::Pseudonym, Redact::Mask, MASK), (Redact::Mask, Redact::Pseudonym, MASK), (Redact::Remove, Redact::Mask, "")]
+    {
+        let rules = Redaction::new().pseudonym_key(KEY).detect(Detector::Emails, emails).detect(Detector::Secrets, secrets);
+        let alone = match emails {
+            Redact::Pseudonym => rules.pseudonym_of("b@c.de").unwrap(),
+            Redact::Mask => MASK.to_owned(),
+            Redact::Remove => String::new(),
+        };
+        assert_eq!(details(&rules, json), format!(r#"{{"u":"x://a:{union} and {alone}"}}"#));
+    }
 }
 
 #[test]
@@ -378,13 +384,18 @@ fn json_that_cannot_be_read_is_refused() {
 #[test]
 fn escapes_that_nobody_needs_hide_nothing() {
     // Not canonical, so `verify` would complain; redaction still reads it as everybody else would.
-    let json = br#"{"a":"\u0041KIAIOSFODNN7EXAMPLE","b":"https:\/\/u:hunter2@h"}"#;
-    let mut scratch = RedactScratch::default();
-    let draft = login().details_json(Canonical::trusted(json));
-    let rules = all_detectors(Redact::Mask);
-    let (redacted, _) = rules.apply(&draft, &mut scratch).unwrap();
-    let Details::Json(json) = &redacted.details else { panic!("JSON stays JSON") };
-    assert_eq!(json.bytes(), br#"{"a":"[redacted]","b":"https://u:[redacted]@h"}"#);
+    let rules = Redaction::new().detect(Detector::Secrets, Redact::Mask);
+    for (json, expected) in [
+        (br#"{"a":"\u0041KIAIOSFODNN7EXAMPLE"}"#.as_slice(), r#"{"a":"[redacted]"}"#),
+        (br#"{"b":"https:\/\/u:hunter2@h"}"#, r#"{"b":"https://u:[redacted]@h"}"#),
+        (br#"{"p\u0061ssword":"hunter2"}"#, r#"{"p\u0061ssword":"[redacted]"}"#),
+    ] {
+        let mut scratch = RedactScratch::default();
+        let draft = login().details_json(Canonical::trusted(json));
+        let (redacted, _) = rules.apply(&draft, &mut scratch).unwrap();
+        let Details::Json(json) = &redacted.details else { panic!("JSON stays JSON") };
+        assert_eq!(std::str::from_utf8(json.bytes()).unwrap(), expected);
+    }
 }
 
 #[test]
@@ -606,17 +617,6 @@ proptest! {
         let rules = all_detectors(Redact::Mask).path("details.**.a", Redact::Remove).unwrap();
         let draft = login().details_json(Canonical::trusted(&bytes)).identity_details(Canonical::trusted(&bytes));
         let _ = rules.apply(&draft, &mut RedactScratch::default());
-    }
-
-    #[test]
-    fn redacting_twice_changes_nothing_more(text in "(password[=:] ?|token=|a@b.cd|://u:|@h|Bearer |[a-z0-9\"\\\\ ]{1,9}){0,8}") {
-        let rules = all_detectors(Redact::Mask);
-        let once = login().detail("x", &text);
-        let mut scratch = RedactScratch::default();
-        let (once, _) = rules.apply(&once, &mut scratch).unwrap();
-        let mut scratch = RedactScratch::default();
-        let (twice, count) = rules.apply(&once, &mut scratch).unwrap();
-        prop_assert_eq!(&*twice, &*once, "{:?}", count);
     }
 }
 

@@ -4,7 +4,7 @@
 //! the words that must stand in it. Nothing is allocated, but for targets and texts of unusual length or form.
 
 use indelible_format::json::{self, Kind};
-use indelible_format::{Field, Id};
+use indelible_format::{Field, Id, Tag};
 
 use super::Limit;
 use super::decimal::Decimal;
@@ -342,29 +342,29 @@ fn joined(kind: &[u8], id: &[u8], fits: impl Fn(&[u8]) -> bool) -> bool {
     fits(&[kind, b":", id].concat())
 }
 
-/// Free text: the short texts first, then details, then the raw record.
+/// Free text. Most events hold no trace of it: then one pass over each group says so, and nothing more is looked at.
 fn text_matches(view: &View<'_>, glob: &Glob) -> bool {
-    let fits = |text: Option<&[u8]>| text.is_some_and(|text| glob.matches(text, Form::Escaped));
+    let near = |tag| view.record.value(tag).is_some_and(|body| glob.may_occur(body));
     glob.matches(view.head.action.as_bytes(), Form::Plain)
-        || IDENTITY_TEXTS.iter().any(|field| fits(view.span(*field)))
-        || view.any_target(&mut |target| fits(target.id) || fits(target.name) || fits(target.kind))
-        || view.details().any(|json| {
-            let form = |kind| if kind == Kind::String { Form::Escaped } else { Form::Plain };
-            glob.may_occur(json) && path::any_text(json, &mut |kind, text| glob.matches(text, form(kind)))
-        })
+        || (near(Tag::IDENTITY) && spanned_text_matches(view, glob, Tag::IDENTITY))
+        || (near(Tag::CONTENT)
+            && (spanned_text_matches(view, glob, Tag::CONTENT)
+                || view.any_unspanned_target(&mut |target| target.texts().any(|text| glob.matches(text, Form::Escaped)))))
         || view.raw().is_some_and(|(_, bytes)| glob.matches(bytes, Form::Plain))
 }
 
-const IDENTITY_TEXTS: [Field; 8] = [
-    Field::ActorId,
-    Field::ActorName,
-    Field::ActorEmail,
-    Field::ActorType,
-    Field::OriginIp,
-    Field::OriginHost,
-    Field::OriginUserAgent,
-    Field::Session,
-];
+/// The texts of one group that spans point to, those inside details included.
+fn spanned_text_matches(view: &View<'_>, glob: &Glob, tag: Tag) -> bool {
+    view.record.spans().filter(|(field, _)| field.tag() == tag).any(|(field, text)| match field {
+        Field::IdentityDetails | Field::Details => {
+            let form = |kind| if kind == Kind::String { Form::Escaped } else { Form::Plain };
+            path::any_text(text, &mut |kind, text| glob.matches(text, form(kind)))
+        }
+        // Its texts have spans of their own.
+        Field::Target => false,
+        _ => glob.matches(text, Form::Escaped),
+    })
+}
 
 impl ValueTest {
     /// False only if nothing in `json` can pass; one pass at memory speed.

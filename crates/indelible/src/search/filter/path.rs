@@ -4,8 +4,6 @@
 //! the plain path (`details.http.method` finds `{"http":{"method":…}}` and `{"http.method":…}`). Bytes that are not canonical JSON
 //! end the walk where they are noticed; recursion is bounded whatever the nesting.
 
-use std::ops::Range;
-
 use indelible_format::json::{self, Kind, walk};
 use indelible_format::limits;
 use memchr::memmem;
@@ -56,47 +54,78 @@ impl Path {
 
     /// Whether anything stands at the end of the path, null and empty arrays included.
     pub(crate) fn exists(&self, json: &[u8]) -> bool {
-        Walk { json, into_arrays: false, visit: &mut |_, _| true }.start(&self.steps)
+        Walk { json, into_arrays: false, found: false, visit: &mut |_, _| true }.run(&self.steps)
     }
 
     /// Shows `visit` every value at the end of the path, the elements of arrays one by one, until it says true. Strings come
     /// without their quotes, still escaped. Returns whether it did.
     pub(crate) fn find<'b>(&self, json: &'b [u8], visit: &mut dyn FnMut(Kind, &'b [u8]) -> bool) -> bool {
-        Walk { json, into_arrays: true, visit }.start(&self.steps)
+        Walk { json, into_arrays: true, found: false, visit }.run(&self.steps)
     }
 }
 
+/// One pass from the front: what is on the path is entered, what is not is skipped, nothing is read twice.
 struct Walk<'b, 'v> {
     json: &'b [u8],
     into_arrays: bool,
+    found: bool,
     visit: &'v mut dyn FnMut(Kind, &'b [u8]) -> bool,
 }
 
 impl Walk<'_, '_> {
-    fn start(&mut self, steps: &[Hop]) -> bool {
-        match walk::skip_value(self.json, 0) {
-            Ok((end, kind)) => self.value(0..end, kind, steps, 0),
-            Err(_) => false,
+    fn run(mut self, steps: &[Hop]) -> bool {
+        self.value(0, steps, 0);
+        self.found
+    }
+
+    /// Where the value at `at` ends; `None` ends the walk, because the answer is known or because this is not canonical JSON.
+    fn value(&mut self, at: usize, steps: &[Hop], level: usize) -> Option<usize> {
+        if level > LEVELS_MAX {
+            return None;
+        }
+        match self.json.get(at)? {
+            b'[' if self.into_arrays || !steps.is_empty() => self.items(at, b']', |walk, at| walk.value(at, steps, level + 1)),
+            b'{' if !steps.is_empty() => self.items(at, b'}', |walk, at| walk.member(at, steps, level)),
+            _ => self.leaf(at, steps.is_empty()),
         }
     }
 
-    fn value(&mut self, place: Range<usize>, kind: Kind, steps: &[Hop], level: usize) -> bool {
-        if level > LEVELS_MAX {
-            return false;
+    /// Goes through what stands between the bracket at `at` and the one that closes it.
+    fn items(&mut self, at: usize, close: u8, mut item: impl FnMut(&mut Self, usize) -> Option<usize>) -> Option<usize> {
+        let mut at = at + 1;
+        if *self.json.get(at)? == close {
+            return Some(at + 1);
         }
-        if kind == Kind::Array && (self.into_arrays || !steps.is_empty()) {
-            let mut elements = walk::elements_at(self.json, place).map_while(Result::ok);
-            return elements.any(|element| self.value(element.value, element.kind, steps, level + 1));
+        loop {
+            at = item(self, at)?;
+            match *self.json.get(at)? {
+                b',' => at += 1,
+                byte if byte == close => return Some(at + 1),
+                _ => return None,
+            }
         }
-        if steps.is_empty() {
-            let inside = if kind == Kind::String { place.start + 1..place.end.saturating_sub(1) } else { place };
-            return self.json.get(inside).is_some_and(|text| (self.visit)(kind, text));
+    }
+
+    fn member(&mut self, at: usize, steps: &[Hop], level: usize) -> Option<usize> {
+        let (end, Kind::String) = walk::skip_value(self.json, at).ok()? else { return None };
+        let key = self.json.get(at + 1..end.saturating_sub(1))?;
+        if self.json.get(end) != Some(&b':') {
+            return None;
         }
-        if kind != Kind::Object {
-            return false;
+        match behind(key, steps) {
+            Some(rest) => self.value(end + 1, rest, level + 1),
+            None => self.leaf(end + 1, false),
         }
-        let mut members = walk::members_at(self.json, place).map_while(Result::ok);
-        members.any(|member| behind(member.key, steps).is_some_and(|rest| self.value(member.value, member.kind, rest, level + 1)))
+    }
+
+    /// Steps over the value at `at`, shown if it is the end of the path.
+    fn leaf(&mut self, at: usize, shown: bool) -> Option<usize> {
+        let (end, kind) = walk::skip_value(self.json, at).ok()?;
+        if shown {
+            let inside = if kind == Kind::String { at + 1..end.saturating_sub(1) } else { at..end };
+            self.found = (self.visit)(kind, self.json.get(inside)?);
+        }
+        if self.found { None } else { Some(end) }
     }
 }
 

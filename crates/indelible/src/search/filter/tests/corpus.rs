@@ -96,7 +96,9 @@ fn every_value_of_a_real_event_is_found_where_it_is_and_nowhere_else() {
 fn record_of(details: &[u8]) -> Vec<u8> {
     let draft = Draft::new("record.parse").details_json(Canonical::trusted(details));
     let mut out = Vec::new();
-    encode(&draft, &Stamp { received: NOW, uuid: UUID, producer: None, tenant: "default", log: 1 }, &mut out).unwrap();
+    let encoded =
+        encode(&draft, &Stamp { received: NOW, uuid: UUID, producer: None, tenant: "default", log: 1 }, &mut out).unwrap();
+    out.truncate(encoded.bytes);
     out
 }
 

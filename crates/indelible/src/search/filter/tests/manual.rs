@@ -25,13 +25,15 @@ fn every_query_of_the_manual_parses() {
         // Every other stretch between backticks is code.
         row[3].split('`').skip(1).step_by(2).for_each(|query| drop(check(query)));
     }
-    assert!(count > 40, "{count}");
+    assert!(count > 30, "{count}");
 }
 
 #[test]
 fn the_manual_names_every_field_and_alias() {
     let named: Vec<&str> = fields_table().iter().flat_map(|row| row[1].split('`').skip(1).step_by(2)).collect();
-    for name in FIELDS.iter().filter(|field| field.name != "details").flat_map(|field| std::iter::once(&field.name).chain(field.aliases)) {
+    for name in
+        FIELDS.iter().filter(|field| field.name != "details").flat_map(|field| std::iter::once(&field.name).chain(field.aliases))
+    {
         // Plurals and spellings of other tools work, but are not taught.
         if !["frameworks", "producer.id", "trace_id", "span_id"].contains(name) {
             assert!(named.contains(name), "{name}");

@@ -174,7 +174,8 @@ impl Model {
         }
         let stamp = Stamp { received: self.received, uuid: UUID, producer: None, tenant: "default", log: self.log };
         let mut out = Vec::new();
-        encode(&draft, &stamp, &mut out).unwrap();
+        let encoded = encode(&draft, &stamp, &mut out).unwrap();
+        out.truncate(encoded.bytes);
         out
     }
 
