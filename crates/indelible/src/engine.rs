@@ -27,7 +27,7 @@ use crate::digest::checkpoints::{self, SignedCheckpoint};
 use crate::digest::tip::Tip;
 use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::identity::{Identity, LOG_CONTROL};
+use crate::identity::{Identity, LOG_CONTROL, pseudonym_key};
 use crate::read::Reader;
 use crate::time;
 use crate::watch::tap::{Tap, Taps};
@@ -68,6 +68,8 @@ pub struct Stats {
     pub bytes: u64,
     /// Events refused at the door.
     pub rejected: u64,
+    /// Values redacted before hashing.
+    pub redacted: u64,
     /// Time spent numbering and hashing, ns.
     pub build_ns: u64,
     /// Time spent writing and syncing, ns.
@@ -94,7 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_in(config: Config, world: World) -> Result<Self> {
+    pub fn open_in(mut config: Config, world: World) -> Result<Self> {
         let forks = fork::watch().map_err(|error| Error::io("could not watch for forks", error))?;
         let dir = config.dir.clone();
         make_directories(&world, &config)?;
@@ -106,6 +108,9 @@ impl Store {
         } else {
             create(&world, &config)?
         };
+        if let Some(redaction) = config.redaction.take_if(|redaction| redaction.needs_pseudonym_key()) {
+            config.redaction = Some(redaction.pseudonym_key(*pseudonym_key(&world, &dir)?));
+        }
         let recovered = recovery::recover(&world, &config, &identity)?;
         let heads: Vec<LogHead> = recovered.tips.iter().map(Tip::head).collect();
         let fresh = recovered.lsn == 0;
@@ -342,6 +347,7 @@ impl Store {
             records: shared.counters.records.load(Ordering::Relaxed),
             bytes: shared.counters.bytes.load(Ordering::Relaxed),
             rejected: shared.counters.rejected.load(Ordering::Relaxed),
+            redacted: shared.counters.redacted.load(Ordering::Relaxed),
             build_ns: shared.counters.build_ns.load(Ordering::Relaxed),
             write_ns: shared.counters.write_ns.load(Ordering::Relaxed),
             lanes: [critical.stats(), normal.stats(), telemetry.stats()],
@@ -505,7 +511,7 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
     world.disk.sync_dir(dir).map_err(failed)
 }
 
-const OWN_NAMES: &[&str] = &["checkpoint", "dedupe", "journal", "key", "key.new", "lock", "status", "store.json.new", "tree"];
+const OWN_NAMES: &[&str] = &["checkpoint", "dedupe", "journal", "key", "key.new", "lock", "pseudonym.key", "pseudonym.key.new", "status", "store.json.new", "tree"];
 
 /// Draws and writes the identity of a new store.
 fn create(world: &World, config: &Config) -> Result<(Identity, indelible_format::note::SigningKey)> {

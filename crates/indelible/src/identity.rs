@@ -198,6 +198,24 @@ impl Identity {
     }
 }
 
+/// The key of the keyed pseudonyms: `pseudonym.key`, made when first asked for.
+pub(crate) fn pseudonym_key(world: &World, dir: &Path) -> Result<Zeroizing<[u8; 32]>> {
+    let path = dir.join("pseudonym.key");
+    if !world.disk.exists(&path) {
+        let mut key = Zeroizing::new([0; 32]);
+        world.entropy.fill(key.as_mut_slice()).map_err(|error| Error::io("could not draw random bytes", error))?;
+        let text = Zeroizing::new(hex(key.as_slice()));
+        world.replace_file(&path, text.as_bytes()).map_err(|error| Error::io("could not write pseudonym.key", error))?;
+        return Ok(key);
+    }
+    let bytes = Zeroizing::new(world.read_file(&path).map_err(|error| Error::io("could not read pseudonym.key", error))?);
+    let key = std::str::from_utf8(&bytes).ok().and_then(|text| unhex(text.trim_end()));
+    key.map(Zeroizing::new).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, "pseudonym.key is malformed")
+            .with_hint("restore it from a backup: with another key, equal values get other pseudonyms than before")
+    })
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {

@@ -103,6 +103,6 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn arguments<'a>(words: &[&'a str], path: &'a Path) -> Vec<&'a OsStr> {
+fn arguments<'a>(words: &'a [&'a str], path: &'a Path) -> Vec<&'a OsStr> {
     words.iter().map(OsStr::new).chain([path.as_os_str()]).collect()
 }

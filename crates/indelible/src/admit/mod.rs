@@ -71,7 +71,10 @@ impl Shared {
         let encoded = match &self.config.redaction {
             None => self.encode(draft, &mut scratch.record).map_err(Error::from),
             Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
-                Ok((redacted, _)) => self.encode(&redacted, &mut scratch.record).map_err(Error::from),
+                Ok((redacted, count)) => {
+                    self.counters.redacted.fetch_add(u64::from(count.total()), Ordering::Relaxed);
+                    self.encode(&redacted, &mut scratch.record).map_err(Error::from)
+                }
                 Err(error) => Err(Error::rejected(error)),
             },
         };

@@ -72,6 +72,7 @@ pub(crate) struct Counters {
     pub(crate) records: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) rejected: AtomicU64,
+    pub(crate) redacted: AtomicU64,
     pub(crate) build_ns: AtomicU64,
     pub(crate) write_ns: AtomicU64,
 }
