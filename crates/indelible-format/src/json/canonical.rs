@@ -19,7 +19,7 @@ use std::ops::Range;
 use super::{BYTES_CAP, Kind, compare_keys, escape, keys, scan, unescape};
 use crate::limits::DEPTH_MAX;
 
-/// The memory of a check, kept from one to the next: 2 KiB that would cost more to clear than a small body costs to check.
+/// The memory of a check, kept from one to the next so that its 2 KiB are cleared once and not for every small body.
 ///
 /// ```
 /// use indelible_format::json::canonical::Checker;
@@ -29,7 +29,8 @@ use crate::limits::DEPTH_MAX;
 /// ```
 #[derive(Debug)]
 pub struct Checker {
-    /// The containers around the innermost one of a value that is being read: the last key of an object, or [`Key::NONE`] of an array.
+    /// The containers around the innermost one of a value that is being read: the last key of an object, [`Key::NONE`] for an
+    /// array.
     levels: [Key; DEPTH_MAX],
 }
 
@@ -37,7 +38,8 @@ pub struct Checker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not canonical JSON at byte {offset}")]
 pub struct NotCanonical {
-    /// Where this was noticed: the first wrong byte, or the start of the key that is not behind its predecessor.
+    /// Where this was noticed: at a byte that may not stand there, the backslash of an escape, or the start of a key that is not
+    /// behind the one before it. UTF-8 is looked at last.
     pub offset: usize,
 }
 

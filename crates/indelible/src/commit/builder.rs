@@ -8,16 +8,18 @@ use std::collections::HashMap;
 use indelible_format::frame::{Encoded, FrameMeta, GroupSeed, LogChange, LogState, StoreId};
 use indelible_format::leaf::{LeafHasher, Seed};
 use indelible_format::record::Routing;
-use indelible_format::{Hash, Record, record};
+use indelible_format::{Class, Hash, Record, record};
 
 use crate::buffer::{Lane, Taken};
 use crate::commit::board::{Fate, LeafRun, Run, lane_index};
 use crate::commit::dedupe::{IdempotencyIndex, Seen};
 use crate::commit::journal::Before;
 use crate::commit::producers::{Arrival, Producers};
+use crate::commit::refused::Refused;
 use crate::digest::LogHead;
 use crate::digest::tip::Tip;
 use crate::error::{Error, ErrorKind, Result};
+use crate::identity::LOG_CONTROL;
 use crate::world::World;
 
 /// Leaves are handed to the board for batches up to this many records; receipts of larger ones are read back.
@@ -31,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) meta: Vec<u8>,
     pub(crate) encoded: Encoded,
     pub(crate) control: Vec<u8>,
+    /// Control entries that come last: gaps of what turned out to be repeated.
+    pub(crate) trailer: Vec<u8>,
     /// Critical, normal, telemetry.
     pub(crate) taken: [Taken; 3],
     pub(crate) ends: [u64; 3],
@@ -43,9 +47,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// The frame in the order of its bytes.
-    pub(crate) fn parts(&self) -> [&[u8]; 5] {
+    pub(crate) fn parts(&self) -> [&[u8]; 6] {
         let [critical, normal, telemetry] = &self.taken;
-        [&self.meta, &self.control, &critical.buffer, &normal.buffer, &telemetry.buffer]
+        [&self.meta, &self.control, &critical.buffer, &normal.buffer, &telemetry.buffer, &self.trailer]
     }
 
     /// Each changed log with the sequence number of its first record here.
@@ -138,14 +142,20 @@ impl Builder {
         }
         let mut ends = [0; 3];
         for ((taken, lane), end) in taken.iter_mut().zip(lanes).zip(&mut ends) {
-            self.number(taken, lane_index(lane.class()), &mut pending)?;
+            self.number(taken, lane.class(), &mut pending)?;
             *end = taken.first_position + taken.records;
         }
-        self.hash(pending, before, payload, taken, ends, flags)
+        let mut trailer = Vec::new();
+        for json in std::mem::take(&mut pending.refused).entries(self.world.clock.wall_ns()) {
+            let from = trailer.len();
+            record::encode_control(LOG_CONTROL, &json, &mut trailer).ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
+            self.queue(trailer.get(from..).unwrap_or_default(), LOG_CONTROL, 0, &mut pending)?;
+        }
+        self.hash(pending, before, payload, trailer, taken, ends, flags)
     }
 
     /// Gives every record of a lane its fate; drops those that were recorded before.
-    fn number(&mut self, taken: &mut Taken, lane: usize, pending: &mut Pending) -> Result<()> {
+    fn number(&mut self, taken: &mut Taken, class: Class, pending: &mut Pending) -> Result<()> {
         let mut kept = 0;
         let mut at = 0;
         let mut position = taken.first_position;
@@ -161,8 +171,10 @@ impl Builder {
                 record::set_tenant_seq(bytes, tenant_seq).ok_or_else(malformed)?;
                 self.queue(bytes, log, tenant_seq, pending)?;
                 kept += length;
+            } else {
+                pending.refused.note(routing.producer, class, fate);
             }
-            pending.place(lane, position, fate);
+            pending.place(lane_index(class), position, fate);
             position += 1;
             at += length;
         }
@@ -231,6 +243,7 @@ impl Builder {
         mut pending: Pending,
         before: Vec<LogState>,
         control: Vec<u8>,
+        trailer: Vec<u8>,
         taken: [Taken; 3],
         ends: [u64; 3],
         flags: u32,
@@ -284,7 +297,7 @@ impl Builder {
         let mut meta = self.spare_meta.pop().unwrap_or_default();
         let [critical, normal, telemetry] = &taken;
         let encoded = frame
-            .encode(&[&control, &critical.buffer, &normal.buffer, &telemetry.buffer], &mut meta)
+            .encode(&[&control, &critical.buffer, &normal.buffer, &telemetry.buffer, &trailer], &mut meta)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a frame is larger than a frame may be"))?;
         let prev = self.prev;
         self.prev = encoded.hash;
@@ -296,6 +309,7 @@ impl Builder {
             meta,
             encoded,
             control,
+            trailer,
             taken,
             ends,
             runs: pending.runs,
@@ -325,6 +339,7 @@ struct Pending {
     seeds: Vec<GroupSeed>,
     last_seed: Option<(u32, u64)>,
     runs: Vec<Run>,
+    refused: Refused,
 }
 
 impl Pending {

@@ -83,8 +83,8 @@ pub(crate) fn heads(heads: &[LogHead], at: i64) -> Vec<u8> {
     object.text("type", "heads").finish()
 }
 
-/// Events of one class that were shed, by the store's own producer count.
-pub(crate) fn shed(loss: &Loss, class: Class, producer: &str, epoch: u64, at: i64) -> Vec<u8> {
+/// Events of one class that are not recorded, by the store's own producer count: `shed`, `repeated` or `rejected`.
+pub(crate) fn gap(loss: &Loss, class: Class, reason: &str, producer: &str, epoch: u64, at: i64) -> Vec<u8> {
     Object::new()
         .text("at", &time::format(at))
         .text("class", class.name())
@@ -93,7 +93,7 @@ pub(crate) fn shed(loss: &Loss, class: Class, producer: &str, epoch: u64, at: i6
         .number("first_seq", loss.first_seq)
         .number("last_seq", loss.last_seq)
         .text("producer", producer)
-        .text("reason", "shed")
+        .text("reason", reason)
         .text("type", "gap")
         .finish()
 }

@@ -58,6 +58,8 @@ struct Slot {
     next_bytes: u64,
     ready: Option<Prepared>,
     making: bool,
+    /// What went wrong for good: after a failed sync nobody knows which names and bytes the disk holds, so none is used.
+    failed: Option<Error>,
 }
 
 impl Nursery {
@@ -74,6 +76,7 @@ impl Nursery {
                 next_bytes: grown.unwrap_or(file_bytes_max).min(file_bytes_max),
                 ready: None,
                 making: false,
+                failed: None,
             }),
             changed: Condvar::new(),
             hurry: AtomicBool::new(false),
@@ -82,8 +85,14 @@ impl Nursery {
 
     /// Makes the next file unless one is ready or in the making. `prewrite` also writes it full of zeros, so that later syncs need
     /// not update the file's extents.
+    ///
+    /// # Errors
+    /// `Busy`: for lack of room or handles; trying again is fine. Any other is final: it comes back from every later call.
     pub(crate) fn prepare(&self, prewrite: bool) -> Result<()> {
         let mut slot = self.slot.lock();
+        if let Some(error) = &slot.failed {
+            return Err(error.clone());
+        }
         if slot.ready.is_some() || slot.making {
             return Ok(());
         }
@@ -98,6 +107,7 @@ impl Nursery {
             slot.next_bytes = (bytes * 2).min(self.file_bytes_max);
             slot.ready = Some(prepared);
         });
+        slot.failed = result.as_ref().err().filter(|error| error.kind() != ErrorKind::Busy).cloned();
         self.changed.notify_all();
         result
     }
@@ -125,7 +135,10 @@ impl Nursery {
 
     fn make(&self, number: u64, bytes: u64, prewrite: bool) -> Result<Prepared> {
         let name = file_name(number);
-        let failed = |error| Error::io(format!("could not make journal/{name}"), error);
+        let context = || format!("could not make journal/{name}");
+        let failed = |error| growth_failed(context(), error);
+        // Whatever the reason, a sync that failed is final, want of room included: it may have lost what was written.
+        let sync_failed = |error| Error::io(context(), error);
         let free = self.world.disk.free_bytes(&self.dir).map_err(failed)?;
         if free < bytes.saturating_add(self.reserve_bytes) {
             return Err(Error::new(
@@ -147,10 +160,17 @@ impl Nursery {
                 at += length as u64;
             }
         }
-        file.sync_data().map_err(failed)?;
-        self.world.disk.sync_dir(&self.dir).map_err(failed)?;
+        file.sync_data().map_err(sync_failed)?;
+        self.world.disk.sync_dir(&self.dir).map_err(sync_failed)?;
         Ok(Prepared { number, file, bytes })
     }
+}
+
+/// What keeps the journal from growing: `Busy` where it may pass (room, handles), else what it is.
+fn growth_failed(context: String, error: std::io::Error) -> Error {
+    // ENFILE, EMFILE
+    let passing = error.kind() == std::io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(23 | 24));
+    if passing { Error::new(ErrorKind::Busy, "the journal cannot grow now").with_cause(Error::io(context, error)) } else { Error::io(context, error) }
 }
 
 /// The journal's end, where frames are appended.
@@ -208,7 +228,8 @@ impl Journal {
     /// Appends one frame made of `parts` (padding is added here) and returns once it survives power loss.
     ///
     /// # Errors
-    /// `Busy` when there is no room for a further file: nothing was written, the journal lives. Anything else is final.
+    /// `Busy` when there is no room, or no handle, for a further file: nothing was written, the journal lives. Anything else is
+    /// final.
     pub(crate) fn append(&mut self, parts: &[&[u8]], before: &Before<'_>) -> Result<Place> {
         if let Some(cause) = &self.dead {
             return Err(Error::poisoned(cause));
@@ -218,7 +239,13 @@ impl Journal {
         let frame_bytes = (bytes + padding) as u64;
         let mut header = Vec::new();
         if self.current.as_ref().is_none_or(|current| current.end + frame_bytes > current.bytes) {
-            self.rotate(before, frame_bytes, &mut header)?;
+            let rotated = self.rotate(before, frame_bytes, &mut header);
+            if let Err(error) = &rotated
+                && error.kind() != ErrorKind::Busy
+            {
+                self.dead = Some(error.clone());
+            }
+            rotated?;
         }
         let Some(current) = &mut self.current else {
             return Err(Error::new(ErrorKind::Io, "no journal file is open"));
@@ -259,7 +286,7 @@ impl Journal {
         if header_bytes + frame_bytes > bytes {
             // The first files are small; one huge frame may need more.
             bytes = (header_bytes + frame_bytes).next_multiple_of(1 << 20);
-            fresh.file.allocate(bytes).map_err(|error| Error::io("could not enlarge a journal file", error))?;
+            fresh.file.allocate(bytes).map_err(|error| growth_failed("could not enlarge a journal file".into(), error))?;
         }
         self.current = Some(Current { number: fresh.number, file: fresh.file, bytes, end: header_bytes });
         Ok(())

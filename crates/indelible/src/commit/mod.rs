@@ -9,5 +9,6 @@ pub(crate) mod pipeline;
 pub(crate) mod producers;
 pub(crate) mod receipt;
 pub(crate) mod recovery;
+mod refused;
 pub(crate) mod threads;
 pub(crate) mod ticket;

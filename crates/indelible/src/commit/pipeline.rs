@@ -174,7 +174,7 @@ impl Shared {
                         result = Err(self.die(&error));
                     } else {
                         writer.stalled.push_front(batch);
-                        let error = Error::new(ErrorKind::Busy, "the disk has no room; the event waits in memory").with_cause(error);
+                        let error = Error::new(ErrorKind::Busy, "the journal cannot grow now; the event waits in memory").with_cause(error);
                         self.board.stall(&error);
                         result = Err(error);
                     }
@@ -231,7 +231,7 @@ impl Shared {
         for lane in &self.lanes {
             for loss in lane.take_losses() {
                 let at = self.world.clock.wall_ns();
-                entries.push((LOG_MAIN, control::shed(&loss, lane.class(), &self.producer.0, self.producer.1, at)));
+                entries.push((LOG_MAIN, control::gap(&loss, lane.class(), "shed", &self.producer.0, self.producer.1, at)));
             }
         }
         // Refusals come one by one and are not worth an entry each: those of a frame share one.

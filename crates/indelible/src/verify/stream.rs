@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::checkpoint::{self, CheckpointError, SignedCheckpoint};
 use indelible_format::frame::{FLAG_CARRY, FileHeader, Frame};
+use indelible_format::json::canonical::Checker;
 use indelible_format::json::{self, Document};
 use indelible_format::merkle::empty_root;
 use indelible_format::note::{SignatureError, VerifierKey};
@@ -52,6 +53,7 @@ struct Details {
     withheld: BTreeMap<u32, (u64, u64)>,
     events: u64,
     spans: Spans,
+    checker: Checker,
     document: Document,
 }
 
@@ -439,15 +441,9 @@ impl Details {
                 if [identity, content].contains(&Some(b"{}")) {
                     fail(Code::RecordMalformed, "an empty group is stored".into());
                 }
-                for value in [identity, content].into_iter().flatten() {
-                    let canonical = value.first() == Some(&b'{') && self.document.parse(value, &LIMITS).is_ok_and(|root| root.is_canonical());
-                    if !canonical {
-                        fail(Code::NotCanonical, "a group is not canonical JSON".into());
-                        return;
-                    }
-                }
-                let derived = span::derive(identity, content, &mut self.spans);
-                if derived.is_err() || !record.spans_are(&self.spans) {
+                if span::derive_checked(&mut self.checker, identity, content, &mut self.spans).is_err() {
+                    fail(Code::NotCanonical, "a group is not a canonical JSON object".into());
+                } else if !record.spans_are(&self.spans) {
                     fail(Code::SpanMismatch, "the index of fields is not that of the values".into());
                 }
             }

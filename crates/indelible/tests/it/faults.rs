@@ -146,7 +146,7 @@ fn nothing_is_acknowledged_on_a_handle_whose_sync_failed() {
 fn a_full_disk_is_busy_and_goes_on_when_there_is_room() {
     let scenario = Scenario { sessions: 1, ..Scenario::rotating(3) };
     let machine = SimWorld::new(3);
-    machine.disk.set_capacity_bytes(10 << 20);
+    machine.disk.set_capacity_bytes(6 << 20);
     let outcome = scenario.run(&machine, OnError::GoOn);
     check_errors(&outcome, "free", "a disk of 10 MiB");
     let first = outcome.failed.first().expect("the disk is too small for the work");

@@ -244,15 +244,14 @@ fn no_place_is_special() {
             }
         }
     }
-    for length in 60..70 {
+    // Behind an escape strings are read in another way, past blocks that are then not looked at.
+    for length in (60..70).chain(190..200) {
         for place in 0..length {
-            for escapes in [false, true] {
-                let mut bytes = b"\"".to_vec();
-                bytes.extend((0..length).map(|at| if at == place { 0xff } else { b'x' }));
-                bytes.extend_from_slice(if escapes { b"\\n\xc3\xa9\"" } else { b"\"" });
-                assert!(!checker.is_canonical(&bytes));
-                bytes[place + 1] = b'x';
+            for (front, back) in [("\"", "\""), ("\"", "\\né\""), ("\"\\n", "\""), ("[\"\\n", "\",\"\"]"), ("{\"\\n", "\":0}")] {
+                let mut bytes = [front.as_bytes(), &b"x".repeat(length), back.as_bytes()].concat();
                 assert!(checker.is_canonical(&bytes));
+                bytes[front.len() + place] = 0xff;
+                assert!(!checker.is_canonical(&bytes));
             }
         }
     }
