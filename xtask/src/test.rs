@@ -56,7 +56,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
         Ok(told.corpus.as_deref().map_or_else(|| none.to_owned(), |path: &Path| path.display().to_string()))
     });
 
-    gate.step("format", || told.run(cargo(&["fmt", "--all", "--check"])));
+    gate.step("format", || told.run(cargo(&["fmt", "--all", "--check", "--", "--files-with-diff"])));
     gate.step("clippy", || {
         told.run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]))
     });

@@ -158,7 +158,7 @@ impl Store {
             forks,
             lanes,
             builder: Mutex::new(builder),
-            writer: Mutex::new(Writer { journal, stalled: std::collections::VecDeque::new(), trees }),
+            writer: Mutex::new(Writer { journal, stalled: std::collections::VecDeque::new(), trees, file: 0 }),
             stalled: AtomicBool::new(false),
             board: Board::default(),
             heads: RwLock::new(heads),
@@ -173,6 +173,7 @@ impl Store {
             counters: Counters::default(),
             taps: Taps::default(),
             checkpoints: Mutex::default(),
+            saving: Mutex::default(),
             _lock: lock,
             config,
         });
@@ -216,17 +217,11 @@ impl Store {
     ///
     /// # Errors
     /// `Rejected`: nothing was recorded but the count. `Busy`: the lane stayed full. `Poisoned`, `Closed`.
-    #[inline]
+    #[inline(always)]
     pub fn emit(&self, draft: &Draft<'_>) -> Result<Ticket<'_>> {
-        let Some(handle) = &self.inner else { return Ok(Ticket::nothing()) };
-        let shared: &Shared = &handle.shared;
-        match shared.admit(draft) {
-            Ok(admitted) => {
-                shared.notify(admitted);
-                Ok(Ticket::new(shared, admitted))
-            }
-            Err(Refused::Error(error)) => Err(error),
-            Err(Refused::Full(full)) => emit_waiting(shared, draft, full),
+        match &self.inner {
+            Some(handle) => emit_to(&handle.shared, draft),
+            None => Ok(Ticket::nothing()),
         }
     }
 
@@ -448,6 +443,19 @@ impl Shared {
             entries.push((LOG_CONTROL, control::log_created(&self.identity, log.id, now)));
         }
         self.cycle_with(self.builder.lock(), 0, &entries).map(drop)
+    }
+}
+
+/// Emitting to an open store; kept out of line, so that a disabled store costs its callers a load and a branch.
+#[inline(never)]
+fn emit_to<'s>(shared: &'s Shared, draft: &Draft<'_>) -> Result<Ticket<'s>> {
+    match shared.admit(draft) {
+        Ok(admitted) => {
+            shared.notify(admitted);
+            Ok(Ticket::new(shared, admitted))
+        }
+        Err(Refused::Error(error)) => Err(error),
+        Err(Refused::Full(full)) => emit_waiting(shared, draft, full),
     }
 }
 

@@ -39,7 +39,11 @@ pub(crate) fn run(place: &Place, args: &DrillArgs) -> Result<Exit> {
     let options = Options { keep: args.keep.clone(), only: args.only.clone() };
     let drill = drill::run(&place.data()?, &options)?;
     let mut out = Out::open();
-    if args.shape.is_json() { show_json(&drill, &mut out)? } else { show_text(&drill, &mut out)? }
+    if args.shape.is_json() {
+        show_json(&drill, &mut out)?
+    } else {
+        show_text(&drill, &mut out)?
+    }
     out.flush()?;
     Ok(if missed(&drill) == 0 { Exit::Ok } else { Exit::Unverified })
 }
@@ -54,12 +58,19 @@ fn missed(drill: &Drill) -> usize {
 
 fn show_json(drill: &Drill, out: &mut Out) -> Result<()> {
     let mut object = Object::new();
-    object.boolean("ok", missed(drill) == 0).boolean("example", drill.example).boolean("whole", drill.whole).number("events", drill.events);
+    object
+        .boolean("ok", missed(drill) == 0)
+        .boolean("example", drill.example)
+        .boolean("whole", drill.whole)
+        .number("events", drill.events);
     object.objects("attacks", &drill.outcomes, |object, outcome| {
         let (code, evidence) = outcome.attack.promise();
         object.text("name", outcome.attack.name).text("what", outcome.attack.what).text("takes", outcome.attack.takes.name());
         object.optional_text("code", code).text("evidence", evidence).text("verdict", outcome.verdict.name());
-        object.optional_number("log", outcome.at.log).optional_number("at", outcome.at.at).optional_text("complaint", outcome.complaint.as_deref());
+        object
+            .optional_number("log", outcome.at.log)
+            .optional_number("at", outcome.at.at)
+            .optional_text("complaint", outcome.complaint.as_deref());
         object.objects("views", &outcome.views, |object, view| {
             object.text("evidence", view.evidence.name()).boolean("ok", view.ok);
             object.objects("findings", &view.findings, |object, seen| {
@@ -84,14 +95,31 @@ fn show_text(drill: &Drill, out: &mut Out) -> Result<()> {
         let caught = outcome.verdict == Verdict::Caught;
         let shown = |text: &str| if caught { text.to_owned() } else { "-".to_owned() };
         let place = if caught { first_bad(outcome) } else { "-".to_owned() };
-        table.row([outcome.attack.name, outcome.attack.takes.name(), outcome.verdict.name(), &shown(code.unwrap_or("-")), &shown(evidence), &place]);
+        table.row([
+            outcome.attack.name,
+            outcome.attack.takes.name(),
+            outcome.verdict.name(),
+            &shown(code.unwrap_or("-")),
+            &shown(evidence),
+            &place,
+        ]);
     }
     out.table(table, &[])?;
     for outcome in drill.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Missed) {
-        out.lines(&format!("\n{}: {}\n  {}", outcome.attack.name, outcome.attack.what, outcome.complaint.as_deref().unwrap_or_default()))?;
+        out.lines(&format!(
+            "\n{}: {}\n  {}",
+            outcome.attack.name,
+            outcome.attack.what,
+            outcome.complaint.as_deref().unwrap_or_default()
+        ))?;
     }
-    let outside = drill.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Caught && outcome.attack.promise().1 == Evidence::Checkpoint.name()).count();
-    let (caught, unbound, skipped) = (count(drill, Verdict::Caught), count(drill, Verdict::Unbound), count(drill, Verdict::Skipped));
+    let outside = drill
+        .outcomes
+        .iter()
+        .filter(|outcome| outcome.verdict == Verdict::Caught && outcome.attack.promise().1 == Evidence::Checkpoint.name())
+        .count();
+    let (caught, unbound, skipped) =
+        (count(drill, Verdict::Caught), count(drill, Verdict::Unbound), count(drill, Verdict::Skipped));
     let (tone, word) = if missed(drill) == 0 { (Tone::Good, "HELD") } else { (Tone::Bad, "FAILED") };
     let word = out.painted(tone, word);
     out.line(&format!(

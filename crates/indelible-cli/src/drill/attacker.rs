@@ -119,7 +119,9 @@ impl Forgery {
         let failed = |error| Failure::file("read", journal, &error);
         let mut paths: Vec<PathBuf> = fs::read_dir(journal)
             .map_err(failed)?
-            .filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|extension| extension == "wal")))
+            .filter_map(|entry| {
+                Some(entry.ok()?.path()).filter(|path| path.extension().is_some_and(|extension| extension == "wal"))
+            })
             .collect();
         paths.sort();
         let mut room = bytes_max;
@@ -127,7 +129,11 @@ impl Forgery {
             let mut bytes = Vec::new();
             let limit = (room + FRAME_BYTES_MAX) as u64;
             fs::File::open(&path).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
-            let Some((header, header_bytes)) = FileHeader::parse(&bytes).filter(|(header, _)| header.store == self.identity.store) else { continue };
+            let Some((header, header_bytes)) =
+                FileHeader::parse(&bytes).filter(|(header, _)| header.store == self.identity.store)
+            else {
+                continue;
+            };
             if header.first_lsn != self.sheets.len() as u64 {
                 break;
             }
@@ -182,7 +188,10 @@ impl Forgery {
 
     /// How much of a log its newest checkpoint covers.
     pub(crate) fn signed(&self, log: u32) -> u64 {
-        self.checkpoints.get(&log).and_then(|note| SignedCheckpoint::parse(note).ok()).map_or(0, |signed| signed.unverified().size)
+        self.checkpoints
+            .get(&log)
+            .and_then(|note| SignedCheckpoint::parse(note).ok())
+            .map_or(0, |signed| signed.unverified().size)
     }
 
     /// Every position in journal order.
@@ -374,7 +383,11 @@ impl Forgery {
             let mut bytes = Vec::new();
             let before = first.checked_sub(1).and_then(|before| heads.get(before));
             let state = |log: u32| before.and_then(|heads| heads.get(&log)).copied().unwrap_or((0, empty_root()));
-            let logs = self.identity.logs.iter().map(|log| (log.id, state(log.id))).map(|(log, (size, root))| LogState { log, size, root });
+            let logs = self.identity.logs.iter().map(|log| (log.id, state(log.id))).map(|(log, (size, root))| LogState {
+                log,
+                size,
+                root,
+            });
             let Some(sheet) = self.sheets.get(first) else { continue };
             let header = FileHeader {
                 number,
@@ -392,7 +405,13 @@ impl Forgery {
                 bytes.extend_from_slice(&meta);
                 parts.iter().for_each(|part| bytes.extend_from_slice(part));
                 bytes.resize(offset + encoded.frame_bytes, 0);
-                layout.frames.push(Place { path: path.clone(), offset, bytes: encoded.frame_bytes, payload: meta.len(), payload_bytes });
+                layout.frames.push(Place {
+                    path: path.clone(),
+                    offset,
+                    bytes: encoded.frame_bytes,
+                    payload: meta.len(),
+                    payload_bytes,
+                });
             }
             let end = bytes.len();
             bytes.resize(bytes.len() + SPARE_BYTES, 0);

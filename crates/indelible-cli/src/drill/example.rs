@@ -20,7 +20,8 @@ pub(super) fn make(dir: &Path) -> Result<Identity> {
         // The caller does all the work, so that frames and checkpoints are where they are expected.
         config.threads = false;
         config.command = "indelible drill".into();
-        config.lanes.telemetry = LaneConfig { overflow: Overflow::Block(std::time::Duration::from_secs(10)), ..config.lanes.telemetry };
+        config.lanes.telemetry =
+            LaneConfig { overflow: Overflow::Block(std::time::Duration::from_secs(10)), ..config.lanes.telemetry };
         let store = Store::open(config)?;
         for batch in 0..BATCHES {
             for n in 0..EVENTS {

@@ -5,15 +5,16 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible::format::leaf::commitments;
 use indelible::format::leaf::Salts;
+use indelible::format::leaf::commitments;
 use indelible::format::tlog_proof::TlogProof;
 use indelible::identity::LOG_MAIN;
 use indelible::verify::{Level, verify_proof};
 use indelible::{Hash, Reader, Record};
 
 use super::attacker::{base64_of, put};
-use super::{At, Attack, Evidence, Expected, Scene, Seen, Takes, View};
+use super::outcome::{Seen, View};
+use super::{At, Attack, Evidence, Expected, Scene, Takes};
 use crate::failure::{Failure, Result};
 
 /// The word for a proof that was not accepted.
@@ -85,7 +86,8 @@ pub(super) const ATTACKS: &[Attack] = &[
         let Some((left, right)) = pair(scene) else { return Ok(None) };
         forge(scene, dir, |proof| {
             let group = |tag: u8, hash: Hash| format!("{{\"commitment\":\"{}\",\"tag\":{tag}}}", base64_of(&hash.0));
-            proof.extra = Some(format!("{{\"format\":\"indelible/v1\",\"groups\":[{},{}]}}", group(1, left), group(2, right)).into_bytes());
+            proof.extra =
+                Some(format!("{{\"format\":\"indelible/v1\",\"groups\":[{},{}]}}", group(1, left), group(2, right)).into_bytes());
             if !proof.hashes.is_empty() {
                 proof.hashes.remove(0);
             }

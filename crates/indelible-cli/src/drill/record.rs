@@ -68,7 +68,9 @@ impl Parts {
 
     /// Makes the spans those of the values, as whoever changes a value would.
     pub(crate) fn settle_spans(&mut self) {
-        let value = |tag: Tag| self.groups.iter().find(|(found, form, _)| *found == tag && *form == 0).map(|(_, _, body)| body.as_slice());
+        let value = |tag: Tag| {
+            self.groups.iter().find(|(found, form, _)| *found == tag && *form == 0).map(|(_, _, body)| body.as_slice())
+        };
         let mut spans = Spans::new();
         if span::derive(value(Tag::IDENTITY), value(Tag::CONTENT), &mut spans).is_ok() {
             self.spans = spans.iter().map(|(field, offset, length)| (field.byte(), *offset, *length)).collect();

@@ -81,7 +81,7 @@ mod tests {
         let mut table = Table::new(["name", "count"]);
         table.row(["a\u{1b}[2J\nb", "7"]).row(["longer", "1234"]);
         assert_eq!(table.rows(), 2);
-        assert_eq!(table.show(None, &[1]), "NAME             COUNT\na\\u{1b}[2J\\nb      7\nlonger            1234\n");
+        assert_eq!(table.show(None, &[1]), "NAME           COUNT\na\\u{1b}[2J\\nb      7\nlonger          1234\n");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The command as its users have it: the real binary, real files, real events.
 
+mod agree;
 mod corpus;
+mod drill;
 mod forms;
 mod hostile;
 mod imports;

@@ -41,6 +41,18 @@ pub(crate) struct Prepared {
     pub(crate) bytes: u64,
 }
 
+/// Whether to write a file full of zeros ahead of use, so that later syncs need not update its extents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Prewrite {
+    /// Only reserve the space.
+    Never,
+    /// Unless files are used up so fast that writing everything twice would cost more than it saves.
+    WhenCalm,
+}
+
+/// A journal file that lasted less than this was filled in large batches, which hide the cost of a sync by themselves.
+const CALM_NS: u64 = 2_000_000_000;
+
 /// Makes journal files ahead of use. Shared by the journal and the housekeeping thread.
 pub(crate) struct Nursery {
     world: World,
@@ -56,6 +68,8 @@ pub(crate) struct Nursery {
 struct Slot {
     next_number: u64,
     next_bytes: u64,
+    last_taken_ns: Option<u64>,
+    hurried: bool,
     ready: Option<Prepared>,
     making: bool,
     /// What went wrong for good: after a failed sync nobody knows which names and bytes the disk holds, so none is used.
@@ -74,6 +88,8 @@ impl Nursery {
             slot: Mutex::new(Slot {
                 next_number,
                 next_bytes: grown.unwrap_or(file_bytes_max).min(file_bytes_max),
+                last_taken_ns: None,
+                hurried: false,
                 ready: None,
                 making: false,
                 failed: None,
@@ -83,12 +99,11 @@ impl Nursery {
         }
     }
 
-    /// Makes the next file unless one is ready or in the making. `prewrite` also writes it full of zeros, so that later syncs need
-    /// not update the file's extents.
+    /// Makes the next file unless one is ready or in the making.
     ///
     /// # Errors
     /// `Busy`: for lack of room or handles; trying again is fine. Any other is final: it comes back from every later call.
-    pub(crate) fn prepare(&self, prewrite: bool) -> Result<()> {
+    pub(crate) fn prepare(&self, prewrite: Prewrite) -> Result<()> {
         let mut slot = self.slot.lock();
         if let Some(error) = &slot.failed {
             return Err(error.clone());
@@ -98,6 +113,8 @@ impl Nursery {
         }
         slot.making = true;
         let (number, bytes) = (slot.next_number, slot.next_bytes);
+        let hurried = slot.last_taken_ns.is_some_and(|taken| self.world.clock.monotonic_ns().saturating_sub(taken) < CALM_NS && slot.hurried);
+        let prewrite = prewrite == Prewrite::WhenCalm && !hurried;
         drop(slot);
         let made = self.make(number, bytes, prewrite);
         let mut slot = self.slot.lock();
@@ -118,6 +135,9 @@ impl Nursery {
         let taken = loop {
             let mut slot = self.slot.lock();
             if let Some(ready) = slot.ready.take() {
+                let now = self.world.clock.monotonic_ns();
+                slot.hurried = slot.last_taken_ns.is_some_and(|taken| now.saturating_sub(taken) < CALM_NS);
+                slot.last_taken_ns = Some(now);
                 break Ok(ready);
             }
             if slot.making {
@@ -125,7 +145,7 @@ impl Nursery {
                 continue;
             }
             drop(slot);
-            if let Err(error) = self.prepare(false) {
+            if let Err(error) = self.prepare(Prewrite::Never) {
                 break Err(error);
             }
         };

@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) taps: Taps,
     pub(crate) checkpoints: Mutex<crate::digest::checkpoints::Published>,
+    /// Held while checkpoints are written to their files: by the keeper, or by whoever closes the store.
+    pub(crate) saving: Mutex<()>,
     /// Held for the life of the store.
     pub(crate) _lock: Box<dyn LockGuard>,
 }
@@ -82,6 +84,8 @@ pub(crate) struct Writer {
     pub(crate) journal: Journal,
     pub(crate) stalled: VecDeque<Batch>,
     pub(crate) trees: Vec<(u32, TreeFile)>,
+    /// Number of the file that was written to last.
+    pub(crate) file: u64,
 }
 
 /// What a cycle did.
@@ -213,7 +217,12 @@ impl Shared {
         self.taps.publish(batch);
         let ends = batch.ends;
         self.board.complete(ends, &batch.runs, std::mem::take(&mut batch.leaves), place, woken);
-        self.keeper.wake_if_parked();
+        if std::mem::replace(&mut writer.file, place.file) == place.file {
+            self.keeper.wake_if_parked();
+        } else {
+            // The journal took a file: the keeper makes the next one.
+            self.keeper.wake();
+        }
     }
 
     fn recycle(&self, batch: Batch) {

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use indelible_format::Hash;
 use indelible_format::checkpoint::{self, Checkpoint};
 use indelible_format::json::{self, Document};
 
 use crate::commit::builder::Builder;
+use crate::commit::journal::Prewrite;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
@@ -114,6 +116,8 @@ impl Shared {
 
     /// Writes the newest checkpoints to their files and to the trusted state. A crash leaves the files before or after.
     pub(crate) fn save_checkpoints(&self) -> Result<()> {
+        // One at a time: two would take each other's fresh file away, or put an older note in the place of a newer one.
+        let _saving = self.saving.lock();
         let notes = {
             let mut published = self.checkpoints.lock();
             if !std::mem::take(&mut published.unsaved) {
@@ -141,21 +145,24 @@ impl Shared {
 pub(crate) fn keep(shared: &Shared) {
     let interval = shared.config.checkpoint_interval;
     let running = || shared.state.load(Ordering::Acquire) == OPEN;
-    let mut frames = 0;
+    let mut signed = Instant::now().checked_sub(interval);
     while running() {
-        // In heavy traffic files are used up faster than zeros can be written ahead; then only their space is reserved.
-        let heavy = shared.counters.frames.load(Ordering::Relaxed).saturating_sub(frames) > 0 && shared.pending_bytes() > (1 << 20);
-        frames = shared.counters.frames.load(Ordering::Relaxed);
         // A full disk shows where it hurts: in the journal, which asks again.
-        let _ = shared.nursery.prepare(!heavy);
-        if shared.checkpoint_due() {
-            let _ = shared.sign_all();
-            shared.hand_over_notes(&mut shared.builder.lock());
-            let _ = shared.save_checkpoints();
-            shared.keeper.nap(interval);
-        } else {
+        let _ = shared.nursery.prepare(Prewrite::WhenCalm);
+        if !shared.checkpoint_due() {
             shared.keeper.rest(|| shared.checkpoint_due() || !running());
+            continue;
         }
+        let wait = signed.map_or(Duration::ZERO, |signed| interval.saturating_sub(signed.elapsed()));
+        if wait > Duration::ZERO {
+            // Woken before that when the journal took a file, so that the next one is ready in time.
+            shared.keeper.nap(wait);
+            continue;
+        }
+        let _ = shared.sign_all();
+        shared.hand_over_notes(&mut shared.builder.lock());
+        let _ = shared.save_checkpoints();
+        signed = Some(Instant::now());
     }
 }
 

@@ -122,13 +122,7 @@ fn write_for(time: Duration, plan: &WriterPlan, ledger: &mut Ledger, end: impl F
     // The ledger is read while the writer writes, so that a full pipe never holds it up.
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let mut too_late = Ledger::default();
-            loop {
-                let book = if over.load(Ordering::SeqCst) { &mut too_late } else { &mut *ledger };
-                if !stream.read_one(plan.seed, book).unwrap() {
-                    break;
-                }
-            }
+            while stream.read_one(plan.seed, ledger, || !over.load(Ordering::SeqCst)).unwrap() {}
         });
         std::thread::sleep(time);
         end(&mut child, &over);
@@ -142,7 +136,7 @@ fn send_again(dir: &Path, plan: &WriterPlan, ledger: &mut Ledger) {
     let store = Store::open(indelible::Config::new(dir)).unwrap();
     for stream in plan.first_stream..plan.first_stream + plan.threads {
         let newest = ledger.acknowledged().filter(|(spec, _)| spec.stream == stream).map(|(spec, _)| spec.number).max();
-        for number in (0..20).map(|offset| newest.unwrap_or(0).saturating_sub(2) + offset) {
+        for number in (0..6).map(|offset| newest.unwrap_or(0).saturating_sub(2) + offset) {
             let spec = Spec::of(plan.seed, stream, number);
             let known = ledger.entry(stream, number).and_then(|entry| entry.acknowledged).is_some();
             let receipt = store.append(&spec.draft()).unwrap();
@@ -167,14 +161,14 @@ fn acked_events_survive_kill_9_at_random_points() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, mut ledger) = (dir.path().join("store-0"), Ledger::default());
     for run in 0..runs {
-        if run % 10 == 0 {
+        if run % 5 == 0 {
             store = dir.path().join(format!("store-{run}"));
             ledger = Ledger::default();
         }
         let plan =
             WriterPlan { dir: store.clone(), socket: dir.path().join("ledger"), seed, first_stream: run * 100, threads: 4, lying: false };
         let before = ledger.acknowledged().count();
-        write_for(patience(&mut rng, 250), &plan, &mut ledger, |child, _| child.kill().unwrap());
+        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, _| child.kill().unwrap());
         let told = ledger.acknowledged().count() - before;
         let found = audit(&World::real(), &store, &ledger, Proofs::Unsigned);
         found.expect_clean(&format!("run {run}, {told} told"));
@@ -206,7 +200,7 @@ fn cut_power(disk: &mut LoopDisk, dir: &Path, seed: u64, runs: u64, lying: bool)
         }
         let plan = WriterPlan { dir: store.clone(), socket: dir.join("ledger"), seed, first_stream: run * 100, threads: 4, lying };
         let disk_now = &*disk;
-        write_for(Duration::from_millis(20) + patience(&mut rng, 200), &plan, &mut ledger, |child, over| {
+        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, over| {
             // A real cut takes the writer with it. This one leaves it running, and the kernel tells a sync that was under way when
             // its file system was shut down that all is well (the conversion of unwritten extents fails without a word). So what
             // is told from now on was never told. What was told before counts: 0 of it may be lost.

@@ -17,7 +17,7 @@ const FAILURES: [(What, &str); 6] = [
     (What::LandedButFailed, "os error 5"),
 ];
 
-const KINDS: [OpKind; 9] = [
+const KINDS: [OpKind; 8] = [
     OpKind::Write,
     OpKind::Sync,
     OpKind::Open,
@@ -26,7 +26,6 @@ const KINDS: [OpKind; 9] = [
     OpKind::SyncDir,
     OpKind::CreateDir,
     OpKind::SetLen,
-    OpKind::Remove,
 ];
 
 fn told(failed: &Failed) -> String {

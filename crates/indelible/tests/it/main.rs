@@ -2,5 +2,9 @@
 
 mod durability;
 mod faults;
+mod hostile;
+mod limits;
+mod order;
+mod readers;
 mod recovery;
 mod smoke;
