@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, search, show, stats, tail, verify};
+use crate::commands::{
+    bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, search, show, stats, tail, verify,
+};
 use crate::data_dir::Place;
 
 /// The audit log that can prove itself

@@ -114,11 +114,19 @@ impl From<Error> for Failure {
         }
         let (kind, exit, next) = match error.kind() {
             ErrorKind::Rejected => ("rejected", Exit::Error, "change what the message names; nothing was recorded"),
-            ErrorKind::Busy => ("busy", Exit::Error, "try again when the disk has room and less to do; `indelible doctor` measures it"),
+            ErrorKind::Busy => {
+                ("busy", Exit::Error, "try again when the disk has room and less to do; `indelible doctor` measures it")
+            }
             ErrorKind::Io => ("io", Exit::Error, "run `indelible doctor`"),
-            ErrorKind::Poisoned => ("poisoned", Exit::Error, "run the command again: opening the store anew recovers what was acknowledged"),
-            ErrorKind::Corrupt => ("corrupt", Exit::Unverified, "run `indelible verify` for all findings, and keep a copy of the directory"),
-            ErrorKind::Mismatch => ("mismatch", Exit::Unverified, "run `indelible verify` for all findings, and keep a copy of the directory"),
+            ErrorKind::Poisoned => {
+                ("poisoned", Exit::Error, "run the command again: opening the store anew recovers what was acknowledged")
+            }
+            ErrorKind::Corrupt => {
+                ("corrupt", Exit::Unverified, "run `indelible verify` for all findings, and keep a copy of the directory")
+            }
+            ErrorKind::Mismatch => {
+                ("mismatch", Exit::Unverified, "run `indelible verify` for all findings, and keep a copy of the directory")
+            }
             ErrorKind::Unsupported => ("unsupported", Exit::Error, "use the version of indelible that wrote it, or a later one"),
             ErrorKind::Closed => ("closed", Exit::Error, "open the store again"),
             ErrorKind::NotFound => ("not_found", Exit::Error, "check --data; `indelible init` makes a store"),

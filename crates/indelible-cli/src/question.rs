@@ -73,14 +73,23 @@ impl Question {
 
 /// What asking found out, in one line for stderr.
 pub(crate) fn summary_line(summary: &Summary, identity: &Identity) -> String {
-    let logs: Vec<String> = summary.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
+    let logs: Vec<String> =
+        summary.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
     let verdict = summary.incomplete.as_ref().map_or("complete".to_owned(), |why| format!("INCOMPLETE: {why}"));
-    format!("{} of {} events match · {verdict} · tree sizes: {}", grouped(summary.matched), grouped(summary.scanned), logs.join(", "))
+    format!(
+        "{} of {} events match · {verdict} · tree sizes: {}",
+        grouped(summary.matched),
+        grouped(summary.scanned),
+        logs.join(", ")
+    )
 }
 
 /// The same as members of a JSON object.
 pub(crate) fn describe_summary(summary: &Summary, identity: &Identity, object: &mut Object) {
-    object.number("matched", summary.matched).number("scanned", summary.scanned).boolean("complete", summary.incomplete.is_none());
+    object
+        .number("matched", summary.matched)
+        .number("scanned", summary.scanned)
+        .boolean("complete", summary.incomplete.is_none());
     object.optional_text("reason", summary.incomplete.as_deref());
     describe_heads(identity, &summary.heads, object);
 }

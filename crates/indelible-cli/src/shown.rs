@@ -58,8 +58,26 @@ impl Column {
     /// What a spreadsheet gets when nobody says otherwise.
     pub(crate) fn for_spreadsheets() -> Result<Vec<Self>> {
         const NAMES: &[&str] = &[
-            "log", "seq", "time", "received", "action", "outcome", "severity", "class", "tenant", "source", "actor.type", "actor.id",
-            "actor.name", "actor.email", "session", "origin.ip", "origin.host", "origin.user_agent", "target", "id",
+            "log",
+            "seq",
+            "time",
+            "received",
+            "action",
+            "outcome",
+            "severity",
+            "class",
+            "tenant",
+            "source",
+            "actor.type",
+            "actor.id",
+            "actor.name",
+            "actor.email",
+            "session",
+            "origin.ip",
+            "origin.host",
+            "origin.user_agent",
+            "target",
+            "id",
         ];
         NAMES.iter().map(|name| Self::of(name, &[name])).collect()
     }

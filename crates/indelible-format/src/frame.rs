@@ -262,12 +262,17 @@ fn read_tables(meta: &[u8]) -> Option<FrameMeta> {
         return None;
     }
     let rest = reader.rest().len();
-    if logs_n > LOGS_MAX || logs_n.checked_mul(LOG_ENTRY_BYTES)? > rest || seeds_n.checked_mul(SEED_ENTRY_BYTES)? > rest || notes_n > LOGS_MAX {
+    if logs_n > LOGS_MAX
+        || logs_n.checked_mul(LOG_ENTRY_BYTES)? > rest
+        || seeds_n.checked_mul(SEED_ENTRY_BYTES)? > rest
+        || notes_n > LOGS_MAX
+    {
         return None;
     }
     let mut logs: Vec<LogChange> = Vec::with_capacity(logs_n);
     for _ in 0..logs_n {
-        let change = LogChange { log: reader.u32()?, count: reader.u32()?, first_seq: reader.u64()?, root: Hash(reader.array()?) };
+        let change =
+            LogChange { log: reader.u32()?, count: reader.u32()?, first_seq: reader.u64()?, root: Hash(reader.array()?) };
         if change.count == 0 || logs.last().is_some_and(|last| last.log >= change.log) {
             return None;
         }

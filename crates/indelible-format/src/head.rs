@@ -141,11 +141,8 @@ impl<'a> Head<'a> {
             ("", ..) => return None,
             (id, epoch, seq) => Some(Producer { id, epoch, seq }),
         };
-        let trace = if flags & FLAG_TRACE == 0 {
-            None
-        } else {
-            Some(Trace { trace_id: reader.array()?, span_id: reader.array()? })
-        };
+        let trace =
+            if flags & FLAG_TRACE == 0 { None } else { Some(Trace { trace_id: reader.array()?, span_id: reader.array()? }) };
         let frameworks_n = reader.u8()?;
         let frameworks = reader.rest();
         if usize::from(frameworks_n) > limits::FRAMEWORKS_MAX || weight == 0 {

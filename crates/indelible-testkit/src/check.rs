@@ -59,8 +59,13 @@ impl Audit {
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} events, sizes {:?}", self.events, self.sizes)?;
-        let lists =
-            [("lost", &self.lost), ("duplicated", &self.duplicated), ("wrong", &self.wrong), ("unproven", &self.unproven), ("alarms", &self.alarms)];
+        let lists = [
+            ("lost", &self.lost),
+            ("duplicated", &self.duplicated),
+            ("wrong", &self.wrong),
+            ("unproven", &self.unproven),
+            ("alarms", &self.alarms),
+        ];
         for (what, list) in lists {
             if !list.is_empty() {
                 writeln!(f, "{what}: {}", list.len())?;
@@ -152,7 +157,8 @@ fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &m
             continue;
         };
         for place in &mine {
-            let proof = inclusion_proof(place.seq, checkpoint.size, &mut LeafHashes(leaves)).map_err(|error| format!("proof: {error}"))?;
+            let proof = inclusion_proof(place.seq, checkpoint.size, &mut LeafHashes(leaves))
+                .map_err(|error| format!("proof: {error}"))?;
             if verify_inclusion(&place.leaf, place.seq, checkpoint.size, &proof, &checkpoint.root).is_err() {
                 audit.unproven.push(format!("{log}/{} is not under the signed root", place.seq));
             }
@@ -163,7 +169,12 @@ fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &m
         for place in mine.iter().rev().step_by(step).take(by_engine) {
             match reader.prove(*log, place.seq) {
                 Ok(proof) => {
-                    audit.unproven.extend(proof.verify(&place.leaf, std::slice::from_ref(&key)).err().map(|error| format!("{log}/{}: {error}", place.seq)));
+                    audit.unproven.extend(
+                        proof
+                            .verify(&place.leaf, std::slice::from_ref(&key))
+                            .err()
+                            .map(|error| format!("{log}/{}: {error}", place.seq)),
+                    );
                 }
                 Err(error) => audit.unproven.push(format!("{log}/{}: {error}", place.seq)),
             }

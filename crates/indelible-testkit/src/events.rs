@@ -40,9 +40,14 @@ impl Spec {
     #[must_use]
     pub fn of(seed: u64, stream: u64, number: u64) -> Self {
         // Neighbouring numbers must not give similar draws: the generator is seeded with all three, scattered.
-        let mut rng = Rng::with_seed(seed.rotate_left(40) ^ stream.rotate_left(20).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD134_2543_DE82_EF95));
+        let mut rng = Rng::with_seed(
+            seed.rotate_left(40)
+                ^ stream.rotate_left(20).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                ^ number.wrapping_mul(0xD134_2543_DE82_EF95),
+        );
         let (action, outcome) = *pick(&mut rng, &ACTIONS);
-        let class = if rng.u8(..) < 16 { Some(*pick(&mut rng, &[Class::Critical, Class::Normal, Class::Telemetry])) } else { None };
+        let class =
+            if rng.u8(..) < 16 { Some(*pick(&mut rng, &[Class::Critical, Class::Normal, Class::Telemetry])) } else { None };
         let pad_bytes = rng.usize(0..160);
         let id = format!("{seed}-{stream}-{number}");
         Self {
@@ -150,7 +155,14 @@ const ACTIONS: [(&str, Outcome); 8] = [
 ];
 
 /// Stored exactly, shown escaped.
-const TEXTS: [&str; 6] = ["", "plain", "a \"quoted\" \\ line\nand\ttab", "\u{1b}[31mred\u{1b}[0m\u{7}", "\u{202e}txt.exe\u{202c} \u{0}", "ä€𝄞 \u{fffd}"];
+const TEXTS: [&str; 6] = [
+    "",
+    "plain",
+    "a \"quoted\" \\ line\nand\ttab",
+    "\u{1b}[31mred\u{1b}[0m\u{7}",
+    "\u{202e}txt.exe\u{202c} \u{0}",
+    "ä€𝄞 \u{fffd}",
+];
 
 #[cfg(test)]
 mod tests {

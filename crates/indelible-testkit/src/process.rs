@@ -112,7 +112,8 @@ pub fn write_until_killed(plan: &WriterPlan) -> Result<(), String> {
     tell(&ledger, "open\n");
     let streams: Vec<u64> = (0..plan.threads).map(|thread| plan.first_stream + thread).collect();
     let failures: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = streams.iter().map(|stream| scope.spawn(|| append_for_ever(&store, plan.seed, *stream, &ledger))).collect();
+        let threads: Vec<_> =
+            streams.iter().map(|stream| scope.spawn(|| append_for_ever(&store, plan.seed, *stream, &ledger))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     Err(failures.join("; "))
@@ -220,6 +221,7 @@ impl LedgerStream {
 }
 
 fn unhex(text: &str) -> Option<Hash> {
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> =
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect();
     Hash::from_slice(&bytes?)
 }

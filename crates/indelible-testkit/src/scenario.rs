@@ -218,7 +218,8 @@ pub fn restart_and_check(disk: SimDisk, salt: u64, ledger: &Ledger) -> Result<Au
     let machine = SimWorld { disk, ..SimWorld::new(salt ^ 0xA5A5) };
     machine.clock.advance(Duration::from_secs(60));
     let mut ledger = ledger.clone();
-    let open = |what: &str| Store::open_in(Scenario::config(), machine.world()).map_err(|error| format!("{what}: {}", chain(&error)));
+    let open =
+        |what: &str| Store::open_in(Scenario::config(), machine.world()).map_err(|error| format!("{what}: {}", chain(&error)));
     let store = open("the store does not open")?;
     let append = |spec: &Spec, ledger: &mut Ledger| {
         ledger.attempt(spec);

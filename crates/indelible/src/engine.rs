@@ -118,7 +118,8 @@ impl Store {
         let mut trees = Vec::new();
         for tip in &mut tips {
             let roots = std::mem::take(&mut tip.group_roots);
-            let tree = TreeFile::open(&world, &dir, tip.log, &roots).map_err(|error| Error::io("could not write a tree file", error))?;
+            let tree =
+                TreeFile::open(&world, &dir, tip.log, &roots).map_err(|error| Error::io("could not write a tree file", error))?;
             trees.push((tip.log, tree));
         }
         let producer = identity.store_hex().get(..8).unwrap_or_default().to_owned();
@@ -130,7 +131,8 @@ impl Store {
             config.disk_reserve_bytes,
             config.journal_file_bytes_max,
         ));
-        let status = world.disk.open(&dir.join("status"), Open::Create).map_err(|error| Error::io("could not open status", error))?;
+        let status =
+            world.disk.open(&dir.join("status"), Open::Create).map_err(|error| Error::io("could not open status", error))?;
         let mut journal = Journal::new(Arc::clone(&nursery), world.clone(), identity.store, status, recovered.resume);
         journal.announce(recovered.lsn);
         let mut id_key = [0; 8];
@@ -256,7 +258,9 @@ impl Store {
                     return Ok(Ticket::new(shared, admitted));
                 }
                 Err(Refused::Error(error)) => return Err(error),
-                Err(Refused::Full(full)) if shared.lane(full.class).overflow() == Overflow::Reject => return Err(busy(shared, &full, Duration::ZERO)),
+                Err(Refused::Full(full)) if shared.lane(full.class).overflow() == Overflow::Reject => {
+                    return Err(busy(shared, &full, Duration::ZERO));
+                }
                 // The lane has room again once what it holds now is durable.
                 Err(Refused::Full(full)) => match shared.lane(full.class).next_position().checked_sub(1) {
                     Some(last) => drop(Ticket::new(shared, Admitted::Waiting(full.class, last)).await),
@@ -420,7 +424,8 @@ impl Shared {
         }
         let unsigned = self.checkpoint_due();
         if unsigned {
-            let others: Vec<LogHead> = self.heads.read().iter().filter(|head| head.log != LOG_CONTROL && head.size > 0).copied().collect();
+            let others: Vec<LogHead> =
+                self.heads.read().iter().filter(|head| head.log != LOG_CONTROL && head.size > 0).copied().collect();
             if !others.is_empty() {
                 let entry = control::heads(&others, self.world.clock.wall_ns());
                 self.cycle_with(self.builder.lock(), 0, &[(LOG_CONTROL, entry)])?;
@@ -509,8 +514,11 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         let names = world.disk.list(dir).map_err(failed)?;
         // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
         if let Some(stranger) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
-            return Err(Error::new(ErrorKind::Rejected, format!("{} is not empty (it holds {stranger}) and holds no store", dir.display()))
-                .with_hint("choose an empty directory for --data"));
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                format!("{} is not empty (it holds {stranger}) and holds no store", dir.display()),
+            )
+            .with_hint("choose an empty directory for --data"));
         }
     }
     for name in ["journal", "checkpoint", "tree", "dedupe"] {
@@ -519,7 +527,19 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
     world.disk.sync_dir(dir).map_err(failed)
 }
 
-const OWN_NAMES: &[&str] = &["checkpoint", "dedupe", "journal", "key", "key.new", "lock", "pseudonym.key", "pseudonym.key.new", "status", "store.json.new", "tree"];
+const OWN_NAMES: &[&str] = &[
+    "checkpoint",
+    "dedupe",
+    "journal",
+    "key",
+    "key.new",
+    "lock",
+    "pseudonym.key",
+    "pseudonym.key.new",
+    "status",
+    "store.json.new",
+    "tree",
+];
 
 /// Draws and writes the identity of a new store.
 fn create(world: &World, config: &Config) -> Result<(Identity, indelible_format::note::SigningKey)> {

@@ -62,8 +62,12 @@ impl Error {
         };
         let hint = match source.kind() {
             std::io::ErrorKind::StorageFull => Some("free disk space, then open the store again; what was acknowledged is safe"),
-            std::io::ErrorKind::ReadOnlyFilesystem => Some("the file system is read-only: remount it writable, or choose another --data"),
-            std::io::ErrorKind::PermissionDenied => Some("check who owns the data directory: it must belong to the user that runs this"),
+            std::io::ErrorKind::ReadOnlyFilesystem => {
+                Some("the file system is read-only: remount it writable, or choose another --data")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                Some("check who owns the data directory: it must belong to the user that runs this")
+            }
             _ => match source.raw_os_error() {
                 // ELOOP: every file is opened with O_NOFOLLOW.
                 Some(40) => Some("a symbolic link stands where a file of the store belongs; replace it with the file"),

@@ -94,8 +94,7 @@ impl Identity {
             random(&mut uid)?;
             logs.push(LogIdentity { id, name: name.into(), uid: hex(&uid) });
         }
-        let mut identity =
-            Self { store, prefix: prefix.into(), created: world.clock.wall_ns(), logs, public_key: [0; 32] };
+        let mut identity = Self { store, prefix: prefix.into(), created: world.clock.wall_ns(), logs, public_key: [0; 32] };
         let origin = identity.origin(LOG_CONTROL).unwrap_or_default();
         let key = SigningKey::from_seed(&origin, &seed).map_err(|error| {
             Error::new(ErrorKind::Rejected, format!("`{prefix}` cannot begin an origin: {error}"))
@@ -133,7 +132,10 @@ impl Identity {
         if format != Some(FORMAT) {
             return Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("store.json has format {}, this build reads {FORMAT}", format.map_or_else(|| "none".into(), |n| n.to_string())),
+                format!(
+                    "store.json has format {}, this build reads {FORMAT}",
+                    format.map_or_else(|| "none".into(), |n| n.to_string())
+                ),
             )
             .with_hint("use the version of indelible that wrote it, or a later one"));
         }
@@ -183,13 +185,13 @@ impl Identity {
 
     /// Reads the signing key and checks that it is this store's.
     pub(crate) fn read_key(&self, world: &World, dir: &Path) -> Result<SigningKey> {
-        let bytes = Zeroizing::new(
-            world.read_file(&dir.join("key")).map_err(|error| {
-                Error::io("could not read the signing key", error).with_hint("restore `key` from its backup; without it the log can be read and verified, not written")
-            })?,
-        );
+        let bytes = Zeroizing::new(world.read_file(&dir.join("key")).map_err(|error| {
+            Error::io("could not read the signing key", error)
+                .with_hint("restore `key` from its backup; without it the log can be read and verified, not written")
+        })?);
         let text = std::str::from_utf8(&bytes).map(str::trim_end).unwrap_or_default();
-        let key = SigningKey::parse(text).map_err(|error| Error::new(ErrorKind::Corrupt, format!("the signing key is malformed: {error}")))?;
+        let key = SigningKey::parse(text)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format!("the signing key is malformed: {error}")))?;
         if *key.verifier().public_key() != self.public_key || Some(key.verifier().name()) != self.origin(LOG_CONTROL).as_deref() {
             return Err(Error::new(ErrorKind::Mismatch, "the signing key is not the one of store.json")
                 .with_hint("restore `key` and `store.json` from the same backup"));

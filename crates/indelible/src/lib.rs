@@ -34,8 +34,8 @@ pub use watch::tap::{Committed, Tap};
 
 pub use indelible_format as format;
 pub use indelible_format::{
-    Canonical, Class, Draft, Field, Hash, Head, Id, Outcome, Producer, Record, Rejection, Severity, Tag, Trace, Value, head, json,
-    taxonomy, text,
+    Canonical, Class, Draft, Field, Hash, Head, Id, Outcome, Producer, Record, Rejection, Severity, Tag, Trace, Value, head,
+    json, taxonomy, text,
 };
 
 /// Builds a [`Draft`] in one expression and emits it.

@@ -9,8 +9,10 @@ use indelible_testkit::alloc::{CountingAllocator, allocations_of_this_thread};
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn login(n: u64) -> Draft<'static> {
-    let draft = Draft::new(taxonomy::USER_LOGIN).actor("alice").actor_email("alice@example.com").session("0f8fad5b").ip("203.0.113.7");
-    let draft = draft.user_agent("Mozilla/5.0 (X11; Linux x86_64)").host("bastion-7").target("repo", "42").outcome(Outcome::Success);
+    let draft =
+        Draft::new(taxonomy::USER_LOGIN).actor("alice").actor_email("alice@example.com").session("0f8fad5b").ip("203.0.113.7");
+    let draft =
+        draft.user_agent("Mozilla/5.0 (X11; Linux x86_64)").host("bastion-7").target("repo", "42").outcome(Outcome::Success);
     draft.detail("reason", "ok").detail("attempt", n).detail("mfa", true).detail("latency", 0.25)
 }
 

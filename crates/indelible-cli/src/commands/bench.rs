@@ -45,9 +45,11 @@ pub(crate) fn run(place: &Place, args: &BenchArgs) -> Result<Exit> {
         Some(holder) => holder,
         None => temporary(&dir).map_err(|error| Failure::file("make a directory in", &dir, &error))?,
     };
-    let free = indelible::world::World::real().disk.free_bytes(holder.path()).map_err(|error| Failure::file("measure", &dir, &error))?;
+    let free =
+        indelible::world::World::real().disk.free_bytes(holder.path()).map_err(|error| Failure::file("measure", &dir, &error))?;
     let room = free.checked_sub(FREE_BYTES_MIN).filter(|room| *room > FREE_BYTES_MIN / 4).ok_or_else(|| {
-        Failure::new("rejected", format!("{} are free on this disk, too few to measure with", bytes_text(free))).hint("free space, or name a --data on another disk")
+        Failure::new("rejected", format!("{} are free on this disk, too few to measure with", bytes_text(free)))
+            .hint("free space, or name a --data on another disk")
     })?;
     let bench = Bench { dir: holder.path(), seconds: f64::from(args.seconds), bytes_max: room / 2, stop: &stop };
     let figures = bench.run()?;
@@ -55,7 +57,11 @@ pub(crate) fn run(place: &Place, args: &BenchArgs) -> Result<Exit> {
     holder.close().map_err(|error| Failure::file("remove the temporary store in", &dir, &error))?;
 
     let mut out = Out::open();
-    if args.shape.is_json() { json(&figures, &disk, &mut out)? } else { table(&figures, &disk, &mut out)? }
+    if args.shape.is_json() {
+        json(&figures, &disk, &mut out)?
+    } else {
+        table(&figures, &disk, &mut out)?
+    }
     out.flush()?;
     if stop.asked() {
         eprintln!("interrupted: the figures are of shorter runs, or missing");
@@ -79,18 +85,33 @@ fn table(figures: &Figures, disk: &str, out: &mut Out) -> Result<()> {
     let emit = &figures.emit;
     table.pair(
         "emit, one event, caller's thread",
-        format!("p50 {}, p99 {}, p99.9 {}; a clock reading costs {} of each", nanoseconds(emit.p50), nanoseconds(emit.p99), nanoseconds(emit.p999), nanoseconds(emit.timer)),
+        format!(
+            "p50 {}, p99 {}, p99.9 {}; a clock reading costs {} of each",
+            nanoseconds(emit.p50),
+            nanoseconds(emit.p99),
+            nanoseconds(emit.p999),
+            nanoseconds(emit.timer)
+        ),
     );
     table.pair("", format!("at {} events/s, {} bytes stored per event", rate(emit.per_second), figures.event_bytes));
-    table.pair("ingest, hashed and durable", format!("{} events/s from {} threads", rate(figures.ingest.per_second), figures.ingest.threads));
+    table.pair(
+        "ingest, hashed and durable",
+        format!("{} events/s from {} threads", rate(figures.ingest.per_second), figures.ingest.threads),
+    );
     table.pair("64 waiting writers", format!("{} acknowledgements/s", rate(figures.crowd)));
     table.pair("one waiting writer", format!("{} acknowledgements/s", rate(figures.single)));
-    table.pair("bare write and fdatasync", format!("{} per second; one writer reaches {:.2} of it", rate(figures.bare), figures.ratio()));
+    table.pair(
+        "bare write and fdatasync",
+        format!("{} per second; one writer reaches {:.2} of it", rate(figures.bare), figures.ratio()),
+    );
     table.pair("verify", format!("{} events/s, one thread", rate(figures.verify)));
     out.table(table, &[])?;
     out.line("")?;
     let mut machine_table = Table::pairs();
-    machine_table.pair("processor", machine::processor()).pair("SHA-256", indelible::format::sha256::backend()).pair("disk", disk);
+    machine_table
+        .pair("processor", machine::processor())
+        .pair("SHA-256", indelible::format::sha256::backend())
+        .pair("disk", disk);
     out.table(machine_table, &[])?;
     if cfg!(debug_assertions) {
         out.line("\nthis is a build for development: figures worth comparing come from `cargo build --release`")?;
@@ -111,6 +132,10 @@ fn json(figures: &Figures, disk: &str, out: &mut Out) -> Result<()> {
     object.decimal("writers_64_acks_per_second", figures.crowd).decimal("writers_1_acks_per_second", figures.single);
     object.decimal("bare_syncs_per_second", figures.bare).decimal("single_to_bare", figures.ratio());
     object.decimal("verify_events_per_second", figures.verify);
-    object.boolean("release_build", !cfg!(debug_assertions)).text("processor", &machine::processor()).text("sha256", indelible::format::sha256::backend()).text("disk", disk);
+    object
+        .boolean("release_build", !cfg!(debug_assertions))
+        .text("processor", &machine::processor())
+        .text("sha256", indelible::format::sha256::backend())
+        .text("disk", disk);
     out.json_line(&object.finish())
 }

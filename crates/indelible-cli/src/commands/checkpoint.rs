@@ -68,7 +68,8 @@ pub(crate) fn run(place: &Place, args: &CheckpointArgs) -> Result<Exit> {
 /// Whether the key cannot be read or nothing can be written, as for an auditor with a copy.
 fn is_read_only(error: &indelible::Error, place: &Place) -> bool {
     let no_key = place.data().is_ok_and(|data| std::fs::File::open(data.join("key")).is_err());
-    let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    let cause =
+        std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     no_key || matches!(cause, Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem))
 }
 

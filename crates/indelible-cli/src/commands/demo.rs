@@ -66,7 +66,10 @@ pub(crate) fn run(place: &Place, args: &DemoArgs) -> Result<Exit> {
         let mut object = Object::new();
         object.text("data", &stage.data.to_string_lossy()).text("state", &stage.state.to_string_lossy());
         object.text("proof", &stage.proof.to_string_lossy()).number("events", outcome.events).decimal("seconds", outcome.seconds);
-        object.number("failed_guesses", outcome.guesses).number("break_in_events", outcome.break_in).number("proven_seq", outcome.proven);
+        object
+            .number("failed_guesses", outcome.guesses)
+            .number("break_in_events", outcome.break_in)
+            .number("proven_seq", outcome.proven);
         object.boolean("verified", outcome.verified).boolean("anchored", outcome.anchored);
         out.json_line(&object.finish())?;
     }
@@ -79,15 +82,19 @@ impl Stage {
         if place.names_data() {
             let data = place.data()?;
             if data.join("store.json").exists() {
-                return Err(Failure::new("rejected", format!("{} holds a store; made-up events do not belong there", data.display()))
-                    .hint("leave --data out, or name a new directory"));
+                return Err(Failure::new(
+                    "rejected",
+                    format!("{} holds a store; made-up events do not belong there", data.display()),
+                )
+                .hint("leave --data out, or name a new directory"));
             }
             let proof = data.with_extension("tlog-proof");
             return Ok(Self { data, state: place.state()?, proof, made: None });
         }
-        let dir = tempfile::Builder::new().prefix("indelible-demo-").tempdir().map_err(|error| {
-            Failure::io("could not make a temporary directory", &error)
-        })?;
+        let dir = tempfile::Builder::new()
+            .prefix("indelible-demo-")
+            .tempdir()
+            .map_err(|error| Failure::io("could not make a temporary directory", &error))?;
         // It stays: the user is to play with it.
         let dir = dir.keep();
         Ok(Self { data: dir.join("audit"), state: dir.join("state"), proof: dir.join("export.tlog-proof"), made: Some(dir) })
@@ -144,7 +151,12 @@ fn play(stage: &Stage, seed: u64, teller: &mut Teller<'_>) -> Result<Outcome> {
     let closed = store.close()?;
     let events = day.len() as u64;
     let bytes = crate::question::bytes_text(stats.bytes);
-    teller.say(&format!("  {} events in {:.0} ms, durable in {} syncs ({bytes}), hashed and signed", grouped(events), seconds * 1e3, stats.frames))?;
+    teller.say(&format!(
+        "  {} events in {:.0} ms, durable in {} syncs ({bytes}), hashed and signed",
+        grouped(events),
+        seconds * 1e3,
+        stats.frames
+    ))?;
 
     let reader = Reader::open(&stage.data)?;
     teller.chapter("2. What was it made of?", "stats --by action -n 8")?;
@@ -185,7 +197,8 @@ fn play(stage: &Stage, seed: u64, teller: &mut Teller<'_>) -> Result<Outcome> {
     let options = Options { trusted_state_dir: Some(stage.state.clone()), ..Options::default() };
     let verified = verify(&stage.data, options)?;
     let word = if verified.ok { "VERIFIED" } else { "FAILED" };
-    let heads: Vec<String> = closed.heads.iter().map(|head| format!("{} {}", reader.identity().log_name(head.log), grouped(head.size))).collect();
+    let heads: Vec<String> =
+        closed.heads.iter().map(|head| format!("{} {}", reader.identity().log_name(head.log), grouped(head.size))).collect();
     teller.say(&format!("  {word}: every hash recomputed from values, every signature checked ({})", heads.join(", ")))?;
     if !teller.silent {
         next_steps(stage, proven, teller)?;
@@ -214,7 +227,8 @@ fn break_in(reader: &Reader, query: &str, teller: &mut Teller<'_>) -> Result<(u6
     if let Some(writer) = writer {
         writer.finish(None)?;
     }
-    let export = export.ok_or_else(|| Failure::new("bug", "the demo's story lost its ending").hint("report this with the seed"))?;
+    let export =
+        export.ok_or_else(|| Failure::new("bug", "the demo's story lost its ending").hint("report this with the seed"))?;
     Ok((answer.matched, export))
 }
 
@@ -227,7 +241,10 @@ fn next_steps(stage: &Stage, proven: u64, teller: &mut Teller<'_>) -> Result<()>
         "indelible search 'severity:>=high' --fields time,action,actor,target".to_owned(),
         "indelible emit user.login --actor you --outcome success --detail reason=curious".to_owned(),
         "indelible checkpoint > kept-elsewhere.note".to_owned(),
-        format!("printf X | dd of={} bs=1 seek=70000 conv=notrunc   # an attack", quoted(&stage.data.join("journal/00000001.wal"))),
+        format!(
+            "printf X | dd of={} bs=1 seek=70000 conv=notrunc   # an attack",
+            quoted(&stage.data.join("journal/00000001.wal"))
+        ),
         "indelible verify --against kept-elsewhere.note".to_owned(),
     ];
     lines.iter().try_for_each(|line| teller.say(&format!("  {line}")))?;

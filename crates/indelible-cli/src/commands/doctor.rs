@@ -175,7 +175,10 @@ fn key(data: &Path, identity: &Identity) -> Check {
         Err(error) => return fail(NAME, format!("{} cannot be read: {error}", path.display()), restore),
     };
     match SigningKey::parse(text.trim_end()) {
-        Ok(key) if *key.verifier().public_key() == identity.public_key && Some(key.name()) == identity.origin(LOG_CONTROL).as_deref() => {
+        Ok(key)
+            if *key.verifier().public_key() == identity.public_key
+                && Some(key.name()) == identity.origin(LOG_CONTROL).as_deref() =>
+        {
             ok(NAME, "is readable and belongs to this store; is it backed up elsewhere?")
         }
         Ok(_) => fail(NAME, "is the key of another store", "restore `key` and `store.json` from the same backup"),
@@ -222,7 +225,11 @@ fn trusted_state(state: &Path, data: &Path, identity: &Identity) -> Check {
     const NAME: &str = "trusted state";
     let path = trusted_state_path(state, identity);
     if machine::existing(state).starts_with(machine::existing(data)) && data.exists() {
-        return warn(NAME, format!("{} is inside the data directory", state.display()), "name a directory outside with --state: a roll-back takes both");
+        return warn(
+            NAME,
+            format!("{} is inside the data directory", state.display()),
+            "name a directory outside with --state: a roll-back takes both",
+        );
     }
     match fs::metadata(&path) {
         Ok(_) => ok(NAME, format!("{}", path.display())),
@@ -258,7 +265,8 @@ fn space(world: &World, data: &Path, place: &Place) -> Result<Check> {
     let at = machine::existing(data);
     Ok(match world.disk.free_bytes(&at) {
         Ok(free) => {
-            let text = format!("{} free, {} kept in reserve; {}", bytes_text(free), bytes_text(reserve), machine::file_system(&at));
+            let text =
+                format!("{} free, {} kept in reserve; {}", bytes_text(free), bytes_text(reserve), machine::file_system(&at));
             if free <= reserve {
                 fail(NAME, text, "free space: nothing more can be recorded")
             } else if free - reserve < FREE_BYTES_MIN {
@@ -278,10 +286,15 @@ fn sync(data: &Path) -> Check {
     let times = match sync_times(&dir) {
         Ok(times) => times,
         Err(error) => {
-            return fail(NAME, format!("a file in {} cannot be written and synced: {error}", dir.display()), "check permissions, space and mount options");
+            return fail(
+                NAME,
+                format!("a file in {} cannot be written and synced: {error}", dir.display()),
+                "check permissions, space and mount options",
+            );
         }
     };
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
+    let at =
+        |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default();
     let (median, slow) = (at(50), at(95));
     let text = format!("write and fdatasync of 4 KiB: median {}, 95 % within {}", nanoseconds(median), nanoseconds(slow));
     let volatile = machine::file_system(&dir).starts_with("tmpfs");

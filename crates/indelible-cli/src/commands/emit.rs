@@ -171,7 +171,10 @@ fn receipt_json(receipt: &Receipt, log: &str) -> Vec<u8> {
     let mut object = Object::new();
     object.text("origin", &receipt.origin).text("log", log).optional_number("seq", receipt.seq);
     object.optional_text("leaf", receipt.leaf.map(|leaf| leaf.to_string()).as_deref());
-    object.optional_number("tenant_seq", receipt.tenant_seq).text("idempotence", receipt.idempotence.name()).boolean("durable", true);
+    object
+        .optional_number("tenant_seq", receipt.tenant_seq)
+        .text("idempotence", receipt.idempotence.name())
+        .boolean("durable", true);
     object.finish()
 }
 
@@ -192,16 +195,23 @@ fn target(text: &str) -> Result<(&str, &str)> {
 }
 
 fn detail(text: &str) -> Result<(&str, Said)> {
-    let refused = || Failure::usage(format!("--detail {text} is not of the form KEY=VALUE")).hint("for example --detail reason=bad_password");
+    let refused = || {
+        Failure::usage(format!("--detail {text} is not of the form KEY=VALUE")).hint("for example --detail reason=bad_password")
+    };
     let (key, value) = text.split_once('=').ok_or_else(refused)?;
     if let Some(key) = key.strip_suffix(':') {
-        return if key.is_empty() { Err(refused()) } else { Ok((key, Said::Json(canonical(value, &format!("--detail {key}:="))?))) };
+        return if key.is_empty() {
+            Err(refused())
+        } else {
+            Ok((key, Said::Json(canonical(value, &format!("--detail {key}:="))?)))
+        };
     }
     if key.is_empty() {
         return Err(refused());
     }
     // Strings, objects and arrays would need quotes or brackets, which are more likely to be meant as they are.
-    let literal = matches!(value, "true" | "false" | "null") || value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let literal =
+        matches!(value, "true" | "false" | "null") || value.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     let said = match literal.then(|| canonical(value, "")) {
         Some(Ok(json)) if json == value.as_bytes() => Said::Json(json),
         _ => Said::Text(value.to_owned()),
@@ -211,8 +221,9 @@ fn detail(text: &str) -> Result<(&str, Said)> {
 
 fn canonical(text: &str, what: &str) -> Result<Vec<u8>> {
     let mut out = Vec::new();
-    json::canonicalize(text.as_bytes(), &json::Limits::default(), &mut out)
-        .map_err(|error| Failure::usage(format!("{what} is not JSON: {error}")).hint("quote it for the shell: '{\"attempt\":3}'"))?;
+    json::canonicalize(text.as_bytes(), &json::Limits::default(), &mut out).map_err(|error| {
+        Failure::usage(format!("{what} is not JSON: {error}")).hint("quote it for the shell: '{\"attempt\":3}'")
+    })?;
     Ok(out)
 }
 

@@ -14,8 +14,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indelible::format::{draft::Draft, sha256};
-use indelible::{ErrorKind, Idempotence, Store, Ticket};
+use indelible::format::draft::Raw;
+use indelible::format::sha256;
+use indelible::{Draft, ErrorKind, Idempotence, Store, Ticket, taxonomy};
 use indelible_adapters::{Adapter, Format, ReadLimits, for_each_record};
 
 use crate::commands::redaction::RedactionArgs;
@@ -55,6 +56,12 @@ pub(crate) struct ImportArgs {
     /// Keyed by the file's path, the place in it and what stands there; the newest million keys are remembered.
     #[arg(long)]
     once: bool,
+
+    /// Keep lines and records that are not JSON as they are, instead of rejecting them
+    ///
+    /// They become events of the action record.opaque; their text can be searched, their fields cannot.
+    #[arg(long)]
+    keep_unreadable: bool,
 
     /// How many files to read at once; default: one per processor
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -107,7 +114,11 @@ pub(crate) fn run(place: &Place, args: &ImportArgs) -> Result<Exit> {
     let heads = closed?.heads;
     let summary = Summary { tally: &tally, seconds, stats: &stats, heads: &heads, identity: &names, interrupted: stop.asked() };
     let mut out = Out::open();
-    if args.shape.is_json() { summary.json(&mut out)? } else { summary.table(&mut out)? }
+    if args.shape.is_json() {
+        summary.json(&mut out)?
+    } else {
+        summary.table(&mut out)?
+    }
     out.flush()?;
     Ok(if tally.is_complete() && !stop.asked() { Exit::Ok } else { Exit::Incomplete })
 }
@@ -206,7 +217,8 @@ impl Import<'_> {
             return Ok(());
         }
         tally.files += 1;
-        let mut worker = Worker { import: self, input, adapter, tally, tickets: Vec::new(), failed: None, salt: self.salt(input) };
+        let mut worker =
+            Worker { import: self, input, adapter, tally, tickets: Vec::new(), failed: None, salt: self.salt(input) };
         let read = for_each_record(&mut source, ReadLimits::default(), &mut |record| {
             if self.ended() {
                 return ControlFlow::Break(());
@@ -266,7 +278,7 @@ impl Worker<'_> {
             format!("import:{hash}")
         });
         let tenant = import.args.tenant.as_deref();
-        let adapted = self.adapter.adapt(bytes, |draft: &Draft<'_>| {
+        let emit = |draft: &Draft<'_>| {
             if tenant.is_none() && key.is_none() {
                 return import.store.emit(draft);
             }
@@ -274,16 +286,23 @@ impl Worker<'_> {
             draft.tenant = tenant.or(draft.tenant);
             draft.idempotency_key = key.as_deref();
             import.store.emit(&draft)
-        });
-        let adapted = match adapted {
-            Ok(adapted) => adapted,
+        };
+        let emitted = match self.adapter.adapt(bytes, emit) {
+            Ok(adapted) => {
+                self.tally.note(adapted.format, adapted.notes);
+                adapted.result
+            }
+            Err(_) if import.args.keep_unreadable => {
+                self.tally.opaque += 1;
+                let media_type = if std::str::from_utf8(bytes).is_ok() { "text/plain" } else { "application/octet-stream" };
+                emit(&Draft::new(taxonomy::RECORD_OPAQUE).source("text").raw(Raw { media_type, bytes }))
+            }
             Err(error) => {
                 self.tally.reject(error.code(), self.input.name(), line, &error.to_string());
                 return ControlFlow::Continue(());
             }
         };
-        self.tally.note(adapted.format, adapted.notes);
-        match adapted.result {
+        match emitted {
             Ok(ticket) => {
                 import.emitted.fetch_add(1, Ordering::Relaxed);
                 if key.is_none() {
@@ -359,7 +378,8 @@ mod tests {
 
     #[test]
     fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [("0", 0), ("4096", 4096), ("1KiB", 1024), ("64GiB", 64 << 30), ("2 MiB", 2 << 20), ("1t", 1 << 40)] {
+        for (text, bytes) in [("0", 0), ("4096", 4096), ("1KiB", 1024), ("64GiB", 64 << 30), ("2 MiB", 2 << 20), ("1t", 1 << 40)]
+        {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
         for text in ["", "x", "1.5GiB", "-1", "1GB", "99999999999TiB"] {

@@ -30,8 +30,10 @@ pub(crate) struct InitArgs {
 pub(crate) fn run(place: &Place, args: &InitArgs) -> Result<Exit> {
     let data = place.data()?;
     if data.join("store.json").exists() {
-        return Err(Failure::new("rejected", format!("there is a store in {} already", data.display()))
-            .hint(format!("use it as it is, or make another one with --data; `indelible doctor --data {}` shows its state", data.display())));
+        return Err(Failure::new("rejected", format!("there is a store in {} already", data.display())).hint(format!(
+            "use it as it is, or make another one with --data; `indelible doctor --data {}` shows its state",
+            data.display()
+        )));
     }
     let mut config = place.config("init")?;
     config.create = true;
@@ -50,7 +52,9 @@ pub(crate) fn run(place: &Place, args: &InitArgs) -> Result<Exit> {
         object.text("trusted_state", &state.to_string_lossy()).text("verifier_key", &verifier_key(&identity, 0));
         object.objects("logs", &identity.logs, |object, log| {
             object.number("id", log.id).text("name", &log.name);
-            object.text("origin", &identity.origin(log.id).unwrap_or_default()).text("verifier_key", &verifier_key(&identity, log.id));
+            object
+                .text("origin", &identity.origin(log.id).unwrap_or_default())
+                .text("verifier_key", &verifier_key(&identity, log.id));
         });
         out.json_line(&object.finish())?;
         out.flush()?;

@@ -67,7 +67,10 @@ pub(crate) fn run(place: &Place, args: &ProveArgs) -> Result<Exit> {
     } else {
         let mut table = Table::pairs();
         table.pair("proof", path.to_string_lossy());
-        table.pair("event", format!("{} of log {}", place_text(identity, located.log, located.seq), identity.log_name(located.log)));
+        table.pair(
+            "event",
+            format!("{} of log {}", place_text(identity, located.log, located.seq), identity.log_name(located.log)),
+        );
         table.pair("in a tree of", format!("{} leaves, {} hashes", grouped(size), proof.hashes.len()));
         out.table(table, &[])?;
     }
@@ -81,10 +84,18 @@ pub(crate) fn run(place: &Place, args: &ProveArgs) -> Result<Exit> {
 fn write(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
-    if force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let mut file: File = options.open(path).map_err(|error| {
         let failure = Failure::file("write", path, &error);
-        if error.kind() == std::io::ErrorKind::AlreadyExists { failure.hint("choose another name, or add --force to replace it") } else { failure }
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            failure.hint("choose another name, or add --force to replace it")
+        } else {
+            failure
+        }
     })?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| Failure::file("write", path, &error))
 }

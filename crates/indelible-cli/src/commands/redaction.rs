@@ -50,7 +50,8 @@ impl RedactionArgs {
         for (paths, how) in [(&self.mask, Redact::Mask), (&self.pseudonymise, Redact::Pseudonym)] {
             for path in paths {
                 redaction = redaction.path(path, how).map_err(|error| {
-                    Failure::usage(error.to_string()).hint("name a place such as actor.email, origin.ip, session, target.name or details.**.password")
+                    Failure::usage(error.to_string())
+                        .hint("name a place such as actor.email, origin.ip, session, target.name or details.**.password")
                 })?;
             }
         }

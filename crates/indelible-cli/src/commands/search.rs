@@ -84,13 +84,23 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
         let limit = args.limit.unwrap_or(if listing == Listing::Table { TABLE_EVENTS } else { 0 });
         let newest = args.newest || (listing == Listing::Table && !args.oldest && limit > 0);
         if newest && limit == 0 {
-            return Err(Failure::usage("--newest needs to know how many events to turn around").hint("add --limit N, or use --oldest"));
+            return Err(
+                Failure::usage("--newest needs to know how many events to turn around").hint("add --limit N, or use --oldest")
+            );
         }
         let mut writer = EventWriter::new(listing, &args.fields, &reader, &mut out)?;
-        let answer = if newest { newest_first(&reader, &question, limit, &mut writer)? } else { oldest_first(&reader, &question, limit, &mut writer)? };
+        let answer = if newest {
+            newest_first(&reader, &question, limit, &mut writer)?
+        } else {
+            oldest_first(&reader, &question, limit, &mut writer)?
+        };
         let shown = writer.finish(Some(&answer))?;
         if shown < answer.matched {
-            eprintln!("{} of {} shown; --limit 0 shows all, in the order they were committed", grouped(shown), grouped(answer.matched));
+            eprintln!(
+                "{} of {} shown; --limit 0 shows all, in the order they were committed",
+                grouped(shown),
+                grouped(answer.matched)
+            );
         }
         answer
     };

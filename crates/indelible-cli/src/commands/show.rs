@@ -36,10 +36,13 @@ pub(crate) fn run(place: &Place, args: &ShowArgs) -> Result<Exit> {
     let located = locate(&reader, &args.event)?;
     let stored = reader.record(located.log, located.seq)?.ok_or_else(|| {
         let (log, seq) = (identity.log_name(located.log), located.seq);
-        Failure::new("not_found", format!("the log {log} has no position {seq}")).hint("`indelible stats` shows how far the logs reach")
+        Failure::new("not_found", format!("the log {log} has no position {seq}"))
+            .hint("`indelible stats` shows how far the logs reach")
     })?;
     let record = stored.record().ok_or_else(|| {
-        Failure::new("corrupt", "the record at this position is malformed").exit(Exit::Unverified).hint("run `indelible verify` for all findings")
+        Failure::new("corrupt", "the record at this position is malformed")
+            .exit(Exit::Unverified)
+            .hint("run `indelible verify` for all findings")
     })?;
     let mut out = Out::open();
     if args.shape.is_json() {

@@ -57,7 +57,11 @@ pub(crate) fn run(place: &Place, args: &VerifyArgs) -> Result<Exit> {
         (Some(path), Some(key)) => one_event(path, &key, args.shape, &mut out)?,
         (_, key) => {
             let report = check(place, args, key)?;
-            if args.shape.is_json() { report_json(&report, &mut out)? } else { report_text(&report, &mut out)? }
+            if args.shape.is_json() {
+                report_json(&report, &mut out)?
+            } else {
+                report_text(&report, &mut out)?
+            }
             if report.ok { Exit::Ok } else { Exit::Unverified }
         }
     };
@@ -82,13 +86,15 @@ fn read_key(text: &str) -> Result<VerifierKey> {
     let from_file = if text.contains('+') { None } else { Some(read_text(Path::new(text), NOTE_FILE_BYTES_MAX)?) };
     let key = from_file.as_deref().unwrap_or(text).trim();
     VerifierKey::parse(key).map_err(|error| {
-        Failure::usage(format!("this is no verifier key: {error}")).hint("`indelible init` and `indelible checkpoint` print it: name+8 hex digits+base64")
+        Failure::usage(format!("this is no verifier key: {error}"))
+            .hint("`indelible init` and `indelible checkpoint` print it: name+8 hex digits+base64")
     })
 }
 
 fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
     String::from_utf8(read_bytes(path, bytes_max)?).map_err(|_| {
-        Failure::new("rejected", format!("{} is not text", path.display())).hint("name a file that `indelible checkpoint` or `prove` wrote")
+        Failure::new("rejected", format!("{} is not text", path.display()))
+            .hint("name a file that `indelible checkpoint` or `prove` wrote")
     })
 }
 
@@ -109,9 +115,17 @@ fn one_event(path: &Path, key: &VerifierKey, shape: ShapeOption, out: &mut Out) 
         // Here a file that is no proof is a proof that does not hold: bytes of it may have been changed.
         let failed = matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Mismatch);
         let failure = Failure::from(error);
-        if failed { failure.exit(Exit::Unverified).hint("ask for the proof again, and check that the key is that of the log") } else { failure }
+        if failed {
+            failure.exit(Exit::Unverified).hint("ask for the proof again, and check that the key is that of the log")
+        } else {
+            failure
+        }
     })?;
-    if shape.is_json() { proof_json(&report, out)? } else { proof_text(&report, out)? }
+    if shape.is_json() {
+        proof_json(&report, out)?
+    } else {
+        proof_text(&report, out)?
+    }
     Ok(Exit::Ok)
 }
 
@@ -177,7 +191,11 @@ fn json_of(report: &ProofReport, tag: Tag) -> Option<&[u8]> {
 
 fn report_json(report: &Report, out: &mut Out) -> Result<()> {
     let mut object = Object::new();
-    object.boolean("ok", report.ok).boolean("anchored", report.anchored).number("events", report.events).number("frames", report.frames);
+    object
+        .boolean("ok", report.ok)
+        .boolean("anchored", report.anchored)
+        .number("events", report.events)
+        .number("frames", report.frames);
     object.number("torn_tail_bytes", report.torn_tail_bytes);
     object.objects("logs", &report.logs, |object, log| {
         object.text("log", &log.name).number("size", log.size).text("root", &log.root.to_string());
@@ -206,7 +224,10 @@ fn report_text(report: &Report, out: &mut Out) -> Result<()> {
         out.table(findings, &[])?;
     }
     if report.torn_tail_bytes > 0 {
-        out.line(&format!("\n{} of a write that was never acknowledged lie behind the last frame", bytes_text(report.torn_tail_bytes)))?;
+        out.line(&format!(
+            "\n{} of a write that was never acknowledged lie behind the last frame",
+            bytes_text(report.torn_tail_bytes)
+        ))?;
     }
     let fails = report.findings.iter().filter(|finding| finding.level == Level::Fail).count();
     let read = format!("{} events in {} frames", grouped(report.events), grouped(report.frames));
@@ -215,9 +236,13 @@ fn report_text(report: &Report, out: &mut Out) -> Result<()> {
         (true, false) => (
             Tone::Careful,
             "VERIFIED, UNANCHORED",
-            format!("{read} agree with each other; nothing outside the store to compare with, so a roll-back or new signing of all of it is not excluded"),
+            format!(
+                "{read} agree with each other; nothing outside the store to compare with, so a roll-back or new signing of all of it is not excluded"
+            ),
         ),
-        (false, _) => (Tone::Bad, "FAILED", format!("{fails} findings; {read}. Keep a copy of the directory before anything else")),
+        (false, _) => {
+            (Tone::Bad, "FAILED", format!("{fails} findings; {read}. Keep a copy of the directory before anything else"))
+        }
     };
     let word = out.painted(tone, word);
     out.line(&format!("\n{word}: {rest}"))?;
@@ -228,7 +253,8 @@ fn report_text(report: &Report, out: &mut Out) -> Result<()> {
 }
 
 fn where_text(report: &Report, finding: &Finding) -> String {
-    let name = |log: u32| report.logs.iter().find(|known| known.log == log).map_or_else(|| log.to_string(), |known| known.name.clone());
+    let name =
+        |log: u32| report.logs.iter().find(|known| known.log == log).map_or_else(|| log.to_string(), |known| known.name.clone());
     match (finding.log, finding.at) {
         (Some(log), Some(at)) => format!("{}:{at}", name(log)),
         (Some(log), None) => name(log),

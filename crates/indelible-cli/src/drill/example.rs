@@ -50,7 +50,7 @@ fn emit(store: &Store, number: u64) -> Result<()> {
     if number % 4 == 1 {
         draft = draft.idempotency_key(&request);
     }
-    let tenant = if number % 3 == 0 { "east" } else { "west" };
+    let tenant = if number.is_multiple_of(3) { "east" } else { "west" };
     store.emit(&draft.actor(person).ip("192.0.2.7").session(&request).tenant(tenant))?;
     Ok(())
 }

@@ -66,7 +66,8 @@ pub(crate) fn wants_json(arguments: &[OsString]) -> bool {
     let words: Vec<&str> = arguments.iter().skip(1).take_while(|word| *word != "--").filter_map(|word| word.to_str()).collect();
     let is_json = |word: &str| matches!(word, "json" | "ndjson");
     let beside = words.windows(2).any(|pair| matches!(pair, ["-o" | "--output" | "--format", form] if is_json(form)));
-    let joined = |word: &&str| ["--output=", "--format=", "-o=", "-o"].iter().any(|option| word.strip_prefix(option).is_some_and(is_json));
+    let joined =
+        |word: &&str| ["--output=", "--format=", "-o=", "-o"].iter().any(|option| word.strip_prefix(option).is_some_and(is_json));
     beside || words.iter().any(joined)
 }
 
@@ -220,7 +221,9 @@ mod tests {
     #[test]
     fn a_wish_for_json_is_heard_however_it_is_spelt() {
         let wants = |line: &str| wants_json(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        for line in ["i search x -o json", "i search -ojson", "i search --output=ndjson", "i prove 1 --format json", "i x --output json"] {
+        for line in
+            ["i search x -o json", "i search -ojson", "i search --output=ndjson", "i prove 1 --format json", "i x --output json"]
+        {
             assert!(wants(line), "{line}");
         }
         for line in ["i search json", "i search -o table", "i prove 1 -o json.txt", "i search -- -o json"] {

@@ -55,7 +55,7 @@ pub(crate) fn store(dir: &Path, shape: Shape) {
                     .target("host", "db-1")
                     .detail("n", number)
                     .id(&id);
-                draft = if number % 3 == 0 { draft.idempotency_key(&key) } else { draft.tenant("east") };
+                draft = if number.is_multiple_of(3) { draft.idempotency_key(&key) } else { draft.tenant("east") };
                 store.emit(&draft).unwrap();
             }
             store.flush().unwrap();

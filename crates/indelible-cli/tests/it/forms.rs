@@ -7,19 +7,77 @@ fn emitted_events_come_back_in_every_field() {
     let home = Home::with_store();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     home.run([
-        "emit", "user.login", "--actor", "alice", "--actor-type", "user", "--actor-name", "Alice", "--actor-email", "alice@example.org", "--target",
-        "repo:42", "--target", "org:7", "--outcome", "denied", "--severity", "high", "--class", "critical", "--tenant", "acme", "--session", "s1",
-        "--ip", "192.0.2.1", "--user-agent", "curl/8", "--host", "h1", "--detail", "attempt=3", "--detail", "ok=false", "--detail", "why=text",
-        "--detail", "more:={\"b\":1,\"a\":[null]}", "--id", "my-id", "--time", "2021-01-31T12:00:00Z", "--trace", trace,
+        "emit",
+        "user.login",
+        "--actor",
+        "alice",
+        "--actor-type",
+        "user",
+        "--actor-name",
+        "Alice",
+        "--actor-email",
+        "alice@example.org",
+        "--target",
+        "repo:42",
+        "--target",
+        "org:7",
+        "--outcome",
+        "denied",
+        "--severity",
+        "high",
+        "--class",
+        "critical",
+        "--tenant",
+        "acme",
+        "--session",
+        "s1",
+        "--ip",
+        "192.0.2.1",
+        "--user-agent",
+        "curl/8",
+        "--host",
+        "h1",
+        "--detail",
+        "attempt=3",
+        "--detail",
+        "ok=false",
+        "--detail",
+        "why=text",
+        "--detail",
+        "more:={\"b\":1,\"a\":[null]}",
+        "--id",
+        "my-id",
+        "--time",
+        "2021-01-31T12:00:00Z",
+        "--trace",
+        trace,
     ])
     .ok();
     let event = home.run(["show", "my-id", "-o", "json"]).ok().json()["event"].clone();
     for (pointer, expected) in [
-        ("/action", "user.login"), ("/outcome", "denied"), ("/severity", "high"), ("/class", "critical"), ("/tenant", "acme"), ("/id", "my-id"),
-        ("/time", "2021-01-31T12:00:00.000000000Z"), ("/actor/id", "alice"), ("/actor/type", "user"), ("/actor/name", "Alice"),
-        ("/actor/email", "alice@example.org"), ("/targets/0/id", "42"), ("/targets/1/type", "org"), ("/session", "s1"), ("/origin/ip", "192.0.2.1"),
-        ("/origin/user_agent", "curl/8"), ("/origin/host", "h1"), ("/details/attempt", "3"), ("/details/ok", "false"), ("/details/why", "text"),
-        ("/details/more/a/0", "null"), ("/trace/trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"), ("/trace/span_id", "00f067aa0ba902b7"),
+        ("/action", "user.login"),
+        ("/outcome", "denied"),
+        ("/severity", "high"),
+        ("/class", "critical"),
+        ("/tenant", "acme"),
+        ("/id", "my-id"),
+        ("/time", "2021-01-31T12:00:00.000000000Z"),
+        ("/actor/id", "alice"),
+        ("/actor/type", "user"),
+        ("/actor/name", "Alice"),
+        ("/actor/email", "alice@example.org"),
+        ("/targets/0/id", "42"),
+        ("/targets/1/type", "org"),
+        ("/session", "s1"),
+        ("/origin/ip", "192.0.2.1"),
+        ("/origin/user_agent", "curl/8"),
+        ("/origin/host", "h1"),
+        ("/details/attempt", "3"),
+        ("/details/ok", "false"),
+        ("/details/why", "text"),
+        ("/details/more/a/0", "null"),
+        ("/trace/trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("/trace/span_id", "00f067aa0ba902b7"),
     ] {
         let found = event.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in {event}"));
         assert_eq!(text(found), expected, "{pointer}");
@@ -72,7 +130,11 @@ fn newest_and_oldest_are_what_they_say() {
     assert_eq!(numbers(&["--limit", "3", "--newest"]), [299, 298, 297]);
     let table = home.run(["search", "--fields", "details.n"]).ok();
     assert_eq!(table.stdout.lines().count(), 101);
-    assert!(table.stdout.lines().nth(1).unwrap().starts_with("299") && table.stderr.contains("100 of 300 shown"), "{}", table.stderr);
+    assert!(
+        table.stdout.lines().nth(1).unwrap().starts_with("299") && table.stderr.contains("100 of 300 shown"),
+        "{}",
+        table.stderr
+    );
     assert_eq!(home.run(["search", "--fields", "details.n", "--limit", "0"]).ok().stdout.lines().count(), 301);
 }
 
@@ -97,7 +159,12 @@ fn colours_are_for_terminals_and_only_when_wanted() {
     let on_terminal = |no_color: Option<&str>, verb: &str| {
         let line = format!("'{}' {verb}", env!("CARGO_BIN_EXE_indelible"));
         let mut command = std::process::Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).current_dir(home.dir.path()).env_clear().env("TERM", "xterm").env("HOME", home.dir.path());
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(home.dir.path())
+            .env_clear()
+            .env("TERM", "xterm")
+            .env("HOME", home.dir.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).stdin(std::process::Stdio::null());
         command.env("INDELIBLE_DATA", home.data()).env("INDELIBLE_STATE", home.path("state"));
         if let Some(value) = no_color {
@@ -144,7 +211,8 @@ fn doctor_finds_what_is_wrong() {
 fn bench_measures_and_cleans_up() {
     let home = Home::new();
     let figures = home.run(["bench", "--seconds", "1", "-o", "json"]).ok().json();
-    for figure in ["writers_64_acks_per_second", "writers_1_acks_per_second", "bare_syncs_per_second", "verify_events_per_second"] {
+    for figure in ["writers_64_acks_per_second", "writers_1_acks_per_second", "bare_syncs_per_second", "verify_events_per_second"]
+    {
         assert!(figures[figure].to_string().parse::<f64>().unwrap() > 1.0, "{figures}");
     }
     let left: Vec<_> = std::fs::read_dir(home.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

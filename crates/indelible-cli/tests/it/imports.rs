@@ -27,7 +27,10 @@ fn packed_and_plain_files_are_told_by_content() {
     home.write("in/README.md", "# not an event\n");
     home.write("in/.hidden.json", line(6));
     let done = home.run(["import", "in", "-o", "json", "--tenant", "acme"]).ok().json();
-    assert_eq!((text(&done["recorded"]), text(&done["files"]), text(&done["files_skipped"])), ("5".into(), "4".into(), "1".into()));
+    assert_eq!(
+        (text(&done["recorded"]), text(&done["files"]), text(&done["files_skipped"])),
+        ("5".into(), "4".into(), "1".into())
+    );
     assert!(text(&done["skipped"][0]).ends_with("README.md"));
     assert_eq!(count(&home, "tenant:acme"), "5");
     assert_eq!(count(&home, "actor.name:u3"), "1");
@@ -68,6 +71,21 @@ fn what_cannot_be_recorded_is_named_by_code_and_line_and_exits_with_4() {
 }
 
 #[test]
+fn what_is_not_json_can_be_kept_as_it_is() {
+    let home = Home::with_store();
+    home.write(
+        "audit.log",
+        b"type=SYSCALL msg=audit(1605000000.1:2): uid=0 exe=\"/bin/sh\"\n{\"action\":\"file.read\"}\n\xff\xfe\x1b[2J\n",
+    );
+    let done = home.run(["import", "audit.log", "--keep-unreadable", "-o", "json"]).ok().json();
+    assert_eq!((text(&done["recorded"]), text(&done["opaque"]), text(&done["rejected"])), ("3".into(), "2".into(), "0".into()));
+    let event = home.run(["search", "raw:exe=", "-o", "json"]).ok().json()["events"][0].clone();
+    assert_eq!(text(&event["raw"]["text"]), "type=SYSCALL msg=audit(1605000000.1:2): uid=0 exe=\"/bin/sh\"");
+    let binary = home.run(["search", "raw.media_type:application/octet-stream", "-o", "json"]).ok().json()["events"][0].clone();
+    assert_eq!(text(&binary["raw"]["base64"]), "//4bWzJK");
+}
+
+#[test]
 fn bombs_and_damaged_files_are_given_up_on_and_the_others_are_imported() {
     let home = Home::with_store();
     home.write("in/bomb.json.gz", gzip(&vec![b' '; 8 << 20]));
@@ -76,8 +94,12 @@ fn bombs_and_damaged_files_are_given_up_on_and_the_others_are_imported() {
     home.write("in/good.json", "{\"action\":\"file.write\"}\n");
     let done = home.run(["import", "in", "--max-decompressed", "1MiB", "-o", "json"]).exits(4).json();
     assert_eq!(text(&done["files_failed"]), "2");
-    let errors: Vec<(String, String)> = done["failures"].as_array().unwrap().iter().map(|f| (text(&f["file"]), text(&f["error"]))).collect();
-    assert!(errors.iter().any(|(file, error)| file.ends_with("bomb.json.gz") && error.contains("--max-decompressed")), "{errors:?}");
+    let errors: Vec<(String, String)> =
+        done["failures"].as_array().unwrap().iter().map(|f| (text(&f["file"]), text(&f["error"]))).collect();
+    assert!(
+        errors.iter().any(|(file, error)| file.ends_with("bomb.json.gz") && error.contains("--max-decompressed")),
+        "{errors:?}"
+    );
     assert!(errors.iter().any(|(file, _)| file.ends_with("cut.json.gz")), "{errors:?}");
     assert_eq!(count(&home, "action:file.write"), "1");
 }
@@ -105,7 +127,17 @@ fn what_is_redacted_never_reaches_the_disk() {
         "in.ndjson",
         "{\"action\":\"file.read\",\"user\":\"ann\",\"email\":\"ann@example.org\",\"password\":\"hunter2hunter2\",\"note\":\"card 4111 1111 1111 1111\"}\n",
     );
-    home.run(["import", "in.ndjson", "--redact", "secrets,cards", "--pseudonymise", "actor.email", "--pseudonymise", "details.email"]).ok();
+    home.run([
+        "import",
+        "in.ndjson",
+        "--redact",
+        "secrets,cards",
+        "--pseudonymise",
+        "actor.email",
+        "--pseudonymise",
+        "details.email",
+    ])
+    .ok();
     let event: Value = home.run(["search", "-o", "json"]).ok().json()["events"][0].clone();
     assert_eq!(event["details"]["password"], "[redacted]");
     assert!(text(&event["details"]["email"]).starts_with("p-"), "{event}");
@@ -121,7 +153,12 @@ fn what_is_redacted_never_reaches_the_disk() {
 #[test]
 fn stdin_is_read_when_asked_to() {
     let home = Home::with_store();
-    let mut child = home.command(["import", "-", "-o", "json"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = home
+        .command(["import", "-", "-o", "json"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let packed = gzip(b"{\"action\":\"file.read\"}\n{\"action\":\"file.write\"}\n");
     child.stdin.take().unwrap().write_all(&packed).unwrap();
     let output = child.wait_with_output().unwrap();

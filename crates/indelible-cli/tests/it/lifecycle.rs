@@ -85,7 +85,8 @@ fn tail_follows_and_ends_in_order() {
     let home = Home::with_store();
     home.run(["emit", "a.before"]).ok();
     home.run(["emit", "a.last"]).ok();
-    let mut child = home.command(["tail", "--follow", "-n", "1", "-o", "ndjson", "action:a.*"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        home.command(["tail", "--follow", "-n", "1", "-o", "ndjson", "action:a.*"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || {
         let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();

@@ -17,7 +17,20 @@ fn the_whole_transcript_works_on_real_events() {
     }
 
     let receipt = home
-        .run(["emit", "user.login", "--actor", "alice", "--target", "repo:42", "--outcome", "failure", "--detail", "reason=bad_password", "-o", "json"])
+        .run([
+            "emit",
+            "user.login",
+            "--actor",
+            "alice",
+            "--target",
+            "repo:42",
+            "--outcome",
+            "failure",
+            "--detail",
+            "reason=bad_password",
+            "-o",
+            "json",
+        ])
         .ok()
         .json();
     assert_eq!(text(&receipt["seq"]), "0");
@@ -39,7 +52,10 @@ fn the_whole_transcript_works_on_real_events() {
     let query = ["search", "action:iam.* outcome:failure NOT actor.id:root", "--since", "2021-01-01"];
     let object = home.run([&query[..], &["-o", "json"]].concat()).ok().json();
     let events = object["events"].as_array().unwrap();
-    assert!(!events.is_empty() && events.iter().all(|event| text(&event["action"]).starts_with("iam.") && event["outcome"] == "failure"));
+    assert!(
+        !events.is_empty()
+            && events.iter().all(|event| text(&event["action"]).starts_with("iam.") && event["outcome"] == "failure")
+    );
     assert_eq!((&object["complete"], text(&object["matched"])), (&true.into(), events.len().to_string()));
     let lines = home.run([&query[..], &["-o", "ndjson"]].concat()).ok().stdout;
     let parsed: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -52,7 +68,8 @@ fn the_whole_transcript_works_on_real_events() {
     assert!(table.stderr.contains("complete") && table.stderr.contains("main 2,901"), "{}", table.stderr);
 
     let by_action = home.run(["stats", "--by", "action", "-o", "json", "-n", "0"]).ok().json();
-    let sum: u64 = by_action["values"].as_array().unwrap().iter().map(|value| value["events"].to_string().parse::<u64>().unwrap()).sum();
+    let sum: u64 =
+        by_action["values"].as_array().unwrap().iter().map(|value| value["events"].to_string().parse::<u64>().unwrap()).sum();
     assert_eq!(sum, 2901);
     assert!(home.run(["tail", "-n", "3"]).ok().stdout.contains("2900"));
 

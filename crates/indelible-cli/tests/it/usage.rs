@@ -36,7 +36,11 @@ fn command_lines_that_mean_nothing_exit_with_2() {
     for case in cases {
         let ended = home.run(case.iter()).exits(2);
         assert!(ended.stdout.is_empty(), "{case:?} wrote to stdout: {}", ended.stdout);
-        assert!(ended.stderr.contains("hint") || ended.stderr.contains("--help") || ended.stderr.contains("Usage:"), "{case:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("hint") || ended.stderr.contains("--help") || ended.stderr.contains("Usage:"),
+            "{case:?}: {}",
+            ended.stderr
+        );
     }
 }
 
@@ -84,9 +88,23 @@ fn help_is_there_for_every_verb_and_goes_to_stdout() {
     let home = Home::new();
     let help = home.run(["--help"]).ok().stdout;
     assert!(help.contains("Exit codes:"), "{help}");
-    for verb in
-        ["init", "emit", "import", "search", "tail", "show", "stats", "prove", "verify", "checkpoint", "doctor", "bench", "demo", "completions", "man"]
-    {
+    for verb in [
+        "init",
+        "emit",
+        "import",
+        "search",
+        "tail",
+        "show",
+        "stats",
+        "prove",
+        "verify",
+        "checkpoint",
+        "doctor",
+        "bench",
+        "demo",
+        "completions",
+        "man",
+    ] {
         assert!(help.contains(verb), "{verb}");
         let short = home.run([verb, "-h"]).ok().stdout;
         let long = home.run([verb, "--help"]).ok().stdout;

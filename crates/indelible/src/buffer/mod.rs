@@ -2,5 +2,5 @@
 
 mod lane;
 
-pub(crate) use lane::{Full, Lane, Local, Loss, Taken};
 pub use lane::LaneStats;
+pub(crate) use lane::{Full, Lane, Local, Loss, Taken};

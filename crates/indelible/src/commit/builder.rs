@@ -127,7 +127,8 @@ impl Builder {
     /// # Errors
     /// Only for causes that must stop the store: no randomness, a frame beyond its limits, a log that is not there.
     pub(crate) fn build(&mut self, lanes: &[Lane; 3], control: &[(u32, Vec<u8>)], flags: u32) -> Result<Batch> {
-        let before = self.tips.iter().map(Tip::head).map(|head| LogState { log: head.log, size: head.size, root: head.root }).collect();
+        let before =
+            self.tips.iter().map(Tip::head).map(|head| LogState { log: head.log, size: head.size, root: head.root }).collect();
         let [critical, normal, telemetry] = lanes;
         // Critical last: whatever was admitted before a normal event in this frame is then in this frame or an earlier one.
         let telemetry = telemetry.take();
@@ -137,7 +138,8 @@ impl Builder {
         let mut pending = Pending::default();
         for (log, json) in control {
             let at = payload.len();
-            record::encode_control(*log, json, &mut payload).ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
+            record::encode_control(*log, json, &mut payload)
+                .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
             self.queue(payload.get(at..).unwrap_or_default(), *log, 0, &mut pending)?;
         }
         let mut ends = [0; 3];
@@ -148,7 +150,8 @@ impl Builder {
         let mut trailer = Vec::new();
         for json in std::mem::take(&mut pending.refused).entries(self.world.clock.wall_ns()) {
             let from = trailer.len();
-            record::encode_control(LOG_CONTROL, &json, &mut trailer).ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
+            record::encode_control(LOG_CONTROL, &json, &mut trailer)
+                .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
             self.queue(trailer.get(from..).unwrap_or_default(), LOG_CONTROL, 0, &mut pending)?;
         }
         self.hash(pending, before, payload, trailer, taken, ends, flags)
@@ -194,7 +197,11 @@ impl Builder {
                 Arrival::TooMany => return Ok((Fate::TooManyProducers, 0)),
             }
         }
-        let tip = self.tips.iter_mut().find(|tip| tip.log == log).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
+        let tip = self
+            .tips
+            .iter_mut()
+            .find(|tip| tip.log == log)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
         let mut forgotten = false;
         if let (Some(idempotency), Some(index)) = (&routing.idempotency, self.indexes.get_mut(&log)) {
             match index.check(idempotency) {
@@ -215,7 +222,11 @@ impl Builder {
     /// Queues one record for hashing and advances its log's `next_seq`.
     fn queue(&mut self, bytes: &[u8], log: u32, tenant_seq: u64, pending: &mut Pending) -> Result<()> {
         let record = Record::parse(bytes).ok_or_else(malformed)?;
-        let tip = self.tips.iter_mut().find(|tip| tip.log == log).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
+        let tip = self
+            .tips
+            .iter_mut()
+            .find(|tip| tip.log == log)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
         let seq = tip.next_seq;
         let group = Tip::group(seq);
         if tip.salts(seq).is_none() {
@@ -269,12 +280,17 @@ impl Builder {
                 tip.extend(&own);
             }
             let head = tip.head();
-            let count32 = u32::try_from(count).map_err(|_| Error::new(ErrorKind::Unsupported, "too many records in one frame"))?;
+            let count32 =
+                u32::try_from(count).map_err(|_| Error::new(ErrorKind::Unsupported, "too many records in one frame"))?;
             logs.push(LogChange { log: tip.log, count: count32, first_seq, root: head.root });
             heads.push(head);
             if self.leaves.len() <= LEAVES_KEPT_MAX {
                 let leaves = self.leaves.iter().zip(&self.order).filter(|(_, (log, _))| *log == tip.log);
-                leaf_runs.push(LeafRun { log: tip.log, first_seq, leaves: leaves.map(|(leaf, (_, tenant_seq))| (*leaf, *tenant_seq)).collect() });
+                leaf_runs.push(LeafRun {
+                    log: tip.log,
+                    first_seq,
+                    leaves: leaves.map(|(leaf, (_, tenant_seq))| (*leaf, *tenant_seq)).collect(),
+                });
             }
             if !tip.group_roots.is_empty() {
                 group_roots.push((tip.log, std::mem::take(&mut tip.group_roots)));
@@ -349,7 +365,8 @@ impl Pending {
         if let Some(last) = self.runs.last_mut()
             && last.lane == lane
             && last.first_position + last.count == position
-            && let (Fate::Recorded { log, seq, keyed, forgotten }, Fate::Recorded { log: a, seq: b, keyed: c, forgotten: d }) = (last.fate, fate)
+            && let (Fate::Recorded { log, seq, keyed, forgotten }, Fate::Recorded { log: a, seq: b, keyed: c, forgotten: d }) =
+                (last.fate, fate)
             && (log, seq + last.count, keyed, forgotten) == (a, b, c, d)
         {
             last.count += 1;

@@ -113,7 +113,9 @@ impl Nursery {
         }
         slot.making = true;
         let (number, bytes) = (slot.next_number, slot.next_bytes);
-        let hurried = slot.last_taken_ns.is_some_and(|taken| self.world.clock.monotonic_ns().saturating_sub(taken) < CALM_NS && slot.hurried);
+        let hurried = slot
+            .last_taken_ns
+            .is_some_and(|taken| self.world.clock.monotonic_ns().saturating_sub(taken) < CALM_NS && slot.hurried);
         let prewrite = prewrite == Prewrite::WhenCalm && !hurried;
         drop(slot);
         let made = self.make(number, bytes, prewrite);
@@ -163,7 +165,10 @@ impl Nursery {
         if free < bytes.saturating_add(self.reserve_bytes) {
             return Err(Error::new(
                 ErrorKind::Busy,
-                format!("the disk has {free} bytes left; the next journal file needs {bytes} and {} are kept in reserve", self.reserve_bytes),
+                format!(
+                    "the disk has {free} bytes left; the next journal file needs {bytes} and {} are kept in reserve",
+                    self.reserve_bytes
+                ),
             )
             .with_hint("free disk space or move the store to a larger disk; what was acknowledged is safe"));
         }
@@ -190,7 +195,11 @@ impl Nursery {
 fn growth_failed(context: String, error: std::io::Error) -> Error {
     // ENFILE, EMFILE
     let passing = error.kind() == std::io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(23 | 24));
-    if passing { Error::new(ErrorKind::Busy, "the journal cannot grow now").with_cause(Error::io(context, error)) } else { Error::io(context, error) }
+    if passing {
+        Error::new(ErrorKind::Busy, "the journal cannot grow now").with_cause(Error::io(context, error))
+    } else {
+        Error::io(context, error)
+    }
 }
 
 /// The journal's end, where frames are appended.
@@ -234,8 +243,7 @@ impl Journal {
         status: Box<dyn DiskFile>,
         resume: Option<(Prepared, u64)>,
     ) -> Self {
-        let current =
-            resume.map(|(file, end)| Current { number: file.number, file: file.file, bytes: file.bytes, end });
+        let current = resume.map(|(file, end)| Current { number: file.number, file: file.file, bytes: file.bytes, end });
         Self { nursery, world, store, status, current, dead: None }
     }
 
@@ -278,7 +286,8 @@ impl Journal {
         let at = current.end - header.len() as u64;
         let written = current.file.write_at(&slices, at).and_then(|()| current.file.sync_data());
         if let Err(error) = written {
-            let error = Error::io(format!("could not write frame {} of journal/{}", before.lsn, file_name(current.number)), error);
+            let error =
+                Error::io(format!("could not write frame {} of journal/{}", before.lsn, file_name(current.number)), error);
             self.dead = Some(error.clone());
             return Err(error);
         }
@@ -301,7 +310,8 @@ impl Journal {
             logs: before.logs.to_vec(),
         }
         .encode(header);
-        let header_bytes = encoded.ok_or_else(|| Error::new(ErrorKind::Unsupported, "too many logs for one journal file"))? as u64;
+        let header_bytes =
+            encoded.ok_or_else(|| Error::new(ErrorKind::Unsupported, "too many logs for one journal file"))? as u64;
         let mut bytes = fresh.bytes;
         if header_bytes + frame_bytes > bytes {
             // The first files are small; one huge frame may need more.

@@ -126,7 +126,12 @@ impl Shared {
     }
 
     /// Builds and commits one batch with the given control entries and frame flags.
-    pub(crate) fn cycle_with(&self, mut builder: MutexGuard<'_, Builder>, flags: u32, control: &[(u32, Vec<u8>)]) -> Result<Progress> {
+    pub(crate) fn cycle_with(
+        &self,
+        mut builder: MutexGuard<'_, Builder>,
+        flags: u32,
+        control: &[(u32, Vec<u8>)],
+    ) -> Result<Progress> {
         if self.state.load(Ordering::Acquire) == DEAD {
             return Err(self.death());
         }
@@ -178,7 +183,8 @@ impl Shared {
                         result = Err(self.die(&error));
                     } else {
                         writer.stalled.push_front(batch);
-                        let error = Error::new(ErrorKind::Busy, "the journal cannot grow now; the event waits in memory").with_cause(error);
+                        let error = Error::new(ErrorKind::Busy, "the journal cannot grow now; the event waits in memory")
+                            .with_cause(error);
                         self.board.stall(&error);
                         result = Err(error);
                     }

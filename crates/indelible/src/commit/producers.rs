@@ -53,9 +53,9 @@ impl Producers {
     /// Every number that is missing below the highest one that arrived: (id, epoch, first, last).
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
         self.received.iter().flat_map(|(id, epochs)| {
-            epochs.iter().flat_map(move |(epoch, intervals)| {
-                intervals.gaps().map(move |(first, last)| (id.as_ref(), *epoch, first, last))
-            })
+            epochs
+                .iter()
+                .flat_map(move |(epoch, intervals)| intervals.gaps().map(move |(first, last)| (id.as_ref(), *epoch, first, last)))
         })
     }
 }

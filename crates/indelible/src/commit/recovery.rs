@@ -164,7 +164,10 @@ fn check(unproven: &mut Vec<SignedCheckpoint>, heads: &[LogHead]) -> Result<()> 
     mismatch.map_or(Ok(()), |anchor| {
         Err(Error::new(
             ErrorKind::Mismatch,
-            format!("log {} is not the one whose checkpoint over {} entries was signed: it was changed, or replaced", anchor.log, anchor.size),
+            format!(
+                "log {} is not the one whose checkpoint over {} entries was signed: it was changed, or replaced",
+                anchor.log, anchor.size
+            ),
         )
         .with_hint("run `indelible verify`; keep the directory as evidence and restore a backup"))
     })

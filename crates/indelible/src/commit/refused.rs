@@ -56,7 +56,9 @@ impl Refused {
 
     /// The control entries, for log 0: a request that is repeated changes nothing in the log it was recorded in.
     pub(crate) fn entries(&self, at: i64) -> impl Iterator<Item = Vec<u8>> + '_ {
-        self.ranges.iter().map(move |range| control::gap(&range.loss, range.class, range.reason, &range.producer, range.epoch, at))
+        self.ranges
+            .iter()
+            .map(move |range| control::gap(&range.loss, range.class, range.reason, &range.producer, range.epoch, at))
     }
 }
 
@@ -75,7 +77,8 @@ mod tests {
         refused.note((b"p", 1, 6), Class::Normal, Fate::Conflict { log: 1, seq: 0 });
         refused.note((b"p", 1, 7), Class::Normal, Fate::Repeated { log: 1 });
         refused.note((b"", 0, 0), Class::Normal, DUPLICATE);
-        let ranges: Vec<_> = refused.ranges.iter().map(|range| (range.reason, range.loss.first_seq, range.loss.last_seq)).collect();
+        let ranges: Vec<_> =
+            refused.ranges.iter().map(|range| (range.reason, range.loss.first_seq, range.loss.last_seq)).collect();
         assert_eq!(ranges, [("repeated", 1, 3), ("repeated", 5, 5), ("rejected", 6, 6)]);
     }
 
@@ -87,6 +90,9 @@ mod tests {
         }
         assert_eq!(refused.ranges.len(), RANGES_MAX);
         assert_eq!(refused.ranges.iter().map(|range| range.loss.count).sum::<u64>(), 10_000);
-        assert!((0..10_000).all(|seq| refused.ranges.iter().any(|range| (range.loss.first_seq..=range.loss.last_seq).contains(&(seq * 2)))));
+        assert!(
+            (0..10_000)
+                .all(|seq| refused.ranges.iter().any(|range| (range.loss.first_seq..=range.loss.last_seq).contains(&(seq * 2))))
+        );
     }
 }

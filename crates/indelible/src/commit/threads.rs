@@ -106,7 +106,8 @@ fn due(shared: &Shared, since: Instant) -> bool {
     if pending == 0 {
         return shared.stalled.load(Ordering::Acquire);
     }
-    let gathered = |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.pending_bytes() >= SECOND_BYTES;
+    let gathered =
+        |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.pending_bytes() >= SECOND_BYTES;
     match shared.config.durability {
         Durability::Immediate => true,
         Durability::Batched { events, interval } => gathered(events, interval),

@@ -154,8 +154,11 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
         Lookup::Pending => return Err(Error::new(ErrorKind::Busy, "the event is not durable yet")),
         Lookup::Dead(cause) => return Err(Error::poisoned(&cause)),
         Lookup::Forgotten => {
-            return Err(Error::new(ErrorKind::NotFound, "the event is durable, but it was so long ago that its place is not remembered")
-                .with_hint("search for it by its id"));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "the event is durable, but it was so long ago that its place is not remembered",
+            )
+            .with_hint("search for it by its id"));
         }
     };
     let (log, seq, idempotence) = match fate {
@@ -174,11 +177,17 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
                 .with_hint("use a new key for a new event"));
         }
         Fate::TooManyProducers => {
-            return Err(Error::new(ErrorKind::Rejected, "more producers, or more gaps in a producer's sequence, than can be remembered")
-                .with_hint("let producers deliver in order, and reuse producer ids"));
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                "more producers, or more gaps in a producer's sequence, than can be remembered",
+            )
+            .with_hint("let producers deliver in order, and reuse producer ids"));
         }
         Fate::IndexFailed => {
-            return Err(Error::new(ErrorKind::Io, "the index of idempotency keys could not be read or written; the event was not recorded"));
+            return Err(Error::new(
+                ErrorKind::Io,
+                "the index of idempotency keys could not be read or written; the event was not recorded",
+            ));
         }
     };
     let origin = shared.identity.origin(log).unwrap_or_default();
@@ -201,6 +210,7 @@ fn read_back(shared: &Shared, log: u32, seq: u64, place: crate::commit::journal:
         // A duplicate's original is in an older frame than the batch that answered it.
         None => frames::find(&shared.world, &shared.config.dir, &shared.identity, log, seq)?,
     };
-    let stored = stored.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("event {seq} of log {log} is not where it was written")))?;
+    let stored =
+        stored.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("event {seq} of log {log} is not where it was written")))?;
     Ok((stored.leaf(), stored.tenant_seq().unwrap_or_default()))
 }

@@ -60,7 +60,8 @@ pub(crate) fn read(world: &World, dir: &Path, identity: &Identity, log: u32) -> 
 pub(crate) fn open(identity: &Identity, log: u32, note: &str) -> Result<SignedCheckpoint> {
     let key = identity.verifier_key(log).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
     let Checkpoint { origin, size, root, .. } = checkpoint::open(note.as_bytes(), &key).map_err(|error| {
-        Error::new(ErrorKind::Mismatch, format!("the checkpoint of log {log} does not verify: {error}")).with_hint("run `indelible verify`")
+        Error::new(ErrorKind::Mismatch, format!("the checkpoint of log {log} does not verify: {error}"))
+            .with_hint("run `indelible verify`")
     })?;
     Ok(SignedCheckpoint { log, origin, size, root, note: note.to_owned() })
 }
@@ -75,7 +76,8 @@ impl Shared {
             return Ok(note.clone());
         }
         let origin = self.identity.origin(log).unwrap_or_default();
-        let failed = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Unsupported, format!("could not sign a checkpoint: {error}"));
+        let failed =
+            |error: &dyn std::fmt::Display| Error::new(ErrorKind::Unsupported, format!("could not sign a checkpoint: {error}"));
         let key = self.key.with_name(&origin).map_err(|error| failed(&error))?;
         let note = Checkpoint::new(&origin, head.size, head.root).sign(&key).map_err(|error| failed(&error))?;
         published.notes.retain(|(known, _)| known.log != log);
@@ -111,7 +113,8 @@ impl Shared {
     /// Whether a head is not covered by its newest checkpoint, or a checkpoint is not in its file.
     pub(crate) fn checkpoint_due(&self) -> bool {
         let published = self.checkpoints.lock();
-        published.unsaved || self.heads.read().iter().any(|head| head.size > 0 && !published.notes.iter().any(|(known, _)| known == head))
+        published.unsaved
+            || self.heads.read().iter().any(|head| head.size > 0 && !published.notes.iter().any(|(known, _)| known == head))
     }
 
     /// Writes the newest checkpoints to their files and to the trusted state. A crash leaves the files before or after.
@@ -130,10 +133,12 @@ impl Shared {
                 .replace_file(&path(&self.config.dir, head.log), note.as_bytes())
                 .map_err(|error| Error::io(format!("could not write checkpoint/{}", head.log), error))
         });
-        let saved = saved.and_then(|()| self.config.trusted_state_dir.as_ref().map_or(Ok(()), |dir| {
-            let logs: Vec<(u32, &str)> = notes.iter().map(|(head, note)| (head.log, note.as_str())).collect();
-            write_trusted_state(&self.world, dir, &self.identity, &logs)
-        }));
+        let saved = saved.and_then(|()| {
+            self.config.trusted_state_dir.as_ref().map_or(Ok(()), |dir| {
+                let logs: Vec<(u32, &str)> = notes.iter().map(|(head, note)| (head.log, note.as_str())).collect();
+                write_trusted_state(&self.world, dir, &self.identity, &logs)
+            })
+        });
         if saved.is_err() {
             self.checkpoints.lock().unsaved = true;
         }
@@ -187,7 +192,8 @@ pub(crate) fn write_trusted_state(world: &World, dir: &Path, identity: &Identity
         json::write_string(&mut out, note);
     }
     out.extend_from_slice(format!("}},\"format\":1,\"store\":\"{}\"}}", hex(&identity.store)).as_bytes());
-    let missing: Vec<&Path> = dir.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !world.disk.exists(ancestor)).collect();
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty() && !world.disk.exists(ancestor)).collect();
     missing.iter().rev().try_for_each(|ancestor| world.disk.create_dir(ancestor)).map_err(failed)?;
     world.replace_file(&trusted_state_path(dir, identity), &out).map_err(failed)
 }

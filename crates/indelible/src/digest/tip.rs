@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use indelible_format::Hash;
 use indelible_format::leaf::{Salts, Seed};
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, empty_root};
-use indelible_format::Hash;
 
 use crate::digest::LogHead;
 

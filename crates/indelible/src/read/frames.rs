@@ -70,7 +70,9 @@ impl FileReader {
         let number = self.number;
         let Some(length) = FileHeader::peek(self.bytes(0, SECTOR_BYTES)?) else { return Ok(None) };
         let header = FileHeader::parse(self.bytes(0, length)?);
-        Ok(header.filter(|(header, _)| header.number == number && header.store == *store).map(|(header, length)| (header, length as u64)))
+        Ok(header
+            .filter(|(header, _)| header.number == number && header.store == *store)
+            .map(|(header, length)| (header, length as u64)))
     }
 
     /// The frame at `offset`, checksums verified.
@@ -120,7 +122,13 @@ impl FileReader {
             }
             at += piece_bytes;
         }
-        Ok(if older { Tail::Empty } else if last_used > from { Tail::Torn(last_used - from) } else { Tail::Empty })
+        Ok(if older {
+            Tail::Empty
+        } else if last_used > from {
+            Tail::Torn(last_used - from)
+        } else {
+            Tail::Empty
+        })
     }
 
     /// Whose file this is, if it has a header that is valid for its own number.
@@ -141,7 +149,10 @@ enum Tail {
     /// Bytes of a frame that was never acknowledged.
     Torn(u64),
     /// A valid frame where none may be.
-    Frame { offset: u64, lsn: u64 },
+    Frame {
+        offset: u64,
+        lsn: u64,
+    },
 }
 
 /// How the journal ends.
@@ -278,14 +289,17 @@ impl Cursor {
                 Err(error) => Err(error),
             };
             match found {
-                Ok((meta, hash, frame_bytes, meta_bytes, payload_bytes)) if meta.lsn == self.next_lsn && meta.prev == self.prev => {
+                Ok((meta, hash, frame_bytes, meta_bytes, payload_bytes))
+                    if meta.lsn == self.next_lsn && meta.prev == self.prev =>
+                {
                     self.next_lsn += 1;
                     self.prev = hash;
                     self.offset += frame_bytes as u64;
                     self.bytes_read += frame_bytes as u64;
                     let Some(reader) = self.reader.as_mut() else { return Ok(Next::End(End::Clean)) };
                     let place = Place { file: reader.number, offset };
-                    let payload = reader.bytes(offset, frame_bytes)?.get(meta_bytes..meta_bytes + payload_bytes).unwrap_or_default();
+                    let payload =
+                        reader.bytes(offset, frame_bytes)?.get(meta_bytes..meta_bytes + payload_bytes).unwrap_or_default();
                     return Ok(Next::Frame(Frame { meta, payload, hash, frame_bytes, meta_bytes }, place));
                 }
                 found => {
@@ -369,8 +383,12 @@ impl Cursor {
         Ok(Some(match (tail, found) {
             (Tail::Empty, _) => End::Clean,
             (Tail::Torn(bytes), _) => End::Torn(bytes),
-            (Tail::Frame { lsn, offset: at }, _) if at == offset && lsn == expected => End::Broken { file, offset, why: Broken::Chain { lsn } },
-            (Tail::Frame { .. }, Err(error)) if error != FrameError::Magic => End::Broken { file, offset, why: Broken::Damaged(error) },
+            (Tail::Frame { lsn, offset: at }, _) if at == offset && lsn == expected => {
+                End::Broken { file, offset, why: Broken::Chain { lsn } }
+            }
+            (Tail::Frame { .. }, Err(error)) if error != FrameError::Magic => {
+                End::Broken { file, offset, why: Broken::Damaged(error) }
+            }
             (Tail::Frame { lsn, .. }, _) => End::Broken { file, offset, why: Broken::Missing { expected, found: lsn } },
         }))
     }
@@ -409,7 +427,14 @@ pub(crate) fn durable_limit(world: &World, dir: &Path, store: &StoreId) -> Resul
             Ok(Some(Status::parse(&bytes).filter(|status| status.store == *store).map_or(0, |status| status.next_lsn)))
         }
         // Without the right to lock (a read-only copy) there is no writer here either.
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(Error::io("could not look at the writer's lock", error)),
     }
 }

@@ -146,10 +146,12 @@ impl Reader {
                     }
                     if !records.finished() {
                         scan.complete = false;
-                        scan.reason = Some(format!("frame {} holds a malformed record (journal file {})", frame.meta.lsn, place.file));
+                        scan.reason =
+                            Some(format!("frame {} holds a malformed record (journal file {})", frame.meta.lsn, place.file));
                     }
                     for change in &frame.meta.logs {
-                        let head = LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root };
+                        let head =
+                            LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root };
                         heads.insert(change.log, head);
                     }
                 }
@@ -208,7 +210,10 @@ impl Reader {
         let mut cursor = self.cursor()?;
         while let Next::Frame(frame, _) = cursor.next()? {
             for change in &frame.meta.logs {
-                heads.insert(change.log, LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root });
+                heads.insert(
+                    change.log,
+                    LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root },
+                );
             }
         }
         Ok(heads.into_values().collect())

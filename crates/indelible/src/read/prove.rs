@@ -11,8 +11,8 @@ use indelible_format::{Hash, Record};
 
 use crate::digest::tree_file;
 use crate::error::{Error, ErrorKind, Result};
-use crate::read::frames::{Next, Stored};
 use crate::read::Reader;
+use crate::read::frames::{Next, Stored};
 
 impl Reader {
     /// Proves that position `seq` of `log` is in the log, under the newest checkpoint on disk.
@@ -24,7 +24,8 @@ impl Reader {
     /// `NotFound`: no such position, or no checkpoint covers it yet. `Corrupt`: the store contradicts its own checkpoint.
     pub fn prove(&self, log: u32, seq: u64) -> Result<TlogProof> {
         let stored = self.record(log, seq)?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("log {log} has no position {seq}")).with_hint("`indelible stats` shows how far the logs reach")
+            Error::new(ErrorKind::NotFound, format!("log {log} has no position {seq}"))
+                .with_hint("`indelible stats` shows how far the logs reach")
         })?;
         let checkpoint = self.checkpoint(log)?.filter(|checkpoint| checkpoint.size > seq).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("no checkpoint covers position {seq} yet"))
@@ -53,7 +54,8 @@ impl Reader {
 
     fn inclusion(&self, log: u32, seq: u64, size: u64, roots: &[Hash]) -> Result<Vec<Hash>> {
         let mut source = TreeHashes::new(roots, |group| self.group_leaves(log, group, size));
-        merkle::inclusion_proof(seq, size, &mut source).map_err(|error| Error::new(ErrorKind::Corrupt, format!("could not build the proof: {error}")))
+        merkle::inclusion_proof(seq, size, &mut source)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format!("could not build the proof: {error}")))
     }
 
     /// Leaves of one group below `size`, from the stored values.
@@ -110,7 +112,9 @@ fn extra(record: &Record<'_>, stored: &Stored) -> Result<Vec<u8>> {
                 }
                 let (salt, value) = match body {
                     Body::Withheld(hash) => {
-                        out.extend_from_slice(format!("{{\"commitment\":\"{}\",\"tag\":{}}}", STANDARD.encode(hash.0), tag.0).as_bytes());
+                        out.extend_from_slice(
+                            format!("{{\"commitment\":\"{}\",\"tag\":{}}}", STANDARD.encode(hash.0), tag.0).as_bytes(),
+                        );
                         continue;
                     }
                     Body::Value(value) => (salts.salt(tag, stored.seq), value),

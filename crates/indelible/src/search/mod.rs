@@ -9,8 +9,8 @@ pub mod time;
 mod view;
 
 pub use filter::{
-    DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name, Pattern,
-    Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,
+    DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name,
+    Pattern, Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,
 };
 pub use scan::{Query, Summary};
 pub use view::{Selector, View, select};

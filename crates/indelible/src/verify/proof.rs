@@ -67,7 +67,8 @@ pub fn verify_proof(proof: &[u8], key: &VerifierKey) -> Result<ProofReport> {
     let leaf = sha256::leaf(&entry);
     let key = key_for(key, &proof.checkpoint);
     let checkpoint = proof.verify(&leaf, &[key]).map_err(|error| {
-        Error::new(ErrorKind::Mismatch, format!("the proof does not hold: {error}")).with_hint("ask for the proof again, and check that the key is that of the log")
+        Error::new(ErrorKind::Mismatch, format!("the proof does not hold: {error}"))
+            .with_hint("ask for the proof again, and check that the key is that of the log")
     })?;
     Ok(ProofReport { origin: checkpoint.origin, seq: proof.index, size: checkpoint.size, leaf, groups, control })
 }

@@ -20,8 +20,8 @@ use super::finding::{Code, Finding, Level};
 use super::{LogReport, Options, Report};
 use crate::commit::journal::file_name;
 use crate::commit::producers::{Arrival, Producers};
-use crate::digest::{LogHead, checkpoints};
 use crate::digest::replay::{Fault, Replay};
+use crate::digest::{LogHead, checkpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
 use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
@@ -84,7 +84,8 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         progress: options.progress,
     };
     let mut replay = Replay::default();
-    let anchored = verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
+    let anchored =
+        verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
     let limit = frames::durable_limit(world, dir, &verifier.identity.store)?;
     verifier.check_owners(world, dir)?;
     let mut cursor = Cursor::new(world, dir, verifier.identity.store, limit)?;
@@ -123,7 +124,12 @@ impl Verifier<'_> {
         if let Some(key) = key
             && !self.identity.logs.iter().any(|log| self.identity.origin(log.id).as_deref() == Some(key.name()))
         {
-            self.fail(Code::KeyMismatch, None, None, format!("the key given speaks for {}, which is no log of this store", key.name()));
+            self.fail(
+                Code::KeyMismatch,
+                None,
+                None,
+                format!("the key given speaks for {}, which is no log of this store", key.name()),
+            );
         }
         for log in self.identity.logs.clone() {
             // Signatures are checked with the outside key when there is one, whatever the store says its key is.
@@ -134,7 +140,8 @@ impl Verifier<'_> {
             replay.tip(log.id);
             let path = checkpoints::path(dir, log.id);
             if world.disk.exists(&path) {
-                let bytes = world.read_file(&path).map_err(|error| Error::io(format!("could not read checkpoint/{}", log.id), error))?;
+                let bytes =
+                    world.read_file(&path).map_err(|error| Error::io(format!("could not read checkpoint/{}", log.id), error))?;
                 self.claim_note(log.id, &bytes, Source::File, replay);
             }
         }
@@ -148,7 +155,9 @@ impl Verifier<'_> {
                     anchored |= !notes.is_empty();
                     notes.iter().for_each(|note| self.claim_outside(note.as_bytes(), Source::State, replay));
                 }
-                Err(error) if error.kind() == ErrorKind::Corrupt => self.fail(Code::AnchorMismatch, None, None, error.to_string()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.fail(Code::AnchorMismatch, None, None, error.to_string())
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -163,8 +172,15 @@ impl Verifier<'_> {
         });
         match (origin, log) {
             (Ok(_), Some(log)) => self.claim_note(log, note, source, replay),
-            (Ok(origin), None) => self.fail(Code::AnchorMismatch, None, None, format!("the outside checkpoint is about {origin}, which is no log of this store")),
-            (Err(error), _) => self.fail(Code::AnchorMismatch, None, None, format!("the outside checkpoint cannot be read: {error}")),
+            (Ok(origin), None) => self.fail(
+                Code::AnchorMismatch,
+                None,
+                None,
+                format!("the outside checkpoint is about {origin}, which is no log of this store"),
+            ),
+            (Err(error), _) => {
+                self.fail(Code::AnchorMismatch, None, None, format!("the outside checkpoint cannot be read: {error}"))
+            }
         }
     }
 
@@ -177,7 +193,8 @@ impl Verifier<'_> {
         };
         let at = if let Source::Frame(lsn) = source { Some(lsn) } else { None };
         let unverified = SignedCheckpoint::parse(note).ok().map(|signed| signed.unverified().clone());
-        let foreign = unverified.as_ref().filter(|checkpoint| checkpoint.origin != key.name()).map(|checkpoint| checkpoint.origin.clone());
+        let foreign =
+            unverified.as_ref().filter(|checkpoint| checkpoint.origin != key.name()).map(|checkpoint| checkpoint.origin.clone());
         if let Some(origin) = foreign {
             self.fail(Code::CheckpointMismatch, Some(log), at, format!("a checkpoint kept for this log is about {origin}"));
             return;
@@ -185,7 +202,12 @@ impl Verifier<'_> {
         let outside = matches!(source, Source::State | Source::Given);
         if let (Some(checkpoint), CheckpointError::Signature(SignatureError::Unknown), true) = (unverified, &error, outside) {
             // The caller vouches for it by giving it: that another key signed the store now is evidence, and so is what it says.
-            self.fail(Code::KeyMismatch, Some(log), None, format!("{} is not signed by the key that the store has now", source.describe()));
+            self.fail(
+                Code::KeyMismatch,
+                Some(log),
+                None,
+                format!("{} is not signed by the key that the store has now", source.describe()),
+            );
             return self.claim(log, checkpoint.size, checkpoint.root, source, replay);
         }
         self.fail(Code::CheckpointSignature, Some(log), at, format!("a checkpoint of this log does not verify: {error}"));
@@ -213,14 +235,25 @@ impl Verifier<'_> {
     fn check_header(&mut self, header: &FileHeader, before: &[LogHead], diverged: &[u32]) {
         let name = file_name(header.number);
         if header.first_lsn == 0 && header.prev != Hash::ZERO {
-            self.fail(Code::FileHeader, None, Some(0), format!("the header of journal/{name} names a frame before the first one"));
+            self.fail(
+                Code::FileHeader,
+                None,
+                Some(0),
+                format!("the header of journal/{name} names a frame before the first one"),
+            );
         }
-        let stated = |log: u32| header.logs.iter().find(|state| state.log == log).map_or((0, empty_root()), |state| (state.size, state.root));
+        let stated = |log: u32| {
+            header.logs.iter().find(|state| state.log == log).map_or((0, empty_root()), |state| (state.size, state.root))
+        };
         let unknown = header.logs.iter().map(|state| state.log).filter(|log| !before.iter().any(|head| head.log == *log));
-        let differs = before.iter().filter(|head| !diverged.contains(&head.log) && stated(head.log) != (head.size, head.root)).map(|head| head.log);
+        let differs = before
+            .iter()
+            .filter(|head| !diverged.contains(&head.log) && stated(head.log) != (head.size, head.root))
+            .map(|head| head.log);
         let wrong: Vec<u32> = unknown.chain(differs).collect();
         for log in wrong {
-            let message = format!("the header of journal/{name} states another size or root of log {log} than the frames before it");
+            let message =
+                format!("the header of journal/{name} states another size or root of log {log} than the frames before it");
             self.fail(Code::FileHeader, None, Some(header.first_lsn), message);
         }
     }
@@ -232,7 +265,12 @@ impl Verifier<'_> {
         if let Some(first_lsn) = cursor.first_lsn()?
             && first_lsn != 0
         {
-            self.fail(Code::JournalCorrupt, None, Some(0), format!("the journal begins with frame {first_lsn}; frames 0 to {} are missing", first_lsn - 1));
+            self.fail(
+                Code::JournalCorrupt,
+                None,
+                Some(0),
+                format!("the journal begins with frame {first_lsn}; frames 0 to {} are missing", first_lsn - 1),
+            );
             return Ok(0);
         }
         let mut file = None;
@@ -265,7 +303,9 @@ impl Verifier<'_> {
                         Broken::Missing { expected, found } if found > expected => {
                             (Code::JournalCorrupt, format!("frames {expected} to {} are missing, {place}", found - 1))
                         }
-                        Broken::Missing { expected, .. } => (Code::JournalCorrupt, format!("frame {expected} is missing, {place}, though later ones follow")),
+                        Broken::Missing { expected, .. } => {
+                            (Code::JournalCorrupt, format!("frame {expected} is missing, {place}, though later ones follow"))
+                        }
                     };
                     let lsn = cursor.next_lsn;
                     self.fail(code, None, Some(lsn), message);
@@ -279,7 +319,12 @@ impl Verifier<'_> {
         let lsn = frame.meta.lsn;
         for (log, note) in &frame.meta.notes {
             if self.identity.origin(*log).is_none() {
-                self.fail(Code::LogUnknown, Some(*log), Some(lsn), "a checkpoint in the journal is of a log that store.json does not know");
+                self.fail(
+                    Code::LogUnknown,
+                    Some(*log),
+                    Some(lsn),
+                    "a checkpoint in the journal is of a log that store.json does not know",
+                );
                 continue;
             }
             self.claim_note(*log, note.as_bytes(), Source::Frame(lsn), replay);
@@ -292,7 +337,9 @@ impl Verifier<'_> {
         }
         faults.clear();
         let (details, findings) = (&mut self.details, &mut self.findings);
-        replay.frame(frame, faults, &mut |_, _, _| {}, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
+        replay.frame(frame, faults, &mut |_, _, _| {}, &mut |log, seq, record, head| {
+            details.look(log, seq, record, head, findings)
+        });
         self.events = self.details.events;
         faults.drain(..).for_each(|fault| self.report(&fault));
         if frame.meta.flags & FLAG_CARRY != 0 {
@@ -324,12 +371,29 @@ impl Verifier<'_> {
 
     fn report(&mut self, fault: &Fault) {
         match fault {
-            Fault::Malformed { log, at } => self.fail(Code::RecordMalformed, *log, Some(*at), "a record is malformed, or there are more or fewer than the frame says"),
+            Fault::Malformed { log, at } => self.fail(
+                Code::RecordMalformed,
+                *log,
+                Some(*at),
+                "a record is malformed, or there are more or fewer than the frame says",
+            ),
             Fault::Sequence { log, expected, found } => {
-                self.fail(Code::Sequence, Some(*log), Some(*expected), format!("numbering goes on with {found} where {expected} was due"));
+                self.fail(
+                    Code::Sequence,
+                    Some(*log),
+                    Some(*expected),
+                    format!("numbering goes on with {found} where {expected} was due"),
+                );
             }
-            Fault::Unlisted { log, seq } => self.fail(Code::Sequence, Some(*log), Some(*seq), "the frame holds a record of a log that it does not list"),
-            Fault::SeedMissing { log, seq } => self.fail(Code::SeedMissing, Some(*log), Some(*seq), "the seed of this position's group is missing, or another one than before"),
+            Fault::Unlisted { log, seq } => {
+                self.fail(Code::Sequence, Some(*log), Some(*seq), "the frame holds a record of a log that it does not list")
+            }
+            Fault::SeedMissing { log, seq } => self.fail(
+                Code::SeedMissing,
+                Some(*log),
+                Some(*seq),
+                "the seed of this position's group is missing, or another one than before",
+            ),
             Fault::Root { log, first_seq, size, expected, found } => self.fail(
                 Code::RootMismatch,
                 Some(*log),
@@ -337,7 +401,12 @@ impl Verifier<'_> {
                 format!("the values up to {size} give the root {found}, the frame says {expected}"),
             ),
             Fault::Tenant { log, seq, expected, found } => {
-                self.fail(Code::TenantSequence, Some(*log), Some(*seq), format!("the tenant's numbering goes on with {found} where {expected} was due"));
+                self.fail(
+                    Code::TenantSequence,
+                    Some(*log),
+                    Some(*seq),
+                    format!("the tenant's numbering goes on with {found} where {expected} was due"),
+                );
             }
         }
     }
@@ -354,19 +423,40 @@ impl Verifier<'_> {
             claims.finish(log, &mut self.findings);
             if claims.signed < head.size {
                 let (signed, size) = (claims.signed, head.size);
-                self.find(Code::UnsignedTail, Level::Note, Some(log), Some(signed), format!("{} of {size} entries are not covered by a checkpoint yet", size - signed));
+                self.find(
+                    Code::UnsignedTail,
+                    Level::Note,
+                    Some(log),
+                    Some(signed),
+                    format!("{} of {size} entries are not covered by a checkpoint yet", size - signed),
+                );
             }
             let name = self.identity.log_name(log).to_owned();
-            logs.push(LogReport { log, name, size: head.size, root: head.root, signed: claims.signed, anchored: claims.anchored });
+            logs.push(LogReport {
+                log,
+                name,
+                size: head.size,
+                root: head.root,
+                signed: claims.signed,
+                anchored: claims.anchored,
+            });
         }
         // No kind of entry authorises this yet; whoever can write to the disk can put a hash in a value's place, and the roots hold.
         for (log, (count, first)) in std::mem::take(&mut self.details.withheld) {
-            let message = format!("{count} groups or positions are withheld, the first at {first}: only hashes are there, and no entry tells by whose authority");
+            let message = format!(
+                "{count} groups or positions are withheld, the first at {first}: only hashes are there, and no entry tells by whose authority"
+            );
             self.fail(Code::Withheld, Some(log), Some(first), message);
         }
         if self.carried > 0 {
             let count = self.carried;
-            self.find(Code::CarryUnchecked, Level::Note, None, None, format!("{count} carried records are copies that no root binds; readers pass over them"));
+            self.find(
+                Code::CarryUnchecked,
+                Level::Note,
+                None,
+                None,
+                format!("{count} carried records are copies that no root binds; readers pass over them"),
+            );
         }
         if !anchored {
             self.find(
@@ -411,13 +501,21 @@ impl Verifier<'_> {
     fn check_gaps(&mut self) {
         let known = std::mem::take(&mut self.details.gaps);
         let producers = std::mem::take(&mut self.details.producers);
-        let covered = |id: &str, epoch: u64, seq: u64| known.iter().any(|(a, b, first, last)| a == id && *b == epoch && (*first..=*last).contains(&seq));
+        let covered = |id: &str, epoch: u64, seq: u64| {
+            known.iter().any(|(a, b, first, last)| a == id && *b == epoch && (*first..=*last).contains(&seq))
+        };
         for (id, epoch, first, last) in producers.gaps() {
             // A recorded range may cover part of a gap; both ends tell nearly always, and the message names the whole.
             if covered(id, epoch, first) && covered(id, epoch, last) {
                 continue;
             }
-            self.find(Code::ProducerGap, Level::Warn, None, Some(first), format!("producer {id}, epoch {epoch}: numbers {first} to {last} never arrived"));
+            self.find(
+                Code::ProducerGap,
+                Level::Warn,
+                None,
+                Some(first),
+                format!("producer {id}, epoch {epoch}: numbers {first} to {last} never arrived"),
+            );
         }
     }
 }
@@ -425,7 +523,8 @@ impl Verifier<'_> {
 impl Details {
     /// Everything about one record that its hash does not tell.
     fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, head: Option<&Head<'_>>, findings: &mut Vec<Finding>) {
-        let mut fail = |code, message: String| findings.push(Finding { code, level: Level::Fail, log: Some(log), at: Some(seq), message });
+        let mut fail =
+            |code, message: String| findings.push(Finding { code, level: Level::Fail, log: Some(log), at: Some(seq), message });
         match record.kind() {
             Kind::Leaf => self.withhold(log, seq, 1),
             Kind::Control => self.control(log, seq, record.control().unwrap_or_default(), findings),
@@ -434,7 +533,10 @@ impl Details {
                 if let Some(producer) = head.and_then(|head| head.producer)
                     && self.producers.arrive(producer.id, producer.epoch, producer.seq) == Arrival::Repeated
                 {
-                    fail(Code::ProducerDuplicate, format!("producer {}, epoch {}, delivered number {} twice", producer.id, producer.epoch, producer.seq));
+                    fail(
+                        Code::ProducerDuplicate,
+                        format!("producer {}, epoch {}, delivered number {} twice", producer.id, producer.epoch, producer.seq),
+                    );
                 }
                 let (identity, content) = (record.value(Tag::IDENTITY), record.value(Tag::CONTENT));
                 self.withhold(log, seq, record.groups().filter(|(_, body)| body.value().is_none()).count() as u64);
@@ -473,7 +575,9 @@ impl Details {
                 findings.push(Finding { code: Code::StoreIdentity, level: Level::Fail, log: Some(log), at: Some(seq), message });
             }
             match kind.as_deref() {
-                Some("store.created") if log == LOG_CONTROL => self.created.push(created(Some(LOG_CONTROL), Some(text("store").unwrap_or_default()))),
+                Some("store.created") if log == LOG_CONTROL => {
+                    self.created.push(created(Some(LOG_CONTROL), Some(text("store").unwrap_or_default())))
+                }
                 Some("log.created") if log == LOG_CONTROL => {
                     self.created.push(created(number("log").and_then(|log| u32::try_from(log).ok()), None));
                 }
@@ -481,14 +585,19 @@ impl Details {
                     for head in root.get("logs").into_iter().flat_map(|logs| logs.elements()) {
                         let log = head.get("log").and_then(|node| node.as_u64()).and_then(|log| u32::try_from(log).ok());
                         let size = head.get("size").and_then(|node| node.as_u64());
-                        let hash = head.get("root").and_then(|node| node.as_str()).and_then(|text| Hash::from_slice(&STANDARD.decode(text.as_bytes()).ok()?));
+                        let hash = head
+                            .get("root")
+                            .and_then(|node| node.as_str())
+                            .and_then(|text| Hash::from_slice(&STANDARD.decode(text.as_bytes()).ok()?));
                         if let (Some(log), Some(size), Some(hash)) = (log, size, hash) {
                             self.heads.push((seq, log, size, hash));
                         }
                     }
                 }
                 Some("gap") if self.gaps.len() < GAPS_MAX => {
-                    if let (Some(producer), Some(epoch), Some(first), Some(last)) = (text("producer"), number("epoch"), number("first_seq"), number("last_seq")) {
+                    if let (Some(producer), Some(epoch), Some(first), Some(last)) =
+                        (text("producer"), number("epoch"), number("first_seq"), number("last_seq"))
+                    {
                         self.gaps.push((producer, epoch, first, last));
                     }
                 }

@@ -121,9 +121,7 @@ fn write_for(time: Duration, plan: &WriterPlan, ledger: &mut Ledger, end: impl F
     let over = AtomicBool::new(false);
     // The ledger is read while the writer writes, so that a full pipe never holds it up.
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while stream.read_one(plan.seed, ledger, || !over.load(Ordering::SeqCst)).unwrap() {}
-        });
+        let reader = scope.spawn(|| while stream.read_one(plan.seed, ledger, || !over.load(Ordering::SeqCst)).unwrap() {});
         std::thread::sleep(time);
         end(&mut child, &over);
         reader.join().unwrap();
@@ -165,8 +163,14 @@ fn acked_events_survive_kill_9_at_random_points() {
             store = dir.path().join(format!("store-{run}"));
             ledger = Ledger::default();
         }
-        let plan =
-            WriterPlan { dir: store.clone(), socket: dir.path().join("ledger"), seed, first_stream: run * 100, threads: 4, lying: false };
+        let plan = WriterPlan {
+            dir: store.clone(),
+            socket: dir.path().join("ledger"),
+            seed,
+            first_stream: run * 100,
+            threads: 4,
+            lying: false,
+        };
         let before = ledger.acknowledged().count();
         write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, _| child.kill().unwrap());
         let told = ledger.acknowledged().count() - before;
@@ -198,7 +202,8 @@ fn cut_power(disk: &mut LoopDisk, dir: &Path, seed: u64, runs: u64, lying: bool)
             Command::new("sync").status().unwrap();
             ledger = Ledger::default();
         }
-        let plan = WriterPlan { dir: store.clone(), socket: dir.join("ledger"), seed, first_stream: run * 100, threads: 4, lying };
+        let plan =
+            WriterPlan { dir: store.clone(), socket: dir.join("ledger"), seed, first_stream: run * 100, threads: 4, lying };
         let disk_now = &*disk;
         write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, over| {
             // A real cut takes the writer with it. This one leaves it running, and the kernel tells a sync that was under way when
@@ -219,7 +224,8 @@ fn cut_power(disk: &mut LoopDisk, dir: &Path, seed: u64, runs: u64, lying: bool)
         found.expect_clean(&format!("power cut {run}"));
         assert!(found.gaps.is_empty(), "power cut {run}: {:?}", found.gaps);
         send_again(&store, &plan, &mut ledger);
-        audit(&World::real(), &store, &ledger, Proofs::Signed { by_engine: 4 }).expect_clean(&format!("power cut {run}, sent again"));
+        audit(&World::real(), &store, &ledger, Proofs::Signed { by_engine: 4 })
+            .expect_clean(&format!("power cut {run}, sent again"));
     }
     harmed
 }

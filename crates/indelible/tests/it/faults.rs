@@ -41,7 +41,12 @@ fn check_errors(outcome: &Outcome, word: &str, story: &str) {
     assert!(told(first).contains(word), "{story}: the error does not say {word:?}: {}", told(first));
     for failed in &outcome.failed {
         let kind = failed.error.kind();
-        assert!(matches!(kind, ErrorKind::Io | ErrorKind::Busy | ErrorKind::Poisoned), "{story}: {}: {}", failed.call, told(failed));
+        assert!(
+            matches!(kind, ErrorKind::Io | ErrorKind::Busy | ErrorKind::Poisoned),
+            "{story}: {}: {}",
+            failed.call,
+            told(failed)
+        );
         assert!(kind == ErrorKind::Io || failed.error.hint().is_some(), "{story}: {} says no next step", told(failed));
     }
 }
@@ -98,7 +103,8 @@ fn every_failing_call_leaves_what_was_acknowledged() {
 #[test]
 fn a_failure_while_the_journal_goes_over_to_its_next_file_loses_nothing() {
     let scenario = Scenario { sessions: 1, ..Scenario::rotating(1) };
-    for kind in [OpKind::Allocate, OpKind::SyncDir, OpKind::Sync, OpKind::Open, OpKind::SetLen, OpKind::Write, OpKind::FreeBytes] {
+    for kind in [OpKind::Allocate, OpKind::SyncDir, OpKind::Sync, OpKind::Open, OpKind::SetLen, OpKind::Write, OpKind::FreeBytes]
+    {
         let machine = scenario.machine();
         assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
         let fits = |op: &&indelible_testkit::Op| op.kind == kind && op.path.to_string_lossy().contains("journal");
@@ -132,7 +138,11 @@ fn nothing_is_acknowledged_on_a_handle_whose_sync_failed() {
         let Some(at) = outcome.failed.iter().position(|failed| failed.call == "wait" || failed.call == "flush") else { continue };
         poisoned += 1;
         let later = &outcome.failed[at + 1..];
-        assert!(later.iter().all(|failed| failed.error.kind() == ErrorKind::Poisoned), "{:?}", later.iter().map(told).collect::<Vec<_>>());
+        assert!(
+            later.iter().all(|failed| failed.error.kind() == ErrorKind::Poisoned),
+            "{:?}",
+            later.iter().map(told).collect::<Vec<_>>()
+        );
         // The page cache shows what the disk does not have; a new handle must not build on it.
         machine.disk.kill();
         restart_and_check(machine.disk.clone(), index, &outcome.ledger).unwrap();

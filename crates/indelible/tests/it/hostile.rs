@@ -20,7 +20,10 @@ fn stored(machine: &SimWorld, store: Store) -> Vec<Vec<u8>> {
     let report = indelible::verify::verify_in(Scenario::dir(), Default::default(), &machine.world()).unwrap();
     assert!(report.findings.iter().all(|finding| finding.code.name() == "unanchored"), "{:?}", report.findings);
     let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
-    journal.iter().filter_map(|placed| placed.record().filter(|record| record.kind() == Kind::Event).map(|record| record.bytes().to_vec())).collect()
+    journal
+        .iter()
+        .filter_map(|placed| placed.record().filter(|record| record.kind() == Kind::Event).map(|record| record.bytes().to_vec()))
+        .collect()
 }
 
 #[test]
@@ -158,7 +161,17 @@ fn hostile_text_is_stored_exactly() {
 #[test]
 fn numbers_are_stored_as_they_were_said() {
     let (machine, store) = store();
-    let numbers = ["9007199254740993", "9007199254740992", "1e400", "-0", "-0.0", "1E+2", "0.1000", "123456789012345678901234567890", "5e-324"];
+    let numbers = [
+        "9007199254740993",
+        "9007199254740992",
+        "1e400",
+        "-0",
+        "-0.0",
+        "1E+2",
+        "0.1000",
+        "123456789012345678901234567890",
+        "5e-324",
+    ];
     for number in numbers {
         let said = format!("{{ \"z\" : [ {number} ] , \"a\":{number}}}");
         let mut canonical = Vec::new();
@@ -166,7 +179,11 @@ fn numbers_are_stored_as_they_were_said() {
         assert_eq!(canonical, format!("{{\"a\":{number},\"z\":[{number}]}}").as_bytes());
         store.append(&Draft::new("widget.polish").details_json(Canonical::trusted(&canonical))).unwrap();
     }
-    store.append(&Draft::new("widget.polish").detail("u", u64::MAX).detail("i", i64::MIN).detail("f", 1e300).detail("n", Value::Null)).unwrap();
+    store
+        .append(
+            &Draft::new("widget.polish").detail("u", u64::MAX).detail("i", i64::MIN).detail("f", 1e300).detail("n", Value::Null),
+        )
+        .unwrap();
     let records = stored(&machine, store);
     for (bytes, number) in records.iter().zip(numbers) {
         let record = Record::parse(bytes).unwrap();

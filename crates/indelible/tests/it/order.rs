@@ -83,7 +83,8 @@ fn critical_events_come_first_in_their_frame() {
     }
     store.close().unwrap();
     let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
-    let classes: Vec<(u64, Class)> = journal.iter().filter_map(|placed| Some((placed.lsn, placed.record()?.head()?.class))).collect();
+    let classes: Vec<(u64, Class)> =
+        journal.iter().filter_map(|placed| Some((placed.lsn, placed.record()?.head()?.class))).collect();
     assert_eq!(classes.len(), 30);
     assert!(classes.iter().all(|(lsn, _)| *lsn == classes[0].0), "all fit into one frame");
     assert!(classes.is_sorted(), "{classes:?}");
@@ -242,7 +243,10 @@ fn what_is_refused_at_the_door_is_counted_in_the_log() {
     assert_eq!(store.stats().rejected, 10);
     // Nothing follows the last three: closing must not forget them.
     store.close().unwrap();
-    let counts: Vec<u64> =
-        gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap()).iter().filter(|gap| gap.reason == "rejected").map(|gap| gap.count).collect();
+    let counts: Vec<u64> = gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap())
+        .iter()
+        .filter(|gap| gap.reason == "rejected")
+        .map(|gap| gap.count)
+        .collect();
     assert_eq!(counts.iter().sum::<u64>(), 10, "{counts:?}");
 }

@@ -15,7 +15,12 @@ fn events_survive_close_and_reopen_and_can_be_proved() {
         let store = Store::open(config(dir.path())).unwrap();
         for n in 0..300u64 {
             let id = format!("r{round}-{n}");
-            let draft = Draft::new(taxonomy::USER_LOGIN).actor("alice").target("repo", "42").outcome(Outcome::Failure).id(&id).detail("n", n);
+            let draft = Draft::new(taxonomy::USER_LOGIN)
+                .actor("alice")
+                .target("repo", "42")
+                .outcome(Outcome::Failure)
+                .id(&id)
+                .detail("n", n);
             store.emit(&draft).unwrap();
         }
         let receipt = store.append(&Draft::new("widget.polish").actor("bob").idempotency_key(&format!("k{round}"))).unwrap();
@@ -54,7 +59,15 @@ fn many_waiting_writers_get_their_own_receipts() {
             .map(|thread| {
                 let store = &store;
                 scope.spawn(move || {
-                    (0..50).map(|n: u64| store.append(&Draft::new("widget.polish").detail("thread", thread).detail("n", n)).unwrap().seq.unwrap()).collect::<Vec<_>>()
+                    (0..50)
+                        .map(|n: u64| {
+                            store
+                                .append(&Draft::new("widget.polish").detail("thread", thread).detail("n", n))
+                                .unwrap()
+                                .seq
+                                .unwrap()
+                        })
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -70,7 +83,9 @@ fn an_intact_store_verifies_at_the_edges_of_groups() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(config(dir.path())).unwrap();
         for n in 0..size {
-            store.emit(&Draft::new(taxonomy::USER_LOGIN).actor("alice").detail("n", n).detail("text", "ä \u{1b}[31m \"x\"")).unwrap();
+            store
+                .emit(&Draft::new(taxonomy::USER_LOGIN).actor("alice").detail("n", n).detail("text", "ä \u{1b}[31m \"x\""))
+                .unwrap();
         }
         store.close().unwrap();
         let report = indelible::verify::verify(dir.path().join("store"), Default::default()).unwrap();
@@ -80,7 +95,12 @@ fn an_intact_store_verifies_at_the_edges_of_groups() {
         assert_eq!(report.logs[1].size, size);
         assert_eq!(report.logs[1].signed, size);
         if let Ok(keep) = std::env::var("KEEP_STORE") {
-            std::process::Command::new("cp").arg("-a").arg(dir.path().join("store")).arg(format!("{keep}-{size}")).status().unwrap();
+            std::process::Command::new("cp")
+                .arg("-a")
+                .arg(dir.path().join("store"))
+                .arg(format!("{keep}-{size}"))
+                .status()
+                .unwrap();
         }
     }
 }

@@ -207,7 +207,9 @@ impl Bench<'_> {
 }
 
 fn joined<T>(handle: std::thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
-    handle.join().unwrap_or_else(|_| Err(Failure::new("bug", "a measuring thread panicked").hint("report this with the message above")))
+    handle
+        .join()
+        .unwrap_or_else(|_| Err(Failure::new("bug", "a measuring thread panicked").hint("report this with the message above")))
 }
 
 fn per_second(count: u64, started: Instant) -> f64 {
@@ -241,7 +243,8 @@ struct Sample {
 fn sample(nth: u64) -> Sample {
     const ACTORS: [&str; 8] = ["u-10431", "u-20017", "u-33902", "svc-billing", "svc-export", "u-51128", "u-60340", "svc-backup"];
     const ADDRESSES: [&str; 4] = ["198.51.100.24", "198.51.100.77", "203.0.113.5", "2001:db8::17"];
-    let pick = |choices: &[&'static str]| choices.get(usize::try_from(nth).unwrap_or(0) % choices.len()).copied().unwrap_or_default();
+    let pick =
+        |choices: &[&'static str]| choices.get(usize::try_from(nth).unwrap_or(0) % choices.len()).copied().unwrap_or_default();
     Sample { actor: pick(&ACTORS), ip: pick(&ADDRESSES), object: format!("ledger-{:08}", nth % 100_000), rows: nth % 977 }
 }
 

@@ -55,11 +55,13 @@ impl Happening {
 }
 
 const PEOPLE: &[&str] = &[
-    "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "karim", "lena", "mallory", "nadia", "oscar", "peggy",
+    "alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy", "karim", "lena", "mallory", "nadia",
+    "oscar", "peggy",
 ];
 const SERVICES: &[&str] = &["svc-billing", "svc-deploy", "svc-backup", "svc-search", "svc-mail"];
 const HOSTS: &[&str] = &["app-01", "app-02", "app-03", "db-01", "gateway"];
-const BROWSERS: &[&str] = &["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (Macintosh) Safari/618.1", "company-cli/3.4"];
+const BROWSERS: &[&str] =
+    &["Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "Mozilla/5.0 (Macintosh) Safari/618.1", "company-cli/3.4"];
 const TABLES: &[&str] = &["customers", "invoices", "payroll", "orders", "tickets"];
 const REPOSITORIES: &[&str] = &["shop", "billing", "infra", "website", "mobile"];
 
@@ -180,7 +182,8 @@ fn mornings_and_evenings(person: &'static str, start: i64, random: &mut Rng, day
         let mut login = somebody(time, taxonomy::USER_LOGIN.name(), person, random);
         login.target = ("app", "portal".to_owned());
         login.detail = Some(("method", "password+otp"));
-        let mut logout = Happening { time: time + random.i64(HOUR..9 * HOUR), action: taxonomy::USER_LOGOUT.name(), ..login.clone() };
+        let mut logout =
+            Happening { time: time + random.i64(HOUR..9 * HOUR), action: taxonomy::USER_LOGOUT.name(), ..login.clone() };
         logout.detail = None;
         // Whoever is still there at the end of the day has not logged out.
         if logout.time < start + 24 * HOUR {
@@ -224,7 +227,13 @@ fn night(start: i64, random: &mut Rng, day: &mut Vec<Happening>) {
         (9, taxonomy::TOKEN_ISSUE.name(), ("token", "pat-7713"), Some(("scope", "admin:read")), None),
         (41, taxonomy::PRIVILEGE_ESCALATE.name(), ("role", "billing-admin"), Some(("via", "misconfigured group")), None),
         (77, taxonomy::DATA_READ.name(), ("table", "payroll"), None, Some(("rows", 16))),
-        (140, taxonomy::DATA_EXPORT.name(), ("table", "customers"), Some(("destination", "https://files.example.net/u/9c1")), Some(("rows", 48_211))),
+        (
+            140,
+            taxonomy::DATA_EXPORT.name(),
+            ("table", "customers"),
+            Some(("destination", "https://files.example.net/u/9c1")),
+            Some(("rows", 48_211)),
+        ),
         (171, taxonomy::POLICY_CHANGE.name(), ("policy", "alerting"), Some(("change", "login alerts off")), None),
         (185, taxonomy::USER_LOGOUT.name(), ("app", "portal"), None, None),
     ];
@@ -269,7 +278,9 @@ mod tests {
     fn the_story_is_in_every_day() {
         for seed in 0..20 {
             let day = day(END, seed);
-            let by_intruder = |outcome: bool| day.iter().filter(|h| h.ip == ATTACKER_ADDRESS && (h.outcome == Outcome::Failure) == outcome).count();
+            let by_intruder = |outcome: bool| {
+                day.iter().filter(|h| h.ip == ATTACKER_ADDRESS && (h.outcome == Outcome::Failure) == outcome).count()
+            };
             assert_eq!((by_intruder(true), by_intruder(false)), (214, 7));
             let export = day.iter().filter(|h| h.ip == ATTACKER_ADDRESS && h.action == "data.export").count();
             assert_eq!(export, 1);

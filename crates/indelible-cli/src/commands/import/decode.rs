@@ -122,7 +122,11 @@ impl fmt::Display for TooMuch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(limit) => {
-                write!(f, "it decompresses to more than {}; raise --max-decompressed if that is what it should be", bytes_text(*limit))
+                write!(
+                    f,
+                    "it decompresses to more than {}; raise --max-decompressed if that is what it should be",
+                    bytes_text(*limit)
+                )
             }
             Self::Ratio { packed, bytes } => write!(
                 f,
@@ -217,7 +221,8 @@ mod tests {
     #[test]
     fn only_objects_look_like_events() {
         let counter = AtomicU64::new(0);
-        for (text, looks) in [("{", true), ("\u{feff} \n{\"a\":1}", true), ("# a page", false), ("[link](x)", false), ("", false)] {
+        for (text, looks) in [("{", true), ("\u{feff} \n{\"a\":1}", true), ("# a page", false), ("[link](x)", false), ("", false)]
+        {
             let mut source = decode(Box::new(text.as_bytes()), &WIDE, &counter).unwrap();
             assert_eq!(looks_like_json(&mut source).unwrap(), looks, "{text}");
         }

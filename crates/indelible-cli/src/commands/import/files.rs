@@ -52,7 +52,8 @@ pub(crate) fn find(paths: &[PathBuf], tally: &mut Tally) -> Result<Vec<Input>> {
         }
     }
     if inputs.is_empty() {
-        return Err(Failure::new("not_found", "there is no file to import").hint("name files, directories that hold some, or - for stdin"));
+        return Err(Failure::new("not_found", "there is no file to import")
+            .hint("name files, directories that hold some, or - for stdin"));
     }
     Ok(inputs)
 }

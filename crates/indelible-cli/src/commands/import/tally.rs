@@ -8,9 +8,9 @@ use indelible::{LogHead, Stats};
 use indelible_adapters::{Format, Notes};
 
 use crate::failure::Result;
+use crate::output::Out;
 use crate::output::json::Object;
 use crate::output::table::Table;
-use crate::output::Out;
 use crate::question::{bytes_text, describe_heads, grouped, grouped_rate};
 
 /// Counts, and the first examples of everything that went wrong.
@@ -27,7 +27,7 @@ pub(crate) struct Tally {
     /// Recorded by an earlier run.
     pub(crate) duplicates: u64,
     /// Kept byte for byte, unread.
-    opaque: u64,
+    pub(crate) opaque: u64,
     zoneless_times: u64,
     unreadable_times: u64,
     long_texts: u64,
@@ -53,6 +53,8 @@ struct Example {
 
 const EXAMPLES: usize = 3;
 const NAMES: usize = 20;
+/// As many of them are said on stderr.
+const NAMES_SAID: usize = 5;
 
 impl Tally {
     pub(crate) fn file_skipped(&mut self, path: &Path) {
@@ -189,18 +191,25 @@ impl Summary<'_> {
         let tally = self.tally;
         let shown = |text: &str| indelible::text::escape_terminal(text).into_owned();
         if !tally.skipped_names.is_empty() {
-            let more = tally.skipped - tally.skipped_names.len() as u64;
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            eprintln!("skipped, not JSON: {}{more}", shown(&tally.skipped_names.join(", ")));
+            let names: Vec<&str> = tally.skipped_names.iter().take(NAMES_SAID).map(String::as_str).collect();
+            let more = tally.skipped - names.len() as u64;
+            let more = if more > 0 { format!(" and {} more", grouped(more)) } else { String::new() };
+            eprintln!("skipped, not JSON: {}{more}", shown(&names.join(", ")));
         }
         if tally.envelope_members > 0 {
             eprintln!("{} members of envelopes beside their records were not imported", grouped(tally.envelope_members));
         }
         if self.interrupted {
-            eprintln!("interrupted: what is counted as recorded is durable; the rest was not read (--once lets you run it again)");
+            eprintln!(
+                "interrupted: what is counted as recorded is durable; the rest was not read (--once lets you run it again)"
+            );
         }
         if !tally.is_complete() {
-            eprintln!("INCOMPLETE: {} records and {} files are not in the log", grouped(tally.rejected_count()), grouped(tally.failed));
+            eprintln!(
+                "INCOMPLETE: {} records and {} files are not in the log",
+                grouped(tally.rejected_count()),
+                grouped(tally.failed)
+            );
         }
     }
 
@@ -239,8 +248,13 @@ impl Summary<'_> {
         object.objects("failures", &tally.failures, |object, (file, why)| {
             object.text("file", file).text("error", why);
         });
-        object.number("bytes", tally.decompressed_bytes).decimal("seconds", self.seconds).decimal("events_per_second", self.rate());
-        object.decimal("hashing_seconds", self.stats.build_ns as f64 / 1e9).decimal("writing_seconds", self.stats.write_ns as f64 / 1e9);
+        object
+            .number("bytes", tally.decompressed_bytes)
+            .decimal("seconds", self.seconds)
+            .decimal("events_per_second", self.rate());
+        object
+            .decimal("hashing_seconds", self.stats.build_ns as f64 / 1e9)
+            .decimal("writing_seconds", self.stats.write_ns as f64 / 1e9);
         object.boolean("complete", tally.is_complete() && !self.interrupted).boolean("interrupted", self.interrupted);
         describe_heads(self.identity, self.heads, &mut object);
         out.json_line(&object.finish())
