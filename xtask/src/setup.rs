@@ -12,7 +12,8 @@ use crate::process::{command, in_ci, is_installed, output, root, run, say, targe
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("python3", "python3", "the independent verifier"),
     ("mkfs.ext4", "e2fsprogs", "power cuts on a loop-mounted ext4"),
-    ("mount", "mount", "power cuts on a loop-mounted ext4"),
+    ("losetup", "mount", "power cuts on a loop-mounted ext4"),
+    ("umount", "mount", "power cuts on a loop-mounted ext4"),
 ];
 
 /// rustfmt and clippy.

@@ -200,6 +200,7 @@ pub struct Raw<'a> {
 }
 
 /// `details`: pairs said one by one, or one JSON value.
+#[expect(clippy::large_enum_variant, reason = "pairs are in place so that a draft costs no allocation")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Details<'a> {
     /// Members of an object, in any order; a key said twice is refused.

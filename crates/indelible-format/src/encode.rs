@@ -342,7 +342,7 @@ fn key_prefix(key: &str) -> u64 {
     let bytes = key.as_bytes();
     match bytes.first_chunk::<8>() {
         Some(first) => u64::from_be_bytes(*first),
-        None => bytes.iter().fold(0, |prefix, byte| prefix << 8 | u64::from(*byte)) << (8 * (8 - bytes.len().min(8)) as u32 % 64),
+        None => bytes.iter().rev().fold(0, |prefix, byte| prefix >> 8 | u64::from(*byte) << 56),
     }
 }
 
@@ -455,12 +455,10 @@ impl<'w, 'o> Object<'w, 'o> {
         // Most keys are ASCII and differ in their first eight bytes: then numbers sort as the keys do.
         let mut order = [(0u64, 0u8); FEW_PAIRS];
         if let Some(order) = order.get_mut(..pairs.len()) {
-            let mut nth = 0;
             let mut ascii = true;
-            for (slot, (key, _)) in order.iter_mut().zip(pairs) {
+            for ((slot, (key, _)), nth) in order.iter_mut().zip(pairs).zip(0u8..) {
                 *slot = (key_prefix(key), nth);
                 ascii &= key.is_ascii();
-                nth += 1;
             }
             order.sort_unstable();
             if ascii && order.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b)) {

@@ -109,10 +109,12 @@ impl<'o> Writer<'o> {
     #[inline(always)]
     pub(crate) fn put_varint(&mut self, mut value: u32) {
         while value >= 0x80 {
-            self.put_array(&[(value & 0x7f) as u8 | 0x80]);
+            let [low, ..] = value.to_le_bytes();
+            self.put_array(&[low | 0x80]);
             value >>= 7;
         }
-        self.put_array(&[value as u8 & 0x7f]);
+        let [low, ..] = value.to_le_bytes();
+        self.put_array(&[low]);
     }
 }
 

@@ -98,9 +98,12 @@ pub fn audit(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs) -> Audi
     audit
 }
 
+/// Log, position and leaf of an event that was found.
+type Found = (u32, u64, Hash);
+
 fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &mut Audit) -> Result<(), String> {
     let journal = read_journal(world, dir)?;
-    let mut places: BTreeMap<(u64, u64), Vec<(u32, u64, Hash)>> = BTreeMap::new();
+    let mut places: BTreeMap<(u64, u64), Vec<Found>> = BTreeMap::new();
     let mut leaves: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
     for placed in &journal {
         let Placed { log, seq, leaf, .. } = placed;

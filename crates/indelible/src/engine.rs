@@ -409,6 +409,8 @@ impl Shared {
         if fork::generation() != self.forks {
             return Err(self.why_closed());
         }
+        // What is gathering is not waited for: it goes now.
+        self.cycle()?;
         for lane in &self.lanes {
             if let Some(last) = lane.next_position().checked_sub(1) {
                 wait_until_durable(self, lane.class(), last)?;

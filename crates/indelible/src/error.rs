@@ -56,11 +56,8 @@ impl Error {
 
     /// An error of the operating system, with what was being done.
     pub(crate) fn io(context: impl Into<String>, source: std::io::Error) -> Self {
-        let kind = match source.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Io,
-        };
         let hint = match source.kind() {
+            std::io::ErrorKind::NotFound => Some("a file of the store is missing: run `indelible verify`, and restore a backup"),
             std::io::ErrorKind::StorageFull => Some("free disk space, then open the store again; what was acknowledged is safe"),
             std::io::ErrorKind::ReadOnlyFilesystem => {
                 Some("the file system is read-only: remount it writable, or choose another --data")
@@ -77,7 +74,7 @@ impl Error {
         };
         Self {
             inner: std::sync::Arc::new(Inner {
-                kind,
+                kind: ErrorKind::Io,
                 context: context.into(),
                 hint: hint.map(str::to_owned),
                 source: Some(Box::new(source)),

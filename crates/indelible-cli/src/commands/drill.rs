@@ -64,9 +64,9 @@ fn show_json(drill: &Drill, out: &mut Out) -> Result<()> {
         .boolean("whole", drill.whole)
         .number("events", drill.events);
     object.objects("attacks", &drill.outcomes, |object, outcome| {
-        let (code, evidence) = outcome.attack.promise();
+        let (_, evidence) = outcome.attack.promise();
         object.text("name", outcome.attack.name).text("what", outcome.attack.what).text("takes", outcome.attack.takes.name());
-        object.optional_text("code", code).text("evidence", evidence).text("verdict", outcome.verdict.name());
+        object.optional_text("code", outcome.code()).text("evidence", evidence).text("verdict", outcome.verdict.name());
         object
             .optional_number("log", outcome.at.log)
             .optional_number("at", outcome.at.at)
@@ -91,7 +91,7 @@ fn show_text(drill: &Drill, out: &mut Out) -> Result<()> {
     out.line(&format!("attacking {what}: {} events; the log itself is only read\n", grouped(drill.events)))?;
     let mut table = Table::new(["attack", "takes", "verdict", "caught by", "with", "first bad position"]);
     for outcome in &drill.outcomes {
-        let (code, evidence) = outcome.attack.promise();
+        let (code, (_, evidence)) = (outcome.code(), outcome.attack.promise());
         let caught = outcome.verdict == Verdict::Caught;
         let shown = |text: &str| if caught { text.to_owned() } else { "-".to_owned() };
         let place = if caught { first_bad(outcome) } else { "-".to_owned() };
@@ -135,7 +135,7 @@ fn show_text(drill: &Drill, out: &mut Out) -> Result<()> {
 
 /// Where the attack shows first: as the attacker knows it, else where the promised code was found.
 fn first_bad(outcome: &Outcome) -> String {
-    let (code, _) = outcome.attack.promise();
+    let code = outcome.code();
     if let (Some("producer-gap"), Some(number)) = (code, outcome.at.at) {
         return format!("producer's {number}");
     }

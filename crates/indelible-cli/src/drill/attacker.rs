@@ -96,15 +96,15 @@ impl Forgery {
             restates: true,
             created: identity.created,
         };
-        let whole = forgery.read_journal(&dir.join("journal"), bytes_max)?;
-        if whole {
-            for log in &identity.logs {
-                let path = dir.join("checkpoint").join(log.id.to_string());
-                if path.exists() {
-                    forgery.checkpoints.insert(log.id, read_file(path)?);
-                }
+        // Checkpoints first: somebody may be writing, and what is signed now is in the journal when that is read.
+        for log in &identity.logs {
+            let path = dir.join("checkpoint").join(log.id.to_string());
+            if path.exists() {
+                forgery.checkpoints.insert(log.id, read_file(path)?);
             }
-        } else {
+        }
+        let whole = forgery.read_journal(&dir.join("journal"), bytes_max)?;
+        if !whole {
             forgery.checkpoints = forgery.notes_before(forgery.sheets.len());
         }
         for (nth, heads) in forgery.heads().into_iter().enumerate() {
@@ -137,9 +137,7 @@ impl Forgery {
             if header.first_lsn != self.sheets.len() as u64 {
                 break;
             }
-            if !self.sheets.is_empty() {
-                self.files.push(self.sheets.len());
-            }
+            let first = self.sheets.len();
             self.created = header.created;
             let mut rest = bytes.get(header_bytes..).unwrap_or_default();
             while let Ok(frame) = Frame::parse(rest)
@@ -148,6 +146,9 @@ impl Forgery {
             {
                 if frame.frame_bytes > room {
                     return Ok(false);
+                }
+                if first > 0 && self.sheets.len() == first {
+                    self.files.push(first);
                 }
                 room -= frame.frame_bytes;
                 rest = rest.get(frame.frame_bytes..).unwrap_or_default();
@@ -398,7 +399,7 @@ impl Forgery {
                 logs: logs.collect(),
             };
             header.encode(&mut bytes).ok_or_else(too_large)?;
-            for sheet in self.sheets.get(first..end).unwrap_or_default() {
+            for sheet in self.sheets.get(first..end.min(self.sheets.len())).unwrap_or_default() {
                 let parts: Vec<&[u8]> = sheet.records.iter().map(Vec::as_slice).collect();
                 let encoded = sheet.meta.encode(&parts, &mut meta).ok_or_else(too_large)?;
                 let (offset, payload_bytes) = (bytes.len(), parts.iter().map(|part| part.len()).sum());

@@ -111,7 +111,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         "delete",
         "an event is cut out; tenant numbers and all hashes are right again",
         Takes::Write,
-        Expected::Alarm(Code::CheckpointAhead),
+        Expected::AlarmOr(Code::CheckpointAhead, Code::CheckpointMismatch),
         |scene, dir| {
             scene.forge(dir, |forgery| {
                 remove(forgery, scene.victim)?;

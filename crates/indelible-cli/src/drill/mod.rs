@@ -72,6 +72,8 @@ impl Takes {
 pub(crate) enum Expected {
     /// It fails for everybody, with this code.
     Alarm(Code),
+    /// It fails for everybody, with one of these, by where the checkpoints of this log happen to lie.
+    AlarmOr(Code, Code),
     /// From inside everything is right, and `unanchored` says so; from outside it fails with these codes.
     Outside { key: Option<Code>, state: Option<Code>, checkpoint: Option<Code> },
     /// It does not fail, and this is said.
@@ -105,7 +107,9 @@ impl Attack {
     /// The code that the table promises, and the least evidence it takes.
     pub(crate) fn promise(&self) -> (Option<&'static str>, &'static str) {
         match self.expected {
-            Expected::Alarm(code) | Expected::Said(code, _) => (Some(code.name()), Evidence::Nothing.name()),
+            Expected::Alarm(code) | Expected::AlarmOr(code, _) | Expected::Said(code, _) => {
+                (Some(code.name()), Evidence::Nothing.name())
+            }
             Expected::Outside { key: Some(code), .. } => (Some(code.name()), Evidence::Key.name()),
             Expected::Outside { checkpoint, .. } => (checkpoint.map(Code::name), Evidence::Checkpoint.name()),
             Expected::Refused => (Some(proofs::REFUSED), Evidence::Key.name()),

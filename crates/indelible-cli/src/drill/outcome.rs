@@ -16,6 +16,17 @@ pub(crate) struct Outcome {
     pub(crate) complaint: Option<String>,
 }
 
+impl Outcome {
+    /// The code that named the attack.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        let (promised, _) = self.attack.promise();
+        let Expected::AlarmOr(code, other) = self.attack.expected else { return promised };
+        let found =
+            self.views.iter().flat_map(|view| &view.findings).any(|seen| seen.code == code.name() && self.at.fits(seen.at));
+        Some(if found { code.name() } else { other.name() })
+    }
+}
+
 /// How an attack ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -127,6 +138,9 @@ pub(super) fn judge(attack: &Attack, at: At, views: &[View], baseline: &[View]) 
     };
     match attack.expected {
         Expected::Alarm(code) => views.iter().find_map(|view| fails(view, code.name())),
+        Expected::AlarmOr(code, other) => {
+            views.iter().find_map(|view| fails(view, other.name()).and_then(|_| fails(view, code.name())))
+        }
         Expected::Outside { key, state, checkpoint } => views.iter().find_map(|view| {
             let expected = match view.evidence {
                 Evidence::Nothing => None,

@@ -87,10 +87,10 @@ impl Scene {
                 .collect()
         };
         let mut events = signed_events(&forgery);
-        if events.len() < EVENTS_MIN
+        if (!whole || events.len() < EVENTS_MIN)
             && let Some(key) = &key
         {
-            // Cut off before its first checkpoint: the copy gets one, as the store itself would.
+            // Cut off in the middle, or never signed yet: the copy gets the checkpoints that the store itself would get when closed.
             forgery.sign_heads(key);
             events = signed_events(&forgery);
         }

@@ -230,8 +230,8 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 /// The last events of two frames that follow each other and both hold events of the main log.
 fn neighbours(scene: &Scene) -> Option<(Spot, Spot)> {
-    let pairs = scene.events.iter().zip(scene.events.iter().skip(1));
-    let (first, second) = pairs.filter(|(first, second)| first.sheet + 1 == second.sheet).next_back()?;
+    let mut pairs = scene.events.iter().zip(scene.events.iter().skip(1));
+    let (first, second) = pairs.rfind(|(first, second)| first.sheet + 1 == second.sheet)?;
     Some((*first, *second))
 }
 

@@ -277,6 +277,25 @@ fn every_row_has_a_test_and_a_line_in_the_threat_table() {
 }
 
 #[test]
+fn a_long_log_is_drilled_on_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    store(&data, Shape { sessions: 2, frames: 40, events: 400 });
+    let drill = run(&data, &[]);
+    assert_eq!(
+        (drill["ok"].as_bool(), drill["whole"].as_bool(), drill["example"].as_bool()),
+        (Some(true), Some(false), Some(false)),
+        "{drill}"
+    );
+    let events = drill["events"].as_u64().unwrap();
+    assert!((1_000..32_000).contains(&events), "{events}");
+    assert_eq!(
+        rows(&drill).iter().filter(|row| row["verdict"] == "skipped" || row["verdict"] == "MISSED").collect::<Vec<_>>(),
+        [] as [&Value; 0]
+    );
+}
+
+#[test]
 fn the_drill_leaves_the_log_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -87,10 +87,12 @@ fn tail_follows_and_ends_in_order() {
     home.run(["emit", "a.last"]).ok();
     let mut child =
         home.command(["tail", "--follow", "-n", "1", "-o", "ndjson", "action:a.*"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next = || {
-        let event: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        text(&event["action"])
+    let (send, lines) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let next = || {
+        let line = lines.recv_timeout(Duration::from_secs(30)).expect("the event did not come");
+        text(&serde_json::from_str::<serde_json::Value>(&line).unwrap()["action"])
     };
     assert_eq!(next(), "a.last");
     home.run(["emit", "b.other"]).ok();

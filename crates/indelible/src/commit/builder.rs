@@ -249,6 +249,7 @@ impl Builder {
     }
 
     /// Hashes what is queued, advances the trees and writes the meta.
+    #[expect(clippy::too_many_arguments, reason = "called once, with the parts of one frame")]
     fn hash(
         &mut self,
         mut pending: Pending,

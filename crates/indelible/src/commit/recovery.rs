@@ -76,7 +76,7 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
             Next::Frame(frame, _) => {
                 report.frames += 1;
                 let mut failed = None;
-                replay.frame(&frame, &mut faults, &mut |_, _, _| {}, &mut |log, seq, record, head| {
+                replay.frame(&frame, &mut faults, &mut |log, seq, record, head| {
                     if record.kind() == Kind::Event {
                         if let Some(producer) = head.and_then(|head| head.producer) {
                             producers.arrive(producer.id, producer.epoch, producer.seq);

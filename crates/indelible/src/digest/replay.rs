@@ -31,13 +31,17 @@ pub(crate) enum Fault {
     Tenant { log: u32, seq: u64, expected: u64, found: u64 },
 }
 
+/// Sees a record with its log, its position and its head.
+pub(crate) type Each<'e> = dyn FnMut(u32, u64, &Record<'_>, Option<&Head<'_>>) + 'e;
+
 /// State of all logs while frames are replayed.
 #[derive(Default)]
 pub(crate) struct Replay {
     pub(crate) tips: Vec<Tip>,
     pub(crate) records: u64,
     hasher: LeafHasher,
-    hashed: Vec<(u32, u64)>,
+    /// Log of each queued record.
+    hashed: Vec<u32>,
     leaves: Vec<Hash>,
     own: Vec<Hash>,
     /// Logs whose root disagreed already: what follows is compared with nothing any more.
@@ -68,13 +72,12 @@ impl Replay {
         &mut self.tips[at]
     }
 
-    /// Replays one frame. `each` sees every record with its position and head, `leaf` every leaf; both in order.
+    /// Replays one frame. `each` sees every record in order, with its position and head.
     pub(crate) fn frame(
         &mut self,
         frame: &Frame<'_>,
         faults: &mut Vec<Fault>,
-        leaf: &mut dyn FnMut(u32, u64, &Hash),
-        each: &mut dyn FnMut(u32, u64, &Record<'_>, Option<&Head<'_>>),
+        each: &mut Each<'_>,
     ) {
         if frame.meta.flags & FLAG_CARRY != 0 {
             return;
@@ -115,10 +118,10 @@ impl Replay {
             each(log, seq, &record, head.as_ref());
             self.push(&record, log, seq);
             if self.hashed.len() >= HASH_BATCH {
-                self.flush(leaf);
+                self.flush();
             }
         }
-        self.flush(leaf);
+        self.flush();
         self.records += count;
         if !records.finished() || count != u64::from(frame.meta.records) {
             faults.push(Fault::Malformed { log: None, at: frame.meta.lsn });
@@ -159,19 +162,16 @@ impl Replay {
         tip.next_seq += 1;
         if let Some(salts) = tip.salts(seq) {
             self.hasher.push(record, seq, salts);
-            self.hashed.push((log, seq));
+            self.hashed.push(log);
         }
     }
 
-    fn flush(&mut self, leaf: &mut dyn FnMut(u32, u64, &Hash)) {
+    fn flush(&mut self) {
         self.leaves.clear();
         self.hasher.finish(&mut self.leaves);
-        for ((log, seq), hash) in self.hashed.iter().zip(&self.leaves) {
-            leaf(*log, *seq, hash);
-        }
         for tip in &mut self.tips {
             self.own.clear();
-            let own = self.hashed.iter().zip(&self.leaves).filter(|((log, _), _)| *log == tip.log).map(|(_, hash)| *hash);
+            let own = self.hashed.iter().zip(&self.leaves).filter(|(log, _)| **log == tip.log).map(|(_, hash)| *hash);
             self.own.extend(own);
             if !self.own.is_empty() {
                 tip.extend_without_root(&self.own);

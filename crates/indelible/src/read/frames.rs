@@ -256,7 +256,9 @@ impl Cursor {
         self.limit = limit;
         self.numbers = numbers(&self.world, &self.dir)?;
         if let Some(reader) = &mut self.reader {
-            reader.refresh();
+            // By its name: a writer that opened the store since has put a fresh copy in its place.
+            let buffer = std::mem::take(&mut reader.buffer);
+            *reader = FileReader::open(&self.world, &self.dir, reader.number, buffer)?;
         }
         Ok(())
     }

@@ -16,7 +16,9 @@ use indelible_format::note::VerifierKey;
 pub use finding::{Code, Finding, Level};
 pub use proof::{ProofReport, ProvenGroup, verify_proof};
 
+use crate::digest::checkpoints;
 use crate::error::Result;
+use crate::identity::Identity;
 use crate::world::World;
 
 /// What a store is compared with, besides itself.
@@ -75,7 +77,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// Verifies the store in `dir`.
+/// Verifies the store in `dir`. If nothing failed and there is a trusted state to consult, the store's newest checkpoints become part of
+/// it: what was accepted once cannot be taken back later.
 ///
 /// **Cost**: one pass over the journal; ≤ 64 MiB of memory whatever its size, plus what tenants and producers take.
 ///
@@ -90,5 +93,33 @@ pub fn verify(dir: impl AsRef<Path>, options: Options<'_>) -> Result<Report> {
 /// # Errors
 /// As `verify`.
 pub fn verify_in(dir: impl AsRef<Path>, options: Options<'_>, world: &World) -> Result<Report> {
-    stream::run(world, dir.as_ref(), options)
+    let state = options.trusted_state_dir.clone();
+    let report = stream::run(world, dir.as_ref(), options)?;
+    if let Some(state) = state.filter(|_| report.ok) {
+        pin(world, dir.as_ref(), &state, &report)?;
+    }
+    Ok(report)
+}
+
+/// Moves the trusted state forward to the store's newest checkpoints; never back.
+fn pin(world: &World, dir: &Path, state: &Path, report: &Report) -> Result<()> {
+    let identity = Identity::read(world, dir)?;
+    let mut newest = checkpoints::read_trusted_state(world, state, &identity)?;
+    let mut moved = false;
+    for log in &identity.logs {
+        // A writer may have signed on since: only what was verified counts.
+        let verified = report.logs.iter().find(|verified| verified.log == log.id).map_or(0, |verified| verified.signed);
+        if let Some(found) = checkpoints::read(world, dir, &identity, log.id)?.filter(|found| found.size <= verified)
+            && newest.iter().find(|known| known.log == log.id).is_none_or(|known| known.size < found.size)
+        {
+            newest.retain(|known| known.log != log.id);
+            newest.push(found);
+            moved = true;
+        }
+    }
+    if !moved {
+        return Ok(());
+    }
+    let notes: Vec<(u32, &str)> = newest.iter().map(|checkpoint| (checkpoint.log, checkpoint.note.as_str())).collect();
+    checkpoints::write_trusted_state(world, state, &identity, &notes)
 }

@@ -337,7 +337,7 @@ impl Verifier<'_> {
         }
         faults.clear();
         let (details, findings) = (&mut self.details, &mut self.findings);
-        replay.frame(frame, faults, &mut |_, _, _| {}, &mut |log, seq, record, head| {
+        replay.frame(frame, faults, &mut |log, seq, record, head| {
             details.look(log, seq, record, head, findings)
         });
         self.events = self.details.events;

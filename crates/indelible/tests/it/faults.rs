@@ -88,7 +88,7 @@ fn every_failing_call_leaves_what_was_acknowledged() {
                     // Once a directory's sync has failed for good, what it names is lost at the next power cut whatever is done
                     // later: only the process may end there.
                     let for_good = kind == OpKind::SyncDir && matches!(what, What::Error(_));
-                    let on_error = if for_good || turn % 2 == 0 { OnError::Stop } else { OnError::GoOn };
+                    let on_error = if for_good || turn.is_multiple_of(2) { OnError::Stop } else { OnError::GoOn };
                     strike(&scenario, kind, index, what, word, on_error);
                     struck += 1;
                 }
