@@ -2,6 +2,8 @@
 //!
 //! Nothing is allocated when the memory given has room, the draft's details fit in place and no text needs escapes.
 
+use std::fmt::Write as _;
+
 use smallvec::SmallVec;
 
 use crate::draft::{Canonical, Details, Draft, Target, Value};
@@ -490,7 +492,12 @@ impl<'w, 'o> Object<'w, 'o> {
             Value::Text(text) => self.out.put_string(text),
             Value::Signed(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
             Value::Unsigned(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Float(number) if number.is_finite() => self.out.put(format!("{number:?}").as_bytes()),
+            Value::Float(number) if number.is_finite() => {
+                // On the stack: an event allocates nothing. The longest finite number takes 24 bytes.
+                let mut text = arrayvec::ArrayString::<32>::new();
+                let _ = write!(text, "{number:?}");
+                self.out.put(text.as_bytes());
+            }
             Value::Float(_) => return Err(Rejection::NotFinite),
             Value::Bool(true) => self.out.put_array(b"true"),
             Value::Bool(false) => self.out.put_array(b"false"),

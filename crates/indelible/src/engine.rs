@@ -20,7 +20,7 @@ use crate::commit::pipeline::{CLOSED, Counters, OPEN, Shared, Writer};
 use crate::commit::receipt::Receipt;
 use crate::commit::recovery::{self, Recovery};
 use crate::commit::threads::{self, Parking};
-use crate::commit::ticket::{Ticket, wait_until_durable};
+use crate::commit::ticket::{Ticket, force_durable};
 use crate::config::{Config, Overflow};
 use crate::digest::LogHead;
 use crate::digest::checkpoints::{self, SignedCheckpoint};
@@ -413,7 +413,7 @@ impl Shared {
         self.cycle()?;
         for lane in &self.lanes {
             if let Some(last) = lane.next_position().checked_sub(1) {
-                wait_until_durable(self, lane.class(), last)?;
+                force_durable(self, lane.class(), last)?;
             }
         }
         Ok(())

@@ -33,7 +33,9 @@ fn emitting_allocates_nothing_after_warm_up() {
     for class in [Class::Critical, Class::Normal, Class::Telemetry] {
         // Every buffer of the lane's pool has been in use once.
         for _ in 0..4 {
-            (0..50).for_each(|n| drop(store.emit(&login(n).class(class)).unwrap()));
+            for n in 0..50 {
+                store.emit(&login(n).class(class)).unwrap();
+            }
             store.flush().unwrap();
         }
         let before = allocations_of_this_thread();

@@ -10,7 +10,7 @@ use indelible_format::{Class, Hash};
 
 use crate::admit::Admitted;
 use crate::commit::board::{Fate, Lookup, lane_index};
-use crate::commit::pipeline::Shared;
+use crate::commit::pipeline::{Progress, Shared};
 use crate::commit::receipt::{Idempotence, Receipt};
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
@@ -71,6 +71,21 @@ impl<'s> Ticket<'s> {
         wait_until_durable(shared, class, position)?;
         receipt(shared, lane_index(class), position)
     }
+}
+
+/// Makes everything up to `position` of the lane durable, whatever the durability mode would still gather.
+pub(crate) fn force_durable(shared: &Shared, class: Class, position: u64) -> Result<()> {
+    let lane = lane_index(class);
+    while shared.board.durable(lane) <= position {
+        if shared.board.is_dead() {
+            return Err(shared.death());
+        }
+        // Waits for whoever builds now. `Idle` then means that another thread took the event and is writing it.
+        if shared.cycle()? == Progress::Idle && WAKER.with(|waker| shared.board.register(lane, position, waker)) {
+            thread::park();
+        }
+    }
+    Ok(())
 }
 
 /// Returns once everything up to `position` of the lane is durable.

@@ -83,7 +83,6 @@ fn what_a_draft_may_not_say_is_refused_counted_and_changes_nothing() {
     let before = store.append(&Draft::new("widget.polish")).unwrap();
     let two_mib = "x".repeat(2 << 20);
     let quoted = format!("\"{two_mib}\"");
-    let deep = format!("{}{}", "[".repeat(limits::DEPTH_MAX + 1), "]".repeat(limits::DEPTH_MAX + 1));
     let polish = || Draft::new("widget.polish");
     let drafts: Vec<(Draft<'_>, &str)> = vec![
         (polish().actor(&two_mib), "too_long"),
@@ -94,7 +93,7 @@ fn what_a_draft_may_not_say_is_refused_counted_and_changes_nothing() {
         (polish().detail("large", Canonical::trusted(quoted.as_bytes())), "too_long"),
         (polish().idempotency_key(&two_mib), "too_long"),
         (polish().target("repo", &two_mib), "too_long"),
-        (Draft::new(two_mib.as_str()), "too_long"),
+        (Draft::new(two_mib.as_str()), "action"),
         (polish().actor(""), "empty"),
         (polish().id(""), "empty"),
         (polish().tenant(""), "empty"),
@@ -113,9 +112,7 @@ fn what_a_draft_may_not_say_is_refused_counted_and_changes_nothing() {
         assert_eq!(error.rejection().map(|rejection| rejection.code()), Some(*code), "{}", chain(&error));
     }
     assert_eq!(store.stats().rejected, refused);
-    let many: Vec<Draft<'_>> = vec![polish(); 1];
-    assert_eq!(store.append(&many[0]).unwrap().seq, before.seq.map(|seq| seq + 1));
-    let _ = deep;
+    assert_eq!(store.append(&polish()).unwrap().seq, before.seq.map(|seq| seq + 1));
     assert_eq!(stored(&machine, store).len(), 2);
 }
 

@@ -250,3 +250,15 @@ fn what_is_refused_at_the_door_is_counted_in_the_log() {
         .collect();
     assert_eq!(counts.iter().sum::<u64>(), 10, "{counts:?}");
 }
+
+/// The same when nothing else happened between opening and closing.
+#[test]
+fn refusals_alone_are_worth_a_frame() {
+    let machine = SimWorld::new(6);
+    Store::open_in(Scenario::config(), machine.world()).unwrap().close().unwrap();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    assert!(store.emit(&Draft::new("no verb")).is_err());
+    store.close().unwrap();
+    let gaps = gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap());
+    assert_eq!(gaps.iter().map(|gap| (gap.reason.as_str(), gap.count)).collect::<Vec<_>>(), [("rejected", 1)]);
+}
