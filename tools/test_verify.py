@@ -393,8 +393,7 @@ class IntactStores(StoreTest):
         plan = plan_of(3)
         plan.append([event(3, forms={2: 2, 3: 1}), event(4, forms={1: 1, 2: 1, 3: 2}), {"log": 1, "leaf": bytes(32)}, event(6, tenant_seq=6)])
         result = self.verify(self.store(plan))
-        self.assertIn("withheld", {finding["code"] for finding in result["findings"]})
-        self.assertTrue(result["ok"], result["findings"])
+        self.assertEqual({"withheld"}, {finding["code"] for finding in result["findings"] if finding["level"] == "fail"})
 
     def test_events_with_raw_and_with_head_alone(self):
         plan = plan_of(0) + [[event(1, raw=str16("text/plain") + b"\xff\x00"), event(2, identity=None, content=None), event(4, identity=None)]]
@@ -874,7 +873,7 @@ class Command(StoreTest):
         self.assertEqual(self.run_command("--proof", note)[0], 2)
         self.assertEqual(self.run_command("--proof", note, "--key", vkey(0))[0], 3)
         code, out = self.run_command(store.directory, "--trust-store-key")
-        self.assertEqual((code, "unanchored" in out, out.splitlines()[-1]), (0, False, "ok"))
+        self.assertEqual((code, "unanchored" in out, out.splitlines()[-1]), (0, True, "ok"))
 
     def test_trusted_state(self):
         plan = plan_of(130)

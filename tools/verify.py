@@ -17,7 +17,7 @@ What it does not prove
   * Entries behind the newest signature (`unsigned-tail`) are only as safe as the disk.
   * That the log's owner showed everybody the same history: that takes witnesses.
   * That an event is true; only that it is what was written then.
-  * Values withheld or expired (`withheld`): only their commitments are checked.
+  * Values withheld or expired: only their commitments could be checked, and nothing in format 1 authorises it, so they fail (`withheld`).
   * Records in carry frames (`carry-unchecked`): their form is checked, but the roots of such a frame do not bind them.
   * Caches that can be built again: `tree/`, `dedupe/`, `status` (used only to know where a live writer is).
 
@@ -53,7 +53,7 @@ NESTING_MAX = 128
 TARGETS_SPANNED_MAX = 60
 GROUP_LEAVES = 256
 EMPTY_ROOT = sha256(b"").digest()
-LEVELS = {"producer-gap": "warn", "unsigned-tail": "note", "unanchored": "note", "withheld": "note", "carry-unchecked": "note"}
+LEVELS = {"producer-gap": "warn", "unsigned-tail": "note", "unanchored": "note", "carry-unchecked": "note"}
 
 
 class CannotRead(Exception):
@@ -901,7 +901,8 @@ class StoreVerifier:
         self.logs = self.store.logs
         self.events_n = self.withheld_n = self.carried_n = 0
         self.producers = Producers()
-        self.anchored = bool(anchors or key)
+        # A key tells who signed, not that nothing newer was signed: only a checkpoint from outside anchors.
+        self.anchored = bool(anchors)
         self.anchors = []
         if self.store.identity and self.logs:
             if key:

@@ -424,6 +424,11 @@ impl Shared {
         while self.pending_records() > 0 || self.stalled.load(Ordering::Acquire) {
             self.cycle()?;
         }
+        // What was refused or shed since the last frame, though nothing follows it.
+        let owed = self.losses();
+        if !owed.is_empty() {
+            self.cycle_with(self.builder.lock(), 0, &owed)?;
+        }
         let unsigned = self.checkpoint_due();
         if unsigned {
             let others: Vec<LogHead> =

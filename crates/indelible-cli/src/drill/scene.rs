@@ -30,7 +30,6 @@ pub(crate) struct Scene {
     pub(crate) other: Forgery,
     pub(crate) verifier: VerifierKey,
     notes: Vec<String>,
-    state: PathBuf,
     /// The untouched copy, written out.
     pub(crate) intact: PathBuf,
 }
@@ -69,7 +68,7 @@ impl Scene {
             put(&evidence.join(format!("checkpoint-{log}")), note)?;
         }
         put(&indelible::trusted_state_path(&state, identity), &trusted_state(&forgery))?;
-        Ok((Self { forgery, events, victim, key, other, verifier, notes, state, intact }, whole, example))
+        Ok((Self { forgery, events, victim, key, other, verifier, notes, intact }, whole, example))
     }
 
     /// Takes a store apart; `None`: next to nothing of it is signed.
@@ -143,12 +142,16 @@ impl Scene {
 
     /// What each verifier sees.
     pub(super) fn views(&self, dir: &Path) -> Result<Vec<View>> {
+        // Verification pins what it accepts: each copy meets the state as it was before anybody attacked.
+        let pinned = tempfile::tempdir().map_err(|error| Failure::io("could not make a temporary directory", &error))?;
+        let state = indelible::trusted_state_path(pinned.path(), &self.forgery.identity);
+        put(&state, &trusted_state(&self.forgery))?;
         let view = |evidence| {
             let mut options = verify::Options::default();
             match evidence {
                 Evidence::Nothing => {}
                 Evidence::Key => options.key = Some(self.verifier.clone()),
-                Evidence::State => options.trusted_state_dir = Some(self.state.clone()),
+                Evidence::State => options.trusted_state_dir = Some(pinned.path().to_owned()),
                 Evidence::Checkpoint => options.against = self.notes.clone(),
             }
             let report = verify::verify(dir, options)?;

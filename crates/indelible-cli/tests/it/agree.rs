@@ -16,10 +16,7 @@ const OTHER_CODES: &[(&str, &str, &str)] = &[
 ];
 
 /// Rows where the verdicts themselves differ, asserted as they are, with the reason.
-const OTHER_VERDICTS: &[(&str, &str)] = &[
-    ("delete-to-hash", "the engine fails what is withheld by nobody's authority; the other still takes `withheld` for a note"),
-    ("erase-value", "the same"),
-];
+const OTHER_VERDICTS: &[(&str, &str)] = &[];
 
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("INDELIBLE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);

@@ -241,7 +241,7 @@ impl Shared {
     }
 
     /// Control entries for what was shed or refused since the last frame.
-    fn losses(&self) -> Vec<(u32, Vec<u8>)> {
+    pub(crate) fn losses(&self) -> Vec<(u32, Vec<u8>)> {
         let mut entries = Vec::new();
         for lane in &self.lanes {
             for loss in lane.take_losses() {

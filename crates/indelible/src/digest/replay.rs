@@ -73,12 +73,7 @@ impl Replay {
     }
 
     /// Replays one frame. `each` sees every record in order, with its position and head.
-    pub(crate) fn frame(
-        &mut self,
-        frame: &Frame<'_>,
-        faults: &mut Vec<Fault>,
-        each: &mut Each<'_>,
-    ) {
+    pub(crate) fn frame(&mut self, frame: &Frame<'_>, faults: &mut Vec<Fault>, each: &mut Each<'_>) {
         if frame.meta.flags & FLAG_CARRY != 0 {
             return;
         }

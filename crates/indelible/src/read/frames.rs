@@ -18,6 +18,8 @@ use crate::world::{DiskFile, Open, World};
 
 /// Read-ahead of a cursor.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Read-ahead of the first look at a file.
+const AHEAD_BYTES_MIN: usize = 8 << 10;
 
 /// One journal file, read through a buffer.
 pub(crate) struct FileReader {
@@ -26,6 +28,7 @@ pub(crate) struct FileReader {
     buffer: Vec<u8>,
     buffer_at: u64,
     filled: usize,
+    ahead: usize,
 }
 
 impl FileReader {
@@ -35,7 +38,7 @@ impl FileReader {
             .disk
             .open(&dir.join("journal").join(&name), Open::Read)
             .map_err(|error| Error::io(format!("could not open journal/{name}"), error))?;
-        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0 })
+        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN })
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
@@ -47,7 +50,9 @@ impl FileReader {
         let inside = offset.checked_sub(self.buffer_at).and_then(|at| usize::try_from(at).ok());
         let have = inside.and_then(|at| self.filled.checked_sub(at)).unwrap_or(0);
         if inside.is_none() || have < wanted {
-            let length = wanted.max(BUFFER_BYTES);
+            // Reads ahead the more, the longer this goes on: many only want a header.
+            let length = wanted.max(self.ahead);
+            self.ahead = (self.ahead * 4).min(BUFFER_BYTES);
             if self.buffer.len() < length {
                 self.buffer.resize(length, 0);
             }

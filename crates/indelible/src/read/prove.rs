@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible_format::leaf::Salts;
+use indelible_format::frame::FLAG_CARRY;
+use indelible_format::leaf::{self, Salts, Seed};
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{self, Frontier, TreeHashes};
-use indelible_format::record::{Body, Kind};
+use indelible_format::record::{Body, Kind, Records};
 use indelible_format::tlog_proof::TlogProof;
 use indelible_format::{Hash, Record};
 
@@ -63,7 +64,7 @@ impl Reader {
         let first = group * GROUP_LEAVES;
         let last = size.min(first + GROUP_LEAVES);
         let mut leaves = Vec::new();
-        self.positions(log, first, last, &mut |stored| leaves.push(stored.leaf()))?;
+        self.leaves(log, first, last, &mut |leaf| leaves.push(leaf))?;
         Ok(leaves)
     }
 
@@ -71,21 +72,31 @@ impl Reader {
     fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
         let mut frontier = Frontier::new();
         let mut roots = Vec::new();
-        self.positions(log, 0, groups * GROUP_LEAVES, &mut |stored| roots.extend(frontier.push_leaf(stored.leaf())))?;
+        self.leaves(log, 0, groups * GROUP_LEAVES, &mut |leaf| roots.extend(frontier.push_leaf(leaf)))?;
         Ok(roots)
     }
 
-    /// Hands out positions `first..last` of a log in order.
-    fn positions(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(&Stored)) -> Result<()> {
+    /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
+    fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
         let mut cursor = self.cursor_at(log, first)?;
-        let mut seq = first;
-        while seq < last {
+        let mut salts = Salts::new(Seed([0; 32]));
+        let mut next = first;
+        while next < last {
             let Next::Frame(frame, _) = cursor.next()? else { break };
-            while seq < last
-                && let Some(stored) = crate::read::frames::in_frame(&frame, log, seq)
-            {
-                each(&stored);
-                seq += 1;
+            let Some(change) = frame.meta.logs.iter().find(|change| change.log == log && frame.meta.flags & FLAG_CARRY == 0)
+            else {
+                continue;
+            };
+            for (record, seq) in Records::new(frame.payload).filter(|record| record.log() == log).zip(change.first_seq..) {
+                if seq != next || next >= last {
+                    continue;
+                }
+                let group = seq / GROUP_LEAVES;
+                if let Some(seed) = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)) {
+                    salts.rekey(&seed.seed);
+                }
+                each(leaf::leaf(&record, seq, &mut salts));
+                next += 1;
             }
         }
         Ok(())

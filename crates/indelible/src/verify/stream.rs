@@ -337,9 +337,7 @@ impl Verifier<'_> {
         }
         faults.clear();
         let (details, findings) = (&mut self.details, &mut self.findings);
-        replay.frame(frame, faults, &mut |log, seq, record, head| {
-            details.look(log, seq, record, head, findings)
-        });
+        replay.frame(frame, faults, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
         self.events = self.details.events;
         faults.drain(..).for_each(|fault| self.report(&fault));
         if frame.meta.flags & FLAG_CARRY != 0 {

@@ -36,8 +36,7 @@ pub(crate) fn run_until(scenario: &Scenario, at: u64, lying: bool) -> (SimWorld,
     (machine, outcome)
 }
 
-fn crash_everywhere(scenario: &Scenario) {
-    let points = crash_points(scenario);
+fn crash_at(scenario: &Scenario, points: &[u64]) {
     let mut checked = 0u64;
     for at in points.iter().copied() {
         let (machine, outcome) = run_until(scenario, at, false);
@@ -62,14 +61,27 @@ fn crash_everywhere(scenario: &Scenario) {
 #[test]
 fn acked_events_survive_a_crash_at_every_write_and_sync() {
     for seed in seeds(1) {
-        crash_everywhere(&Scenario::small(seed));
+        let scenario = Scenario::small(seed);
+        crash_at(&scenario, &crash_points(&scenario));
     }
 }
 
 #[test]
 fn acked_events_survive_a_crash_while_the_journal_goes_over_to_its_next_file() {
     for seed in seeds(1) {
-        crash_everywhere(&Scenario::rotating(seed));
+        let scenario = Scenario::rotating(seed);
+        let mut points = crash_points(&scenario);
+        if !long() {
+            // Each of these runs moves megabytes, so the ordinary gate looks at the calls around the making of a file only.
+            let machine = scenario.machine();
+            assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
+            let made: Vec<u64> =
+                (0u64..).zip(machine.disk.ops()).filter(|(_, op)| op.kind == OpKind::Allocate).map(|(at, _)| at).collect();
+            assert!(made.len() >= 2, "the journal has not gone over to a further file");
+            // Those around the first file are looked at with small events.
+            points.retain(|at| made.iter().skip(1).any(|made| made.abs_diff(*at) < 8));
+        }
+        crash_at(&scenario, &points);
     }
 }
 
