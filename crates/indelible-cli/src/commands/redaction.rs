@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 pub(crate) struct RedactionArgs {
     /// Mask what looks like one of these, wherever it stands
     ///
-    /// It is replaced by [redacted] before anything is hashed or stored, so it cannot be had back. May be given again, or as a list.
+    /// It is replaced by `[redacted]` before anything is hashed or stored, so it cannot be had back. May be given again, or as a list.
     #[arg(long, value_name = "WHAT", value_delimiter = ',', help_heading = "Redaction")]
     redact: Vec<Findable>,
 
