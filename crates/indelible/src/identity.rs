@@ -186,8 +186,14 @@ impl Identity {
     /// Reads the signing key and checks that it is this store's.
     pub(crate) fn read_key(&self, world: &World, dir: &Path) -> Result<SigningKey> {
         let bytes = Zeroizing::new(world.read_file(&dir.join("key")).map_err(|error| {
-            Error::io("could not read the signing key", error)
-                .with_hint("restore `key` from its backup; without it the log can be read and verified, not written")
+            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let error = Error::io("could not read the signing key", error);
+            // Any other failure has its own next step: a key that is there needs no restoring.
+            if missing {
+                error.with_hint("restore `key` from its backup; without it the log can be read and verified, not written")
+            } else {
+                error
+            }
         })?);
         let text = std::str::from_utf8(&bytes).map(str::trim_end).unwrap_or_default();
         let key = SigningKey::parse(text)
