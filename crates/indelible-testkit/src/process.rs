@@ -196,19 +196,15 @@ pub struct LedgerStream {
 }
 
 impl LedgerStream {
-    /// Reads the next acknowledgement into `ledger`, if `counts` says so once it is read. `false`: the writer is gone, and
-    /// everything it told is read.
+    /// Reads the next acknowledgement into `ledger`. `false`: the writer is gone, and everything it told is read.
     ///
     /// # Errors
     /// The writer's receipts contradict each other, or it talks nonsense.
-    pub fn read_one(&mut self, seed: u64, ledger: &mut Ledger, counts: impl Fn() -> bool) -> Result<bool, String> {
+    pub fn read_one(&mut self, seed: u64, ledger: &mut Ledger) -> Result<bool, String> {
         let mut text = String::new();
         self.lines.read_line(&mut text).map_err(|error| format!("ledger: {error}"))?;
         // The last line may have been cut off by the kill: then it was not told.
         let Some(text) = text.strip_suffix('\n') else { return Ok(false) };
-        if !counts() {
-            return Ok(true);
-        }
         let mut parts = text.split(' ');
         let mut number = || parts.next()?.parse::<u64>().ok();
         let place = (|| Some((number()?, number()?, number()?, number()?)))();

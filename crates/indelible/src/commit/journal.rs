@@ -187,6 +187,7 @@ impl Nursery {
         }
         file.sync_data().map_err(sync_failed)?;
         self.world.disk.sync_dir(&self.dir).map_err(sync_failed)?;
+        file.pass_by_cache();
         Ok(Prepared { number, file, bytes })
     }
 }
@@ -284,7 +285,7 @@ impl Journal {
         slices.push(IoSlice::new(PADDING.get(..padding).unwrap_or(PADDING)));
         let place = Place { file: current.number, offset: current.end };
         let at = current.end - header.len() as u64;
-        let written = current.file.write_at(&slices, at).and_then(|()| current.file.sync_data());
+        let written = current.file.write_durably(&slices, at);
         if let Err(error) = written {
             let error =
                 Error::io(format!("could not write frame {} of journal/{}", before.lsn, file_name(current.number)), error);

@@ -212,5 +212,6 @@ fn copy_tail(world: &World, dir: &Path, number: u64, end: u64) -> Result<(Prepar
     for later in frames::numbers(world, dir)?.into_iter().filter(|later| *later > number) {
         world.disk.remove(&journal.join(file_name(later))).map_err(failed)?;
     }
+    to.pass_by_cache();
     Ok((Prepared { number, file: to, bytes }, end))
 }

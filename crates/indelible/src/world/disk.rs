@@ -8,8 +8,9 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, retry_on_intr};
+use parking_lot::Mutex;
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{Disk, DiskFile, LockGuard, Open, fork};
 
@@ -25,7 +26,7 @@ impl Disk for RealDisk {
             Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             Open::Create => OFlags::RDWR | OFlags::CREATE,
         };
-        Ok(Box::new(RealFile { file: open_regular(path, flags)? }))
+        Ok(Box::new(RealFile { file: open_regular(path, flags)?, direct: Mutex::new(None) }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -99,6 +100,8 @@ impl Drop for RealLock {
 
 struct RealFile {
     file: File,
+    /// There while the file is open for direct I/O.
+    direct: Mutex<Option<SectorBuffer>>,
 }
 
 impl DiskFile for RealFile {
@@ -123,6 +126,35 @@ impl DiskFile for RealFile {
         Ok(rustix::fs::fdatasync(&self.file)?)
     }
 
+    /// Around the page cache where `pass_by_cache` was asked for and the file system lets us. That spares the kernel a page for every
+    /// 4 KiB, and it reports what buffered writes hide: on ext4, a failed conversion of reserved blocks to written ones.
+    fn write_durably(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut direct = self.direct.lock();
+        if let Some(sectors) = direct.as_mut().map(|buffer| buffer.gather(parts)) {
+            match self.write_direct(sectors, offset) {
+                Err(error) if refuses_direct(&error) => {
+                    set_direct(&self.file, false)?;
+                    *direct = None;
+                }
+                done => {
+                    direct.as_mut().map(SectorBuffer::shrink);
+                    return done;
+                }
+            }
+        }
+        drop(direct);
+        self.write_at(parts, offset)?;
+        self.sync_data()
+    }
+
+    fn pass_by_cache(&self) {
+        if set_direct(&self.file, true).is_ok() {
+            *self.direct.lock() = Some(SectorBuffer::default());
+            // What was written ahead would only be thrown out page by page. Best effort.
+            let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+        }
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
@@ -139,6 +171,57 @@ impl DiskFile for RealFile {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(self, bytes),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl RealFile {
+    fn write_direct(&self, sectors: &[u8], offset: u64) -> io::Result<()> {
+        // One call for a short write. A long one goes to the device in pieces, and would wait for each of them.
+        let sync_with_write = sectors.len() <= SYNCED_WRITE_BYTES_MAX;
+        let flags = if sync_with_write { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
+        write_all(&[IoSlice::new(sectors)], offset, |parts, at| Ok(rustix::io::pwritev2(&self.file, parts, at, flags)?))?;
+        if sync_with_write { Ok(()) } else { self.sync_data() }
+    }
+}
+
+fn set_direct(file: &File, direct: bool) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(file)?;
+    rustix::fs::fcntl_setfl(file, if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT })?;
+    Ok(())
+}
+
+/// Whether a direct write was turned down before anything was written: for its alignment, or because there is no such thing here.
+fn refuses_direct(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP))
+}
+
+/// Memory that begins where direct I/O wants it to.
+#[derive(Default)]
+struct SectorBuffer(Vec<u8>);
+
+impl SectorBuffer {
+    /// Copies the `parts` one behind the other.
+    fn gather(&mut self, parts: &[IoSlice<'_>]) -> &[u8] {
+        let bytes = parts.iter().map(|part| part.len()).sum::<usize>();
+        if self.0.len() < bytes + PAGE_BYTES {
+            self.0 = vec![0; bytes.next_multiple_of(256 << 10) + PAGE_BYTES];
+        }
+        let start = self.0.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        let (_, memory) = self.0.split_at_mut(start);
+        let mut rest = &mut *memory;
+        for part in parts {
+            let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else { break };
+            to.copy_from_slice(part);
+            rest = behind;
+        }
+        memory.get(..bytes).unwrap_or_default()
+    }
+
+    /// Lets go of what one large frame needed.
+    fn shrink(&mut self) {
+        if self.0.len() > SECTOR_BUFFER_KEPT_MAX {
+            self.0 = Vec::new();
         }
     }
 }
@@ -228,3 +311,10 @@ const DIRECTORY_MODE: Mode = Mode::RWXU;
 pub(super) const PARTS_MAX: usize = 1024;
 
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// No direct I/O asks for more.
+const PAGE_BYTES: usize = 4096;
+/// Up to here a write that syncs takes less time than a write and a sync.
+const SYNCED_WRITE_BYTES_MAX: usize = 256 << 10;
+/// What the lanes hold by default, and its tables, fit in.
+const SECTOR_BUFFER_KEPT_MAX: usize = 7 << 20;

@@ -163,6 +163,16 @@ pub trait DiskFile: Send + Sync {
     /// # Errors
     /// Final for this handle: the caller must never retry on it.
     fn sync_data(&self) -> io::Result<()>;
+    /// `write_at` and `sync_data` in one: returns once all the `parts` survive power loss.
+    ///
+    /// # Errors
+    /// As those of `sync_data`: final for this handle.
+    fn write_durably(&self, parts: &[io::IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.write_at(parts, offset)?;
+        self.sync_data()
+    }
+    /// From now on this handle is only written to, by `write_durably`, in whole sectors: the page cache may be passed by.
+    fn pass_by_cache(&self) {}
     /// Size in bytes.
     ///
     /// # Errors

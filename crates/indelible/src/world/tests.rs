@@ -312,3 +312,39 @@ fn the_parent_of_a_bare_name_can_be_synced() {
     }
     RealDisk.sync_dir(&parent(Path::new("name"))).unwrap();
 }
+
+#[test]
+fn what_is_written_past_the_cache_is_read_through_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let file = RealDisk.open(&path, Open::CreateNew).unwrap();
+    file.allocate(4 << 20).unwrap();
+    write(&*file, &[7; 64 << 10], 0);
+    file.sync_data().unwrap();
+    file.pass_by_cache();
+    let reader = RealDisk.open(&path, Open::Read).unwrap();
+    let mut twin = vec![0; 4 << 20];
+    twin[..64 << 10].fill(7);
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..60u8 {
+        // A reader that looked at the very page must see what comes later.
+        let bytes = 512 * rng.usize(1..=if round % 10 == 0 { 1_500 } else { 20 });
+        let offset = 512 * rng.usize(..(twin.len() - bytes) / 512);
+        assert_eq!(read(&*reader, bytes + 100, offset as u64), &twin[offset..(offset + bytes + 100).min(twin.len())]);
+        let contents: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(bytes).collect();
+        let (a, b) = contents.split_at(rng.usize(..=bytes));
+        file.write_durably(&[IoSlice::new(a), IoSlice::new(&[]), IoSlice::new(b)], offset as u64).unwrap();
+        twin[offset..offset + bytes].copy_from_slice(&contents);
+        assert_eq!(read(&*reader, bytes, offset as u64), contents);
+    }
+    // What is not whole sectors is refused by the device; then it goes through the cache, and so does what follows.
+    for (offset, bytes) in [(100, 512), (1024, 33), (2048, 512)] {
+        file.write_durably(&[IoSlice::new(&vec![3; bytes])], offset).unwrap();
+        twin[usize::try_from(offset).unwrap()..][..bytes].fill(3);
+    }
+    assert!(read(&*reader, twin.len(), 0) == twin);
+    let read_only = RealDisk.open(&path, Open::Read).unwrap();
+    read_only.pass_by_cache();
+    assert!(read_only.write_durably(&[IoSlice::new(&[1; 512])], 0).is_err());
+    assert!(read(&*reader, twin.len(), 0) == twin, "a write that failed changed nothing");
+}

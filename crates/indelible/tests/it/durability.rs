@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indelible::world::World;
@@ -125,17 +124,16 @@ pub(crate) fn long() -> bool {
     std::env::var_os("INDELIBLE_LONG").is_some()
 }
 
-/// Lets a writer run for `time` and ends it by `end`. What it told goes to `ledger`, up to the moment when `end` sets its flag.
-fn write_for(time: Duration, plan: &WriterPlan, ledger: &mut Ledger, end: impl FnOnce(&mut Child, &AtomicBool)) {
+/// Lets a writer run for `time` and ends it by `end`. Everything it told goes to `ledger`.
+fn write_for(time: Duration, plan: &WriterPlan, ledger: &mut Ledger, end: impl FnOnce(&mut Child)) {
     let socket = LedgerSocket::bind(&plan.socket).unwrap();
     let mut child = start_writer(plan);
     let mut stream = socket.wait_for_writer().expect("the writer opens the store");
-    let over = AtomicBool::new(false);
     // The ledger is read while the writer writes, so that a full pipe never holds it up.
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| while stream.read_one(plan.seed, ledger, || !over.load(Ordering::SeqCst)).unwrap() {});
+        let reader = scope.spawn(|| while stream.read_one(plan.seed, ledger).unwrap() {});
         std::thread::sleep(time);
-        end(&mut child, &over);
+        end(&mut child);
         reader.join().unwrap();
     });
     child.wait().unwrap();
@@ -184,7 +182,7 @@ fn acked_events_survive_kill_9_at_random_points() {
             lying: false,
         };
         let before = ledger.acknowledged().count();
-        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, _| child.kill().unwrap());
+        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child| child.kill().unwrap());
         let told = ledger.acknowledged().count() - before;
         let found = audit(&World::real(), &store, &ledger, Proofs::Unsigned);
         found.expect_clean(&format!("run {run}, {told} told"));
@@ -217,11 +215,9 @@ fn cut_power(disk: &mut LoopDisk, dir: &Path, seed: u64, runs: u64, lying: bool)
         let plan =
             WriterPlan { dir: store.clone(), socket: dir.join("ledger"), seed, first_stream: run * 100, threads: 4, lying };
         let disk_now = &*disk;
-        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child, over| {
-            // A real cut takes the writer with it. This one leaves it running, and the kernel tells a sync that was under way when
-            // its file system was shut down that all is well (the conversion of unwritten extents fails without a word). So what
-            // is told from now on was never told. What was told before counts: 0 of it may be lost.
-            over.store(true, Ordering::SeqCst);
+        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child| {
+            // A real cut takes the writer with it. This one leaves it running, and what it tells while its disk goes away counts as
+            // well: frames go around the page cache, and such a write does not succeed on a file system that was shut down.
             disk_now.cut().expect("EXT4_IOC_SHUTDOWN");
             // The writer sees the end of its disk by itself; the kill only spares the wait.
             std::thread::sleep(Duration::from_millis(5));
