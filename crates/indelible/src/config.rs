@@ -47,10 +47,13 @@ pub struct LaneConfig {
     pub overflow: Overflow,
 }
 
+/// The largest critical lane: with a buffer of each of the other lanes, or one event of the largest size, it fits into one frame.
+pub const CRITICAL_LANE_BYTES_MAX: usize = 4 << 20;
+
 /// The three lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lanes {
-    /// Never dropped: `Shed` counts as `Reject` here.
+    /// Never dropped: `Shed` counts as `Reject` here. At most [`CRITICAL_LANE_BYTES_MAX`]: every frame takes all of it.
     pub critical: LaneConfig,
     /// Blocks by default.
     pub normal: LaneConfig,

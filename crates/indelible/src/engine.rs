@@ -21,7 +21,7 @@ use crate::commit::receipt::Receipt;
 use crate::commit::recovery::{self, Recovery};
 use crate::commit::threads::{self, Parking};
 use crate::commit::ticket::{Ticket, force_durable};
-use crate::config::{Config, Overflow};
+use crate::config::{CRITICAL_LANE_BYTES_MAX, Config, Overflow};
 use crate::digest::LogHead;
 use crate::digest::checkpoints::{self, SignedCheckpoint};
 use crate::digest::tip::Tip;
@@ -98,6 +98,14 @@ impl Store {
     /// As `open`.
     pub fn open_in(mut config: Config, world: World) -> Result<Self> {
         let forks = fork::watch().map_err(|error| Error::io("could not watch for forks", error))?;
+        let critical = config.lanes.critical.bytes;
+        if critical > CRITICAL_LANE_BYTES_MAX {
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                format!("the critical lane is to hold {critical} bytes, the limit is {CRITICAL_LANE_BYTES_MAX}"),
+            )
+            .with_hint("make it smaller: every frame takes all of it, so it empties with each sync"));
+        }
         let dir = config.dir.clone();
         make_directories(&world, &config)?;
         let lock = take_lock(&world, &dir, &config.command)?;

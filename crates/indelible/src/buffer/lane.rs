@@ -1,11 +1,13 @@
-//! A lane: a byte buffer that callers append records to and the committer takes whole.
+//! A lane: byte buffers that callers append records to and the committer takes one by one.
 //!
 //! A mutex around a plain `Vec<u8>` that is swapped against an empty one beats every channel measured here: the critical section
-//! is one memcpy, nothing is allocated per event, and the buffer goes to disk as it is.
+//! is one memcpy, and nothing is allocated per event. A buffer is what one frame takes of a lane: small enough to stay in the cache
+//! while it is hashed and written. The critical lane is one buffer whatever its size, so that each frame takes all of it.
 //!
 //! Positions count the records ever pushed into the lane; a ticket is a position. `producer_seq` is shared by the three
 //! lanes and only advanced under a lane's lock, after there is room: what gets a number is in a lane, or is a recorded loss.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,9 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::config::{LaneConfig, Overflow};
 
-/// Buffers kept for reuse: one is filled while one is hashed and one is synced.
+/// Bytes of one buffer of the normal and the telemetry lane.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Buffers kept for reuse besides those that the lane may fill: one is hashed while one is synced.
 const SPARE_BUFFERS: usize = 2;
 /// Ranges of lost events kept apart; more are merged into the last one.
 const LOSSES_MAX: usize = 64;
@@ -31,9 +35,14 @@ pub(crate) struct Lane {
 
 #[derive(Default)]
 struct Inner {
+    /// Full ones, oldest first, with the records in each.
+    full: VecDeque<(Vec<u8>, u64)>,
     buffer: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    /// Records in `buffer`.
     records: u64,
+    /// Bytes and records in all of them.
+    pending: (usize, u64),
+    spare: Vec<Vec<u8>>,
     next_position: u64,
     waiting: usize,
     losses: Vec<Loss>,
@@ -59,7 +68,7 @@ pub struct LaneStats {
     pub refused: u64,
     /// Buffers taken from the pool.
     pub buffers_reused: u64,
-    /// Buffers that had to be allocated because the pool was empty.
+    /// Buffers allocated because the pool was empty.
     pub buffers_allocated: u64,
 }
 
@@ -133,14 +142,14 @@ impl Lane {
     #[inline]
     pub(crate) fn push(&self, record: &[u8], local: &Local<'_>) -> Result<u64, Full> {
         let mut inner = self.inner.lock();
+        let (bytes, records) = inner.pending;
+        if bytes + record.len() > self.config.bytes && bytes > 0 {
+            return Err(Full { bytes, capacity: self.config.bytes });
+        }
+        if inner.buffer.len() + record.len() > inner.buffer.capacity() {
+            inner.next_buffer(self.buffer_bytes());
+        }
         let at = inner.buffer.len();
-        if at + record.len() > self.config.bytes && at > 0 {
-            return Err(Full { bytes: at, capacity: self.config.bytes });
-        }
-        if inner.buffer.capacity() == 0 {
-            // Reserved whole at first use, so that a lane that fills up never moves its bytes.
-            inner.buffer.reserve_exact(self.config.bytes);
-        }
         inner.buffer.extend_from_slice(record);
         if local.stamp_producer || local.id_key.is_some() {
             let seq = local.producer_seq.fetch_add(u64::from(local.stamp_producer), Ordering::Relaxed);
@@ -153,15 +162,29 @@ impl Lane {
         let position = inner.next_position;
         inner.next_position += 1;
         inner.records += 1;
-        self.pending_bytes.store(inner.buffer.len(), Ordering::Relaxed);
-        self.pending_records.store(usize::try_from(inner.records).unwrap_or(usize::MAX), Ordering::Relaxed);
+        inner.pending = (bytes + record.len(), records + 1);
+        self.mirror(&inner);
         Ok(position)
+    }
+
+    #[inline]
+    fn mirror(&self, inner: &Inner) {
+        let (bytes, records) = inner.pending;
+        self.pending_bytes.store(bytes, Ordering::Relaxed);
+        self.pending_records.store(usize::try_from(records).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    const fn buffer_bytes(&self) -> usize {
+        match self.class {
+            Class::Normal | Class::Telemetry if self.config.bytes > BUFFER_BYTES => BUFFER_BYTES,
+            _ => self.config.bytes,
+        }
     }
 
     /// Waits until something was taken from the lane, or `timeout` has passed.
     pub(crate) fn wait_for_space(&self, timeout: Duration) {
         let mut inner = self.inner.lock();
-        if inner.buffer.is_empty() {
+        if inner.pending.1 == 0 {
             return;
         }
         inner.waiting += 1;
@@ -190,40 +213,40 @@ impl Lane {
         self.inner.lock().stats.refused += 1;
     }
 
-    /// Takes everything that waits. The emptied buffer comes back by [`Lane::give_back`].
+    /// Takes the oldest buffer that waits: all of a critical lane. It comes back by [`Lane::give_back`].
     pub(crate) fn take(&self) -> Taken {
         if self.pending_records() == 0 {
             return Taken::default();
         }
         let mut inner = self.inner.lock();
-        let fresh = if let Some(spare) = inner.spare.pop() {
-            inner.stats.buffers_reused += 1;
-            spare
-        } else {
-            inner.stats.buffers_allocated += 1;
-            Vec::new()
+        let (buffer, records) = match inner.full.pop_front() {
+            Some(full) => full,
+            None => {
+                // Made here rather than by the next caller.
+                let fresh = inner.spare_buffer(self.buffer_bytes());
+                (std::mem::replace(&mut inner.buffer, fresh), std::mem::take(&mut inner.records))
+            }
         };
-        let buffer = std::mem::replace(&mut inner.buffer, fresh);
-        let records = std::mem::take(&mut inner.records);
+        let (pending_bytes, pending_records) = inner.pending;
         inner.stats.pushed += records;
-        inner.stats.bytes_high_water = inner.stats.bytes_high_water.max(buffer.len());
-        self.pending_bytes.store(0, Ordering::Relaxed);
-        self.pending_records.store(0, Ordering::Relaxed);
+        inner.stats.bytes_high_water = inner.stats.bytes_high_water.max(pending_bytes);
+        inner.pending = (pending_bytes - buffer.len(), pending_records - records);
+        self.mirror(&inner);
         if inner.waiting > 0 {
             self.space.notify_all();
         }
-        Taken { buffer, first_position: inner.next_position - records, records }
+        Taken { buffer, first_position: inner.next_position - pending_records, records }
     }
 
     /// Returns a buffer to the pool.
     pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
         // A buffer that grew for one large event is let go, so that memory stays what the configuration says.
-        if buffer.capacity() == 0 || buffer.capacity() > self.config.bytes {
+        if buffer.capacity() == 0 || buffer.capacity() > self.buffer_bytes() {
             return;
         }
         buffer.clear();
         let mut inner = self.inner.lock();
-        if inner.spare.len() < SPARE_BUFFERS {
+        if inner.spare.len() < self.config.bytes.div_ceil(self.buffer_bytes().max(1)) + SPARE_BUFFERS {
             inner.spare.push(buffer);
         }
     }
@@ -240,11 +263,37 @@ impl Lane {
     pub(crate) fn stats(&self) -> LaneStats {
         let inner = self.inner.lock();
         LaneStats {
-            bytes: inner.buffer.len(),
+            bytes: inner.pending.0,
             capacity: self.config.bytes,
-            pushed: inner.stats.pushed + inner.records,
+            pushed: inner.stats.pushed + inner.pending.1,
             ..inner.stats
         }
+    }
+}
+
+impl Inner {
+    /// Puts the full buffer behind the others and goes over to an empty one.
+    #[cold]
+    fn next_buffer(&mut self, bytes: usize) {
+        if !self.buffer.is_empty() {
+            let full = std::mem::take(&mut self.buffer);
+            let records = std::mem::take(&mut self.records);
+            self.full.push_back((full, records));
+        }
+        if self.buffer.capacity() == 0 {
+            self.buffer = self.spare_buffer(bytes);
+        }
+    }
+
+    /// A buffer of the pool, or a new one.
+    fn spare_buffer(&mut self, bytes: usize) -> Vec<u8> {
+        if let Some(spare) = self.spare.pop() {
+            self.stats.buffers_reused += 1;
+            return spare;
+        }
+        self.stats.buffers_allocated += 1;
+        // Reserved whole, so that a buffer that fills up never moves its bytes.
+        Vec::with_capacity(bytes)
     }
 }
 

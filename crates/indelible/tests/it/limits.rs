@@ -1,9 +1,11 @@
 //! Memory is bounded by configuration; overload slows or refuses, it does not kill.
 
 use std::process::Command;
+use std::time::Duration;
 
+use indelible::verify::verify;
 use indelible::world::World;
-use indelible::{Class, Config, Draft, ErrorKind, Overflow, Store};
+use indelible::{CRITICAL_LANE_BYTES_MAX, Class, Config, Draft, Durability, ErrorKind, Overflow, Store};
 use indelible_testkit::gate::Gate;
 
 /// `statm` counts in pages; both supported machines run with these.
@@ -81,4 +83,39 @@ fn an_event_larger_than_its_lane_is_let_through_alone() {
     for n in 0..3 {
         assert_eq!(store.append(&Draft::new("widget.polish").detail("large", large.as_str())).unwrap().seq, Some(n));
     }
+}
+
+#[test]
+fn lanes_larger_than_a_frame_are_written_frame_by_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.durability = Durability::Batched { events: u64::MAX, interval: Duration::from_secs(600) };
+    config.lanes.normal.bytes = 64 << 20;
+    config.lanes.telemetry.bytes = 32 << 20;
+    config.lanes.critical.bytes = CRITICAL_LANE_BYTES_MAX;
+    config.threads = false;
+    let store = Store::open(config.clone()).unwrap();
+    let pad = "x".repeat(900);
+    let count = 30_000u64;
+    for n in 0..count {
+        let class = [Class::Normal, Class::Telemetry, Class::Normal][(n % 3) as usize];
+        store.emit(&Draft::new("widget.polish").class(class).detail("n", n).detail("pad", pad.as_str())).unwrap();
+        if n % 10 == 0 {
+            store.emit(&Draft::new("widget.polish").class(Class::Critical).detail("n", n).detail("pad", pad.as_str())).unwrap();
+        }
+    }
+    assert!(store.stats().lanes[1].bytes > 16 << 20, "more waits than a frame can hold");
+    let frames = store.stats().frames;
+    store.flush().unwrap();
+    assert!(store.stats().frames - frames > 16);
+    let sizes: Vec<u64> = store.heads().iter().map(|head| head.size).collect();
+    assert_eq!((sizes[1], sizes[2]), (count * 2 / 3 + count / 10, count / 3));
+    store.close().unwrap();
+    let report = verify(&config.dir, Default::default()).unwrap();
+    assert!(report.ok, "{:?}", report.findings);
+
+    config.lanes.critical.bytes += 1;
+    let error = Store::open(config).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("critical lane"), "{error}");
 }
