@@ -16,6 +16,7 @@ use crate::sha256::{self, BatchHasher};
 const DOMAIN: &[u8; 12] = b"indelible/v1";
 const SALT_BYTES: usize = 16;
 const KEYSTREAM_BYTES: usize = 256 * SALT_BYTES;
+const PREFIX_BYTES: usize = DOMAIN.len() + 1 + SALT_BYTES;
 const ENTRY_EVENT: u8 = 1;
 const ENTRY_CONTROL: u8 = 2;
 
@@ -214,14 +215,39 @@ impl LeafHasher {
                         Body::Value(value) => (salts.salt(tag, seq), value),
                         Body::Salted(salt, value) => (salt, value),
                     };
-                    self.withheld.push(None);
-                    self.hasher.push(&[DOMAIN, &[tag.0], &salt, value]);
+                    self.push_commitment(tag, &salt, value);
                 }
                 self.plan.push(Plan::Event(count));
             }
             Kind::Control => self.plan.push(Plan::Ready(leaf(record, seq, salts))),
             Kind::Leaf => self.plan.push(Plan::Ready(record.leaf().unwrap_or_default())),
         }
+    }
+
+    /// Queues an event that this process encoded itself, by its values; `salts` are those of its group.
+    #[inline]
+    pub fn push_event<'v>(&mut self, values: impl Iterator<Item = (Tag, &'v [u8])>, seq: u64, salts: &mut Salts) {
+        let mut count = 0u8;
+        for (tag, value) in values {
+            count = count.saturating_add(1);
+            self.tags.push(tag.0);
+            self.push_commitment(tag, &salts.salt(tag, seq), value);
+        }
+        self.plan.push(Plan::Event(count));
+    }
+
+    /// What [`commitment`] hashes, later.
+    #[inline]
+    fn push_commitment(&mut self, tag: Tag, salt: &[u8; SALT_BYTES], value: &[u8]) {
+        self.withheld.push(None);
+        let mut prefix = [0; PREFIX_BYTES];
+        let (domain, rest) = prefix.split_at_mut(DOMAIN.len());
+        domain.copy_from_slice(DOMAIN);
+        if let [to, rest @ ..] = rest {
+            *to = tag.0;
+            rest.copy_from_slice(salt);
+        }
+        self.hasher.push(&[&prefix, value]);
     }
 
     /// How many records are queued.

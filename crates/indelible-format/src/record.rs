@@ -333,6 +333,20 @@ impl<'a> Routing<'a> {
     }
 }
 
+/// The values of the event record at the front of `bytes`, which this process encoded itself, tags ascending.
+pub fn values(bytes: &[u8]) -> impl Iterator<Item = (Tag, &[u8])> {
+    let [flags, groups_n] = bytes.get(5..7).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
+    let idempotency = if flags & FLAG_IDEMPOTENCY == 0 { 0 } else { IDEMPOTENCY_BYTES };
+    let (table, _) = bytes.get(HEADER_BYTES..).unwrap_or_default().as_chunks::<GROUP_ENTRY_BYTES>();
+    let mut at = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES + idempotency;
+    table.iter().take(usize::from(groups_n)).map_while(move |[tag, _, a, b, c, d]| {
+        let end = at.checked_add(u32::from_le_bytes([*a, *b, *c, *d]) as usize)?;
+        let value = bytes.get(at..end)?;
+        at = end;
+        Some((Tag(*tag), value))
+    })
+}
+
 /// Writes `tenant_seq` into an event record that this process encoded itself.
 pub fn set_tenant_seq(record: &mut [u8], tenant_seq: u64) -> Option<()> {
     let [flags, groups_n] = *record.get(5..7)?.first_chunk::<2>()?;

@@ -140,7 +140,7 @@ impl Builder {
             let at = payload.len();
             record::encode_control(*log, json, &mut payload)
                 .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
-            self.queue(payload.get(at..).unwrap_or_default(), *log, 0, &mut pending)?;
+            self.queue(Queued::Control(payload.get(at..).unwrap_or_default()), *log, 0, &mut pending)?;
         }
         let mut ends = [0; 3];
         for ((taken, lane), end) in taken.iter_mut().zip(lanes).zip(&mut ends) {
@@ -152,7 +152,7 @@ impl Builder {
             let from = trailer.len();
             record::encode_control(LOG_CONTROL, &json, &mut trailer)
                 .ok_or_else(|| Error::new(ErrorKind::Unsupported, "a control entry is too long"))?;
-            self.queue(trailer.get(from..).unwrap_or_default(), LOG_CONTROL, 0, &mut pending)?;
+            self.queue(Queued::Control(trailer.get(from..).unwrap_or_default()), LOG_CONTROL, 0, &mut pending)?;
         }
         self.hash(pending, before, payload, trailer, taken, ends, flags)
     }
@@ -172,7 +172,7 @@ impl Builder {
                 }
                 let bytes = taken.buffer.get_mut(kept..kept + length).unwrap_or_default();
                 record::set_tenant_seq(bytes, tenant_seq).ok_or_else(malformed)?;
-                self.queue(bytes, log, tenant_seq, pending)?;
+                self.queue(Queued::Event(bytes), log, tenant_seq, pending)?;
                 kept += length;
             } else {
                 pending.refused.note(routing.producer, class, fate);
@@ -214,14 +214,14 @@ impl Builder {
                 return Ok((Fate::IndexFailed, 0));
             }
         }
-        let tenant_seq = tip.next_tenant_seq(routing.tenant);
-        tip.advance_tenant();
+        let count = tip.tenants.count(routing.tenant);
+        let tenant_seq = *count;
+        *count += 1;
         Ok((Fate::Recorded { log, seq: tip.next_seq, keyed: routing.idempotency.is_some(), forgotten }, tenant_seq))
     }
 
     /// Queues one record for hashing and advances its log's `next_seq`.
-    fn queue(&mut self, bytes: &[u8], log: u32, tenant_seq: u64, pending: &mut Pending) -> Result<()> {
-        let record = Record::parse(bytes).ok_or_else(malformed)?;
+    fn queue(&mut self, record: Queued<'_>, log: u32, tenant_seq: u64, pending: &mut Pending) -> Result<()> {
         let tip = self
             .tips
             .iter_mut()
@@ -241,7 +241,10 @@ impl Builder {
             pending.seeds.push(GroupSeed { log, group, seed: salts.seed().clone() });
         }
         pending.last_seed = Some((log, group));
-        self.hasher.push(&record, seq, salts);
+        match record {
+            Queued::Event(bytes) => self.hasher.push_event(record::values(bytes), seq, salts),
+            Queued::Control(bytes) => self.hasher.push(&Record::parse(bytes).ok_or_else(malformed)?, seq, salts),
+        }
         tip.next_seq += 1;
         self.order.push((log, tenant_seq));
         pending.records += 1;
@@ -343,6 +346,13 @@ impl Builder {
             self.spare_meta.push(meta);
         }
     }
+}
+
+/// The bytes of a record that this process encoded itself.
+#[derive(Clone, Copy)]
+enum Queued<'b> {
+    Event(&'b [u8]),
+    Control(&'b [u8]),
 }
 
 fn malformed() -> Error {

@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod replay;
+pub(crate) mod tenants;
 pub(crate) mod tip;
 pub(crate) mod tree_file;
 

@@ -1,6 +1,6 @@
 //! The tip of a log: everything needed to append the next record to it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use indelible_format::Hash;
 use indelible_format::leaf::{Salts, Seed};
@@ -8,6 +8,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, empty_root};
 
 use crate::digest::LogHead;
+use crate::digest::tenants::Tenants;
 
 /// Owned by whoever builds or replays frames; others see heads only once they are durable.
 #[derive(Debug)]
@@ -26,8 +27,7 @@ pub(crate) struct Tip {
     /// Frame whose seed table the current seed was last compared with; only replay uses it.
     pub(crate) frame_of_seed: Option<u64>,
     salts: Option<(u64, Salts)>,
-    tenants: HashMap<Box<str>, u64>,
-    last_tenant: (Box<str>, u64),
+    pub(crate) tenants: Tenants,
 }
 
 impl Tip {
@@ -42,8 +42,7 @@ impl Tip {
             passed: Vec::new(),
             frame_of_seed: None,
             salts: None,
-            tenants: HashMap::new(),
-            last_tenant: ("".into(), 0),
+            tenants: Tenants::default(),
         }
     }
 
@@ -69,38 +68,6 @@ impl Tip {
                 salts.rekey(seed);
             }
             None => self.salts = Some((group, Salts::new(seed.clone()))),
-        }
-    }
-
-    /// The number the tenant's next event will have.
-    pub(crate) fn next_tenant_seq(&mut self, tenant: &str) -> u64 {
-        if &*self.last_tenant.0 != tenant {
-            self.remember_tenant();
-            let next = self.tenants.get(tenant).copied().unwrap_or(0);
-            self.last_tenant = (tenant.into(), next);
-        }
-        self.last_tenant.1
-    }
-
-    /// Counts one event of the tenant that [`next_tenant_seq`](Self::next_tenant_seq) was last asked for.
-    pub(crate) const fn advance_tenant(&mut self) {
-        self.last_tenant.1 += 1;
-    }
-
-    /// Goes on from another number than expected, after a fault was reported.
-    pub(crate) const fn set_tenant_seq(&mut self, tenant_seq: u64) {
-        self.last_tenant.1 = tenant_seq;
-    }
-
-    fn remember_tenant(&mut self) {
-        let (tenant, next) = &self.last_tenant;
-        if *next > 0 {
-            match self.tenants.get_mut(tenant) {
-                Some(known) => *known = *next,
-                None => {
-                    self.tenants.insert(tenant.clone(), *next);
-                }
-            }
         }
     }
 
