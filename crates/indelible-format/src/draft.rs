@@ -168,6 +168,14 @@ pub struct Actor<'a> {
     pub email: Option<&'a str>,
 }
 
+impl Actor<'_> {
+    /// Whether anything is said about it.
+    #[inline(always)]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.id.is_some() | self.kind.is_some() | self.name.is_some() | self.email.is_some()
+    }
+}
+
 /// Where it was done from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin<'a> {
@@ -177,6 +185,14 @@ pub struct Origin<'a> {
     pub user_agent: Option<&'a str>,
     /// Host name.
     pub host: Option<&'a str>,
+}
+
+impl Origin<'_> {
+    /// Whether anything is said about it.
+    #[inline(always)]
+    pub(crate) const fn is_some(&self) -> bool {
+        self.ip.is_some() | self.user_agent.is_some() | self.host.is_some()
+    }
 }
 
 /// What it was done to.
@@ -207,6 +223,16 @@ pub enum Details<'a> {
     Pairs(Few<(&'a str, Value<'a>), DETAILS_INLINE>),
     /// The whole value.
     Json(Canonical<'a>),
+}
+
+impl Details<'_> {
+    #[inline(always)]
+    pub(crate) fn is_some(&self) -> bool {
+        match self {
+            Self::Pairs(pairs) => !pairs.is_empty(),
+            Self::Json(_) => true,
+        }
+    }
 }
 
 /// What a caller says about an event. Build it by chaining; all text is borrowed.

@@ -1,17 +1,19 @@
 //! From draft to record: validates, canonicalises and lays out an event in one pass over the caller's text.
 //!
+//! Texts seldom need escapes. So they are copied as they are, and what was copied is looked through once; an event that needed
+//! escapes after all is laid out a second time, text by text.
+//!
 //! Nothing is allocated when the memory given has room, the draft's details fit in place and no text needs escapes.
 
-use std::fmt::Write as _;
+mod body;
 
-use smallvec::SmallVec;
-
-use crate::draft::{Canonical, Details, Draft, Target, Value};
-use crate::event::{Class, Field, Tag};
+use self::body::{Body, SPANS_BYTES_MAX};
+use crate::draft::{Details, Draft};
+use crate::event::{Class, Tag};
 use crate::hash::Hash;
 use crate::head::{self, HeadFields, Id, Producer};
-use crate::json;
 use crate::limits;
+use crate::plain::is_plain;
 use crate::record::{FLAG_IDEMPOTENCY, GROUP_ENTRY_BYTES, HEADER_BYTES, IDEMPOTENCY_BYTES, KIND_EVENT};
 use crate::sha256;
 use crate::writer::Writer;
@@ -100,8 +102,6 @@ pub struct Encoded {
     pub bytes: usize,
 }
 
-type Spans = SmallVec<[(Field, u32, u32); 16]>;
-
 /// Writes `draft` as one record to the front of `memory`, which is grown where needed and never shrunk.
 ///
 /// # Errors
@@ -109,18 +109,13 @@ type Spans = SmallVec<[(Field, u32, u32); 16]>;
 #[inline]
 pub fn encode(draft: &Draft<'_>, stamp: &Stamp<'_>, memory: &mut Vec<u8>) -> Result<Encoded, Rejection> {
     let encoder = Encoder { draft, stamp };
-    loop {
-        let mut out = Writer::new(memory);
-        let class = encoder.run(&mut out)?;
-        let bytes = out.at();
-        if bytes <= memory.len() {
-            return Ok(Encoded { class, bytes });
-        }
-        memory.resize(bytes.next_power_of_two().max(MEMORY_BYTES_MIN), 0);
+    match encoder.run::<false>(memory)? {
+        Some(encoded) => Ok(encoded),
+        None => encoder.run_again(memory),
     }
 }
 
-const MEMORY_BYTES_MIN: usize = 2048;
+const MEMORY_BYTES_MIN: usize = 4096;
 
 struct Encoder<'e, 'a> {
     draft: &'e Draft<'a>,
@@ -128,32 +123,44 @@ struct Encoder<'e, 'a> {
 }
 
 impl Encoder<'_, '_> {
+    /// The second attempt: memory was short, a text needs escapes, or details are JSON already.
+    ///
+    /// It ends: in twice the memory that the largest record takes, a group that does not fit is beyond its own limit.
+    #[cold]
+    #[inline(never)]
+    fn run_again(&self, memory: &mut Vec<u8>) -> Result<Encoded, Rejection> {
+        loop {
+            if let Some(encoded) = self.run::<true>(memory)? {
+                return Ok(encoded);
+            }
+            memory.resize((memory.len() * 2).max(MEMORY_BYTES_MIN), 0);
+        }
+    }
+
+    /// Lays out the record. `None`: the memory is too small; or, unless `ESCAPED`, texts cannot be copied as they are.
     #[inline(always)]
-    fn run(&self, out: &mut Writer<'_>) -> Result<Class, Rejection> {
+    fn run<const ESCAPED: bool>(&self, memory: &mut [u8]) -> Result<Option<Encoded>, Rejection> {
         let draft = self.draft;
         let (class, severity) = draft.action.defaults(draft.outcome);
         let (class, severity) = (draft.class.unwrap_or(class), draft.severity.unwrap_or(severity));
         let tenant = draft.tenant.unwrap_or(self.stamp.tenant);
         self.check_head(tenant)?;
 
-        let identity = draft.actor != crate::draft::Actor::default()
-            || draft.origin != crate::draft::Origin::default()
-            || draft.session.is_some()
-            || draft.identity_details.is_some();
-        let content = !draft.targets.is_empty()
-            || match &draft.details {
-                Details::Pairs(pairs) => !pairs.is_empty(),
-                Details::Json(_) => true,
-            };
+        let (actor, origin) = (draft.actor.is_some(), draft.origin.is_some());
+        let identity = actor || origin || draft.session.is_some() || draft.identity_details.is_some();
+        let content = !draft.targets.is_empty() || draft.details.is_some();
         let groups_n = 1 + usize::from(identity) + usize::from(content) + usize::from(draft.raw.is_some());
-
-        // Header and group table are filled in later, when the lengths are known.
-        out.skip(HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES);
-        if draft.idempotency_key.is_some() {
-            out.skip(IDEMPOTENCY_BYTES);
+        if !ESCAPED && (draft.identity_details.is_some() || matches!(draft.details, Details::Json(_))) {
+            return Ok(None);
         }
-        let mut table = GroupTable { at: HEADER_BYTES };
-        let head_at = out.at();
+
+        // Header and group table come first and are known last. Spans are known before the groups end, and come behind them.
+        let idempotency_bytes = if draft.idempotency_key.is_some() { IDEMPOTENCY_BYTES } else { 0 };
+        let front_bytes = HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES + idempotency_bytes;
+        let Some((front, memory)) = memory.split_at_mut_checked(front_bytes) else { return Ok(None) };
+        let Some((memory, spans)) = memory.split_last_chunk_mut::<SPANS_BYTES_MAX>() else { return Ok(None) };
+        let mut body = Body::<ESCAPED>::new(memory, spans);
+
         let head = HeadFields {
             outcome: draft.outcome,
             severity,
@@ -169,51 +176,58 @@ impl Encoder<'_, '_> {
             trace: draft.trace,
             frameworks: draft.frameworks,
         };
-        head::write(&head, out);
-        table.put(out, Tag::HEAD, head_at);
-
-        let mut spans = Spans::new();
-        let bodies_at = out.at();
+        head::write(&head, &mut body.out);
+        let identity_at = body.out.at();
         if identity {
-            let at = out.at();
-            self.write_identity(out, &mut spans)?;
-            within("identity", out.at() - at, limits::IDENTITY_BYTES_MAX)?;
-            table.put(out, Tag::IDENTITY, at);
+            body.identity(draft, actor, origin)?;
         }
-        let content_at = out.at();
+        let content_at = body.out.at();
+        within("identity", content_at - identity_at, limits::IDENTITY_BYTES_MAX)?;
         if content {
-            self.write_content(out, &mut spans)?;
-            within("content", out.at() - content_at, limits::CONTENT_BYTES_MAX)?;
-            table.put(out, Tag::CONTENT, content_at);
+            body.content(draft)?;
         }
-        let raw_at = out.at();
+        let raw_at = body.out.at();
+        within("content", raw_at - content_at, limits::CONTENT_BYTES_MAX)?;
         if let Some(raw) = &draft.raw {
             required("raw media type", raw.media_type, limits::MEDIA_TYPE_BYTES_MAX)?;
             within("raw", raw.bytes.len(), limits::RAW_BYTES_MAX)?;
-            out.put_str16(raw.media_type);
-            out.put(raw.bytes);
-            table.put(out, Tag::RAW, raw_at);
+            body.out.put_str16(raw.media_type);
+            body.out.put(raw.bytes);
         }
-        if let Some(key) = draft.idempotency_key {
-            self.write_idempotency(key, &head, [bodies_at, content_at, raw_at], groups_n, out)?;
+        let spans_at = body.out.at();
+        let (plain, quotes, spans_n) = (body.plain, body.quotes, body.spans.count());
+        let Some(bytes) = body.finish().map(|bytes| front_bytes + bytes) else { return Ok(None) };
+        let plain = ESCAPED || plain && is_plain(memory.get(identity_at..raw_at).unwrap_or_default(), quotes);
+        if !plain {
+            return Ok(None);
         }
-        for (field, offset, length) in &spans {
-            if let (Ok(offset @ 0..0x80), Ok(length @ 0..0x80)) = (u8::try_from(*offset), u8::try_from(*length)) {
-                out.put_array(&[field.byte(), offset, length]);
-            } else {
-                out.put_array(&[field.byte()]);
-                out.put_varint(*offset);
-                out.put_varint(*length);
+
+        let mut front = Writer::new(front);
+        front.put_array(&self.header(bytes, groups_n, spans_n));
+        for (there, tag, length) in [
+            (true, Tag::HEAD, identity_at),
+            (identity, Tag::IDENTITY, content_at - identity_at),
+            (content, Tag::CONTENT, raw_at - content_at),
+            (draft.raw.is_some(), Tag::RAW, spans_at - raw_at),
+        ] {
+            if there {
+                let [a, b, c, d, ..] = length.to_le_bytes();
+                front.put_array(&[tag.0, 0, a, b, c, d]);
             }
         }
-        self.write_header(groups_n, spans.len(), out);
-        Ok(class)
+        if let Some(key) = draft.idempotency_key {
+            let groups = [identity_at..content_at, content_at..raw_at, raw_at..spans_at];
+            let groups = groups.map(|group| memory.get(group).unwrap_or_default());
+            front.put_array(&self.idempotency(key, &head, groups)?);
+        }
+        Ok(Some(Encoded { class, bytes }))
     }
 
     #[inline(always)]
     fn check_head(&self, tenant: &str) -> Result<(), Rejection> {
         let draft = self.draft;
-        if !head::is_action(draft.action.name()) {
+        // What the taxonomy knows is well formed.
+        if draft.action.known().is_none() && !head::is_action(draft.action.name()) {
             return Err(Rejection::Action);
         }
         if draft.weight == 0 {
@@ -233,70 +247,9 @@ impl Encoder<'_, '_> {
         draft.frameworks.iter().try_for_each(|framework| required("framework", framework, limits::FRAMEWORK_BYTES_MAX))
     }
 
-    /// `{"actor":{"email","id","name","type"},"details":…,"origin":{"host","ip","user_agent"},"session":…}`
-    #[inline(always)]
-    fn write_identity(&self, out: &mut Writer<'_>, spans: &mut Spans) -> Result<(), Rejection> {
-        let (actor, origin) = (&self.draft.actor, &self.draft.origin);
-        let base = out.at();
-        let mut object = Object::open(out, base, spans);
-        if *actor != crate::draft::Actor::default() {
-            object.comma();
-            object.out.put_array(b"\"actor\":");
-            let mut inner = object.inner();
-            inner.text(Field::ActorEmail, b"\"email\":\"", actor.email)?;
-            inner.text(Field::ActorId, b"\"id\":\"", actor.id)?;
-            inner.text(Field::ActorName, b"\"name\":\"", actor.name)?;
-            inner.text(Field::ActorType, b"\"type\":\"", actor.kind)?;
-            inner.close();
-        }
-        if let Some(details) = self.draft.identity_details {
-            object.json(Field::IdentityDetails, details)?;
-        }
-        if *origin != crate::draft::Origin::default() {
-            object.comma();
-            object.out.put_array(b"\"origin\":");
-            let mut inner = object.inner();
-            inner.text(Field::OriginHost, b"\"host\":\"", origin.host)?;
-            inner.text(Field::OriginIp, b"\"ip\":\"", origin.ip)?;
-            inner.text(Field::OriginUserAgent, b"\"user_agent\":\"", origin.user_agent)?;
-            inner.close();
-        }
-        object.text(Field::Session, b"\"session\":\"", self.draft.session)?;
-        object.close();
-        Ok(())
-    }
-
-    /// `{"details":…,"targets":[{"id","name","type"}…]}`
-    #[inline(always)]
-    fn write_content(&self, out: &mut Writer<'_>, spans: &mut Spans) -> Result<(), Rejection> {
-        let targets = &self.draft.targets;
-        if targets.len() > limits::TARGETS_MAX {
-            return Err(Rejection::TooMany { field: "targets", count: targets.len(), limit: limits::TARGETS_MAX });
-        }
-        let base = out.at();
-        let mut object = Object::open(out, base, spans);
-        match &self.draft.details {
-            Details::Json(json) => object.json(Field::Details, *json)?,
-            Details::Pairs(pairs) if pairs.is_empty() => {}
-            Details::Pairs(pairs) => object.pairs(pairs)?,
-        }
-        if !targets.is_empty() {
-            object.targets(targets)?;
-        }
-        object.close();
-        Ok(())
-    }
-
-    /// SHA-256(key)[..16] ‖ SHA-256(caller's statement)[..16], behind the group table.
+    /// SHA-256(key)[..16] ‖ SHA-256(caller's statement)[..16].
     #[cold]
-    fn write_idempotency(
-        &self,
-        key: &str,
-        head: &HeadFields<'_>,
-        [identity_at, content_at, raw_at]: [usize; 3],
-        groups_n: usize,
-        out: &mut Writer<'_>,
-    ) -> Result<(), Rejection> {
+    fn idempotency(&self, key: &str, head: &HeadFields<'_>, groups: [&[u8]; 3]) -> Result<[u8; IDEMPOTENCY_BYTES], Rejection> {
         required("idempotency key", key, limits::IDEMPOTENCY_KEY_BYTES_MAX)?;
         let statement = HeadFields {
             received: 0,
@@ -305,15 +258,13 @@ impl Encoder<'_, '_> {
             producer: self.draft.producer,
             ..*head
         };
-        let mut said = vec![0; 4096];
+        let mut said = [0; 4096];
         let mut writer = Writer::new(&mut said);
         head::write(&statement, &mut writer);
         let said_bytes = writer.at();
-        let (identity, content) = (out.written(identity_at), out.written(content_at));
-        let identity = identity.get(..content_at - identity_at).unwrap_or_default();
-        let content = content.get(..raw_at - content_at).unwrap_or_default();
+        let [identity, content, raw] = groups;
         let mut message = Vec::new();
-        for part in [said.get(..said_bytes).unwrap_or_default(), identity, content, out.written(raw_at)] {
+        for part in [said.get(..said_bytes).unwrap_or_default(), identity, content, raw] {
             if !part.is_empty() {
                 message.extend_from_slice(&(part.len() as u64).to_le_bytes());
                 message.extend_from_slice(part);
@@ -323,217 +274,16 @@ impl Encoder<'_, '_> {
         let mut both = [0; IDEMPOTENCY_BYTES];
         both[..16].copy_from_slice(&key[..16]);
         both[16..].copy_from_slice(&statement[..16]);
-        out.fill(HEADER_BYTES + groups_n * GROUP_ENTRY_BYTES, &both);
-        Ok(())
+        Ok(both)
     }
 
     #[inline(always)]
-    fn write_header(&self, groups_n: usize, spans_n: usize, out: &mut Writer<'_>) {
-        let [a, b, c, d] = u32::try_from(out.at()).unwrap_or(u32::MAX).to_le_bytes();
+    fn header(&self, bytes: usize, groups_n: usize, spans_n: usize) -> [u8; HEADER_BYTES] {
+        let [a, b, c, d] = u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let [e, f, g, h] = self.stamp.log.to_le_bytes();
         let flags = if self.draft.idempotency_key.is_some() { FLAG_IDEMPOTENCY } else { 0 };
         let (groups_n, spans_n) = (u8::try_from(groups_n).unwrap_or(u8::MAX), u8::try_from(spans_n).unwrap_or(u8::MAX));
-        out.fill(0, &[a, b, c, d, KIND_EVENT, flags, groups_n, spans_n, e, f, g, h]);
-    }
-}
-
-/// The first eight bytes of a key, zeros behind a shorter one, as a number that sorts as they do.
-#[inline(always)]
-#[expect(clippy::big_endian_bytes, reason = "the first byte must weigh most for the number to sort as the text does")]
-fn key_prefix(key: &str) -> u64 {
-    let bytes = key.as_bytes();
-    match bytes.first_chunk::<8>() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => bytes.iter().rev().fold(0, |prefix, byte| prefix >> 8 | u64::from(*byte) << 56),
-    }
-}
-
-/// Details up to this many are sorted in place.
-const FEW_PAIRS: usize = 16;
-
-/// Fills the group table entry by entry.
-struct GroupTable {
-    at: usize,
-}
-
-impl GroupTable {
-    /// Enters the group whose body reaches from `from` to where `out` is now.
-    #[inline(always)]
-    fn put(&mut self, out: &mut Writer<'_>, tag: Tag, from: usize) {
-        let [a, b, c, d] = u32::try_from(out.at() - from).unwrap_or(u32::MAX).to_le_bytes();
-        out.fill(self.at, &[tag.0, 0, a, b, c, d]);
-        self.at += GROUP_ENTRY_BYTES;
-    }
-}
-
-/// Writes one canonical JSON object member by member; the caller keeps the order of keys.
-struct Object<'w, 'o> {
-    out: &'w mut Writer<'o>,
-    base: usize,
-    spans: &'w mut Spans,
-    first: bool,
-}
-
-impl<'w, 'o> Object<'w, 'o> {
-    #[inline(always)]
-    fn open(out: &'w mut Writer<'o>, base: usize, spans: &'w mut Spans) -> Self {
-        out.put_array(b"{");
-        Self { out, base, spans, first: true }
-    }
-
-    #[inline(always)]
-    fn inner(&mut self) -> Object<'_, 'o> {
-        Object::open(self.out, self.base, self.spans)
-    }
-
-    #[inline(always)]
-    fn close(self) {
-        self.out.put_array(b"}");
-    }
-
-    #[inline(always)]
-    fn comma(&mut self) {
-        if !self.first {
-            self.out.put_array(b",");
-        }
-        self.first = false;
-    }
-
-    #[inline(always)]
-    fn span(&mut self, field: Field, from: usize, to: usize) {
-        let offset = u32::try_from(from - self.base).unwrap_or(u32::MAX);
-        let length = u32::try_from(to - from).unwrap_or(u32::MAX);
-        self.spans.push((field, offset, length));
-    }
-
-    /// A text member, if there is one; `key` is everything up to the text, quotes and colon included.
-    #[inline(always)]
-    fn text<const N: usize>(&mut self, field: Field, key: &[u8; N], text: Option<&str>) -> Result<(), Rejection> {
-        let Some(text) = text else { return Ok(()) };
-        within(field.name(), text.len(), limits::STRING_BYTES_MAX)?;
-        self.comma();
-        self.out.put_array(key);
-        let from = self.out.at();
-        self.out.put_escaped(text);
-        self.span(field, from, self.out.at());
-        self.out.put_array(b"\"");
-        Ok(())
-    }
-
-    /// The member `details`, whole.
-    #[inline(always)]
-    fn json(&mut self, field: Field, json: Canonical<'_>) -> Result<(), Rejection> {
-        within(field.name(), json.bytes().len(), limits::DETAILS_BYTES_MAX)?;
-        self.comma();
-        self.out.put_array(b"\"details\":");
-        let from = self.out.at();
-        self.out.put(json.bytes());
-        self.span(field, from, self.out.at());
-        Ok(())
-    }
-
-    /// The member `details`, from pairs.
-    #[inline(always)]
-    fn pairs(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
-        self.comma();
-        self.out.put_array(b"\"details\":");
-        let from = self.out.at();
-        let sorted = pairs.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if json::compare_keys(a, b).is_lt()));
-        self.out.put_array(b"{");
-        if sorted {
-            for (at, pair) in pairs.iter().enumerate() {
-                self.pair(at > 0, pair)?;
-            }
-        } else {
-            self.pairs_unsorted(pairs)?;
-        }
-        self.out.put_array(b"}");
-        within("details", self.out.at() - from, limits::DETAILS_BYTES_MAX)?;
-        self.span(Field::Details, from, self.out.at());
-        Ok(())
-    }
-
-    fn pairs_unsorted(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
-        // Most keys are ASCII and differ in their first eight bytes: then numbers sort as the keys do.
-        let mut order = [(0u64, 0u8); FEW_PAIRS];
-        if let Some(order) = order.get_mut(..pairs.len()) {
-            let mut ascii = true;
-            for ((slot, (key, _)), nth) in order.iter_mut().zip(pairs).zip(0u8..) {
-                *slot = (key_prefix(key), nth);
-                ascii &= key.is_ascii();
-            }
-            order.sort_unstable();
-            if ascii && order.windows(2).all(|pair| matches!(pair, [(a, _), (b, _)] if a < b)) {
-                let sorted = order.iter().filter_map(|(_, nth)| pairs.get(usize::from(*nth)));
-                return sorted.enumerate().try_for_each(|(at, pair)| self.pair(at > 0, pair));
-            }
-        }
-        self.pairs_compared(pairs)
-    }
-
-    #[cold]
-    fn pairs_compared(&mut self, pairs: &[(&str, Value<'_>)]) -> Result<(), Rejection> {
-        let mut order: Vec<&(&str, Value<'_>)> = pairs.iter().collect();
-        order.sort_unstable_by(|(a, _), (b, _)| json::compare_keys(a, b));
-        if order.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
-            return Err(Rejection::DuplicateKey);
-        }
-        order.iter().enumerate().try_for_each(|(at, pair)| self.pair(at > 0, pair))
-    }
-
-    #[inline(always)]
-    fn pair(&mut self, comma: bool, (key, value): &(&str, Value<'_>)) -> Result<(), Rejection> {
-        if comma {
-            self.out.put_array(b",");
-        }
-        self.out.put_string(key);
-        self.out.put_array(b":");
-        match value {
-            Value::Text(text) => self.out.put_string(text),
-            Value::Signed(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Unsigned(number) => self.out.put(itoa::Buffer::new().format(*number).as_bytes()),
-            Value::Float(number) if number.is_finite() => {
-                // On the stack: an event allocates nothing. The longest finite number takes 24 bytes.
-                let mut text = arrayvec::ArrayString::<32>::new();
-                let _ = write!(text, "{number:?}");
-                self.out.put(text.as_bytes());
-            }
-            Value::Float(_) => return Err(Rejection::NotFinite),
-            Value::Bool(true) => self.out.put_array(b"true"),
-            Value::Bool(false) => self.out.put_array(b"false"),
-            Value::Null => self.out.put_array(b"null"),
-            Value::Json(json) => self.out.put(json.bytes()),
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn targets(&mut self, targets: &[Target<'_>]) -> Result<(), Rejection> {
-        self.comma();
-        self.out.put_array(b"\"targets\":[");
-        for (at, target) in targets.iter().enumerate() {
-            if at > 0 {
-                self.out.put_array(b",");
-            }
-            let from = self.out.at();
-            let slot = self.spans.len();
-            self.spans.push((Field::Target, 0, 0));
-            let mut inner = self.inner();
-            inner.text(Field::TargetId, b"\"id\":\"", target.id)?;
-            inner.text(Field::TargetName, b"\"name\":\"", target.name)?;
-            inner.text(Field::TargetType, b"\"type\":\"", target.kind)?;
-            inner.close();
-            let offset = u32::try_from(from - self.base).unwrap_or(u32::MAX);
-            let length = u32::try_from(self.out.at() - from).unwrap_or(u32::MAX);
-            if let Some(span) = self.spans.get_mut(slot) {
-                *span = (Field::Target, offset, length);
-            }
-            if at >= limits::SPANNED_TARGETS_MAX {
-                self.spans.truncate(slot);
-            }
-        }
-        self.out.put_array(b"]");
-        Ok(())
+        [a, b, c, d, KIND_EVENT, flags, groups_n, spans_n, e, f, g, h]
     }
 }
 
@@ -546,3 +296,6 @@ fn within(field: &'static str, bytes: usize, limit: usize) -> Result<(), Rejecti
 fn required(field: &'static str, text: &str, limit: usize) -> Result<(), Rejection> {
     if text.is_empty() { Err(Rejection::Empty { field }) } else { within(field, text.len(), limit) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ pub mod frame;
 pub mod checkpoint;
 pub mod merkle;
 pub mod note;
+mod plain;
 pub mod tile;
 pub mod tlog_proof;
 

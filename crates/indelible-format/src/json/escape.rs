@@ -19,6 +19,12 @@ pub fn write_string(out: &mut Vec<u8>, s: &str) {
     out.push(b'"');
 }
 
+/// Whether `s` stands in a JSON string as it is.
+#[inline]
+pub(crate) fn is_plain(s: &str) -> bool {
+    scan::plain_length(s.as_bytes()) == s.len()
+}
+
 /// Appends `s` escaped as inside a JSON string, without the quotes.
 #[inline]
 pub fn write_escaped(out: &mut Vec<u8>, s: &str) {

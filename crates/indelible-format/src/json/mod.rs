@@ -29,6 +29,7 @@ pub mod walk;
 mod tests;
 
 pub use error::{Error, ErrorKind};
+pub(crate) use escape::is_plain;
 pub use escape::{unescape, write_escaped, write_string};
 pub use keys::compare_keys;
 pub use node::{Elements, Entries, Key, Node};
