@@ -160,7 +160,9 @@ impl Store {
             Lane::new(Class::Normal, config.lanes.normal),
             Lane::new(Class::Telemetry, config.lanes.telemetry),
         ];
+        let origins = identity.logs.iter().filter_map(|log| Some((log.id, identity.origin(log.id)?.into()))).collect();
         let shared = Arc::new(Shared {
+            origins,
             world,
             identity,
             key,

@@ -12,7 +12,7 @@ use indelible_format::{Class, Draft, Encoded, Producer, Stamp, encode};
 use crate::admit::redact::RedactScratch;
 use crate::buffer::{Full, Local};
 use crate::commit::pipeline::{OPEN, Shared};
-use crate::config::{Durability, Overflow};
+use crate::config::Overflow;
 use crate::error::{Error, ErrorKind};
 use crate::identity::{LOG_MAIN, LOG_TELEMETRY};
 use crate::world::fork;
@@ -122,13 +122,12 @@ impl Shared {
         encode(draft, &stamp, memory)
     }
 
-    /// Lets the committer know, as cheaply as its mode allows.
+    /// Lets the committer know. While there is traffic it looks by itself, several times a millisecond: only who waits for an event
+    /// pays for waking it.
     #[inline]
     pub(crate) fn notify(&self, admitted: Admitted) {
-        let Admitted::Waiting(class, _) = admitted else { return };
-        match self.config.durability {
-            Durability::Immediate | Durability::Hybrid { .. } if class == Class::Critical => self.committer.wake_now(),
-            _ => self.committer.wake_if_parked(),
+        if matches!(admitted, Admitted::Waiting(..)) {
+            self.committer.wake_if_parked();
         }
     }
 

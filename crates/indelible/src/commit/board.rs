@@ -58,7 +58,6 @@ struct Inner {
     runs: VecDeque<(Run, Place)>,
     leaves: VecDeque<LeafRun>,
     leaves_count: usize,
-    stalls: u64,
     stalled: Option<Error>,
     dead: Option<Error>,
 }
@@ -67,6 +66,8 @@ struct Inner {
 pub(crate) struct Board {
     durable: [AtomicU64; 3],
     dead: AtomicBool,
+    // How often the disk had no room; read by waiters before they take the lock.
+    stalls: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -138,17 +139,21 @@ impl Board {
     /// Tells those who wait now that the disk has no room; what they wait for may yet become durable.
     pub(crate) fn stall(&self, cause: &Error) {
         let mut inner = self.inner.lock();
-        inner.stalls += 1;
+        self.stalls.fetch_add(1, Ordering::AcqRel);
         inner.stalled = Some(cause.clone());
         let waiters: Vec<Waker> = inner.waiters.iter_mut().flat_map(std::mem::take).map(|(_, waker)| waker).collect();
         drop(inner);
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// How often the disk had no room, and what it said last.
-    pub(crate) fn stalls(&self) -> (u64, Option<Error>) {
-        let inner = self.inner.lock();
-        (inner.stalls, inner.stalled.clone())
+    /// How often the disk had no room.
+    pub(crate) fn stalls(&self) -> u64 {
+        self.stalls.load(Ordering::Acquire)
+    }
+
+    /// What the disk said when it last had no room.
+    pub(crate) fn stalled(&self) -> Option<Error> {
+        self.inner.lock().stalled.clone()
     }
 
     pub(crate) fn death(&self) -> Option<Error> {

@@ -50,8 +50,9 @@ pub(crate) enum Prewrite {
     WhenCalm,
 }
 
-/// A journal file that lasted less than this was filled in large batches, which hide the cost of a sync by themselves.
-const CALM_NS: u64 = 2_000_000_000;
+/// Above this rate files are filled in large batches, which hide the cost of a sync by themselves, and writing everything twice would
+/// take the disk from them. Below it, a sync of blocks that were written ahead takes half as long as one that must convert them.
+const CALM_BYTES_PER_SECOND: u64 = 200 << 20;
 
 /// Makes journal files ahead of use. Shared by the journal and the housekeeping thread.
 pub(crate) struct Nursery {
@@ -68,7 +69,9 @@ pub(crate) struct Nursery {
 struct Slot {
     next_number: u64,
     next_bytes: u64,
-    last_taken_ns: Option<u64>,
+    /// Bytes of the file in use, and when it was taken.
+    last_taken: Option<(u64, u64)>,
+    /// Whether the file before that was used up too fast for writing ahead.
     hurried: bool,
     ready: Option<Prepared>,
     making: bool,
@@ -88,7 +91,7 @@ impl Nursery {
             slot: Mutex::new(Slot {
                 next_number,
                 next_bytes: grown.unwrap_or(file_bytes_max).min(file_bytes_max),
-                last_taken_ns: None,
+                last_taken: None,
                 hurried: false,
                 ready: None,
                 making: false,
@@ -113,10 +116,7 @@ impl Nursery {
         }
         slot.making = true;
         let (number, bytes) = (slot.next_number, slot.next_bytes);
-        let hurried = slot
-            .last_taken_ns
-            .is_some_and(|taken| self.world.clock.monotonic_ns().saturating_sub(taken) < CALM_NS && slot.hurried);
-        let prewrite = prewrite == Prewrite::WhenCalm && !hurried;
+        let prewrite = prewrite == Prewrite::WhenCalm && !slot.hurried;
         drop(slot);
         let made = self.make(number, bytes, prewrite);
         let mut slot = self.slot.lock();
@@ -138,8 +138,12 @@ impl Nursery {
             let mut slot = self.slot.lock();
             if let Some(ready) = slot.ready.take() {
                 let now = self.world.clock.monotonic_ns();
-                slot.hurried = slot.last_taken_ns.is_some_and(|taken| now.saturating_sub(taken) < CALM_NS);
-                slot.last_taken_ns = Some(now);
+                // The file before this one lasted from when it was taken until now.
+                slot.hurried = slot.last_taken.is_some_and(|(bytes, taken)| {
+                    let calm_ns = bytes.saturating_mul(1_000_000_000) / CALM_BYTES_PER_SECOND;
+                    now.saturating_sub(taken) < calm_ns
+                });
+                slot.last_taken = Some((ready.bytes, now));
                 break Ok(ready);
             }
             if slot.making {
@@ -201,6 +205,11 @@ fn growth_failed(context: String, error: std::io::Error) -> Error {
     } else {
         Error::io(context, error)
     }
+}
+
+/// Whether the file system takes no writes any more: EIO, EROFS.
+fn has_stopped(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(5 | 30))
 }
 
 /// The journal's end, where frames are appended.
@@ -285,17 +294,23 @@ impl Journal {
         slices.push(IoSlice::new(PADDING.get(..padding).unwrap_or(PADDING)));
         let place = Place { file: current.number, offset: current.end };
         let at = current.end - header.len() as u64;
-        let written = current.file.write_durably(&slices, at);
+        let end = current.end + frame_bytes;
+        let status = Status { store: self.store, file: current.number, end, next_lsn: before.lsn + 1 };
+        let written = current.file.write_durably(&slices, at).and_then(|()| {
+            // For readers it is only a hint: if it cannot be written they see less, never anything wrong. But a file system that stopped
+            // taking writes by now may have stopped before the sync ended, and ext4 then calls that sync a success (decision 10).
+            match self.status.write_at(&[IoSlice::new(&status.encode())], 0) {
+                Err(error) if has_stopped(&error) => Err(error),
+                _ => Ok(()),
+            }
+        });
         if let Err(error) = written {
             let error =
                 Error::io(format!("could not write frame {} of journal/{}", before.lsn, file_name(current.number)), error);
             self.dead = Some(error.clone());
             return Err(error);
         }
-        current.end += frame_bytes;
-        let status = Status { store: self.store, file: current.number, end: current.end, next_lsn: before.lsn + 1 };
-        // Only a hint for readers: if it cannot be written they see less, never anything wrong.
-        let _ = self.status.write_at(&[IoSlice::new(&status.encode())], 0);
+        current.end = end;
         Ok(place)
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) world: World,
     pub(crate) identity: Identity,
+    /// Origin of each log.
+    pub(crate) origins: Vec<(u32, Arc<str>)>,
     pub(crate) key: SigningKey,
     pub(crate) state: AtomicU8,
     pub(crate) forks: u64,
@@ -193,8 +195,10 @@ impl Shared {
             }
         }
         self.stalled.store(!writer.stalled.is_empty(), Ordering::Release);
-        drop(writer);
+        // Before the journal is let go: who is woken has its next event in the lane by the time the next batch is built, and shares
+        // that sync. The other way round, the writers split into two halves that take turns.
         woken.into_iter().for_each(Waker::wake);
+        drop(writer);
         for batch in written {
             self.recycle(batch);
         }

@@ -1,5 +1,7 @@
 //! Receipts: what a caller holds in hand once an event is durable.
 
+use std::sync::Arc;
+
 use indelible_format::Hash;
 
 /// What became of an idempotency key.
@@ -35,8 +37,8 @@ impl Idempotence {
 /// inclusion shows that the log still holds the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Origin of the log.
-    pub origin: String,
+    /// Origin of the log; shared by all its receipts.
+    pub origin: Arc<str>,
     /// Number of the log in its store.
     pub log: u32,
     /// Position in the log; `None` only for `Repeated`.

@@ -91,7 +91,7 @@ pub(crate) fn force_durable(shared: &Shared, class: Class, position: u64) -> Res
 /// Returns once everything up to `position` of the lane is durable.
 pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -> Result<()> {
     let lane = lane_index(class);
-    let (stalls, _) = if shared.board.durable(lane) > position { return Ok(()) } else { shared.board.stalls() };
+    let stalls = shared.board.stalls();
     let leads = !shared.config.threads
         || match shared.config.durability {
             Durability::Immediate => true,
@@ -105,21 +105,22 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
         if shared.board.is_dead() {
             return Err(shared.death());
         }
-        if let (now, Some(error)) = shared.board.stalls()
-            && now != stalls
+        if shared.board.stalls() != stalls
+            && let Some(error) = shared.board.stalled()
         {
             return Err(error);
         }
-        if leads && shared.try_cycle()?.is_some() {
+        let cycle = if leads { shared.try_cycle()? } else { None };
+        if cycle == Some(Progress::Committed) {
             continue;
         }
-        let registered = WAKER.with(|waker| shared.board.register(lane, position, waker));
-        if registered {
-            // Whoever builds now may have taken the lanes before this event came: then the committer goes again.
-            if leads {
-                shared.committer.wake_now();
-            } else {
-                shared.committer.wake_if_parked();
+        if WAKER.with(|waker| shared.board.register(lane, position, waker)) {
+            match cycle {
+                // Nothing waits in the lanes: whoever took the event is writing it.
+                Some(_) => {}
+                // Whoever builds now may have taken the lanes before this event came: then the committer goes again.
+                None if leads => shared.committer.wake_now(),
+                None => shared.committer.wake_if_parked(),
             }
             if shared.config.threads {
                 thread::park();
@@ -205,7 +206,8 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
             ));
         }
     };
-    let origin = shared.identity.origin(log).unwrap_or_default();
+    let known = shared.origins.iter().find(|(known, _)| *known == log);
+    let origin = known.map_or_else(|| "".into(), |(_, origin)| Arc::clone(origin));
     let (leaf, tenant_seq) = match (leaf, seq) {
         (Some((leaf, tenant_seq)), _) => (Some(leaf), Some(tenant_seq)),
         (None, None) => (None, None),

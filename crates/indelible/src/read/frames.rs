@@ -20,6 +20,9 @@ use crate::world::{DiskFile, Open, World};
 const BUFFER_BYTES: usize = 1 << 20;
 /// Read-ahead of the first look at a file.
 const AHEAD_BYTES_MIN: usize = 8 << 10;
+/// How far ahead of a cursor the disk is asked to read, so that it works while the cursor hashes. What was just written is seldom in the
+/// page cache.
+const WILL_READ_BYTES: u64 = 8 << 20;
 
 /// One journal file, read through a buffer.
 pub(crate) struct FileReader {
@@ -29,6 +32,8 @@ pub(crate) struct FileReader {
     buffer_at: u64,
     filled: usize,
     ahead: usize,
+    /// Up to where the disk was told to read.
+    told: u64,
 }
 
 impl FileReader {
@@ -38,7 +43,7 @@ impl FileReader {
             .disk
             .open(&dir.join("journal").join(&name), Open::Read)
             .map_err(|error| Error::io(format!("could not open journal/{name}"), error))?;
-        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN })
+        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN, told: 0 })
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
@@ -52,6 +57,7 @@ impl FileReader {
         if inside.is_none() || have < wanted {
             // Reads ahead the more, the longer this goes on: many only want a header.
             let length = wanted.max(self.ahead);
+            let streams = self.ahead == BUFFER_BYTES && inside.is_some_and(|at| at <= self.filled);
             self.ahead = (self.ahead * 4).min(BUFFER_BYTES);
             if self.buffer.len() < length {
                 self.buffer.resize(length, 0);
@@ -60,6 +66,12 @@ impl FileReader {
             let read = self.file.read_at(buffer, offset);
             self.filled = read.map_err(|error| self.failed(error))?;
             self.buffer_at = offset;
+            let end = offset + self.filled as u64;
+            if streams && self.told < end + WILL_READ_BYTES / 2 {
+                let from = self.told.max(end);
+                self.told = end + WILL_READ_BYTES;
+                self.file.will_read(from, self.told - from);
+            }
         }
         let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
         Ok(self.buffer.get(at..self.filled).unwrap_or_default())

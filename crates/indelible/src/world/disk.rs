@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSlice};
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use parking_lot::Mutex;
@@ -145,6 +146,11 @@ impl DiskFile for RealFile {
         drop(direct);
         self.write_at(parts, offset)?;
         self.sync_data()
+    }
+
+    fn will_read(&self, offset: u64, bytes: u64) {
+        // Best effort, like any hint.
+        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::WillNeed);
     }
 
     fn pass_by_cache(&self) {

@@ -171,6 +171,8 @@ pub trait DiskFile: Send + Sync {
         self.write_at(parts, offset)?;
         self.sync_data()
     }
+    /// A hint: the `bytes` from `offset` on will be read soon.
+    fn will_read(&self, _offset: u64, _bytes: u64) {}
     /// From now on this handle is only written to, by `write_durably`, in whole sectors: the page cache may be passed by.
     fn pass_by_cache(&self) {}
     /// Size in bytes.
