@@ -18,8 +18,13 @@ use crate::world::{DiskFile, Open, World};
 
 /// Smallest journal file: what an empty store costs, twice.
 pub(crate) const FILE_BYTES_MIN: u64 = 4 << 20;
-/// Zeros are written ahead in pieces of this size.
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// Zeros are written ahead in pieces of this size: a commit that meets one at the disk waits for no more.
+static ZEROS: Zeros = Zeros([0; 256 << 10]);
+
+/// Begins at a page, so that it need not pass through the page cache.
+#[repr(align(4096))]
+struct Zeros([u8; 256 << 10]);
+
 const PADDING: &[u8; SECTOR_BYTES] = &[0; SECTOR_BYTES];
 
 /// Name of the file with this number.
@@ -52,7 +57,7 @@ pub(crate) enum Prewrite {
 
 /// Above this rate files are filled in large batches, which hide the cost of a sync by themselves, and writing everything twice would
 /// take the disk from them. Below it, a sync of blocks that were written ahead takes half as long as one that must convert them.
-const CALM_BYTES_PER_SECOND: u64 = 200 << 20;
+const CALM_BYTES_PER_SECOND: u64 = 64 << 20;
 
 /// Makes journal files ahead of use. Shared by the journal and the housekeeping thread.
 pub(crate) struct Nursery {
@@ -181,17 +186,17 @@ impl Nursery {
         let file = self.world.disk.open(&path, Open::Create).map_err(failed)?;
         file.set_len(0).map_err(failed)?;
         file.allocate(bytes).map_err(failed)?;
+        file.pass_by_cache();
         if prewrite {
             let mut at = 0;
             while at < bytes && !self.hurry.load(Ordering::Relaxed) {
-                let length = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.len());
-                file.write_at(&[IoSlice::new(ZEROS.get(..length).unwrap_or(&ZEROS))], at).map_err(failed)?;
+                let length = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.0.len());
+                file.write_at(&[IoSlice::new(ZEROS.0.get(..length).unwrap_or(&ZEROS.0))], at).map_err(failed)?;
                 at += length as u64;
             }
         }
         file.sync_data().map_err(sync_failed)?;
         self.world.disk.sync_dir(&self.dir).map_err(sync_failed)?;
-        file.pass_by_cache();
         Ok(Prepared { number, file, bytes })
     }
 }

@@ -119,7 +119,14 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
-        write_all(parts, offset, |parts, at| Ok(rustix::io::pwritev(&self.file, parts, at)?))
+        let write = || write_all(parts, offset, |parts, at| Ok(rustix::io::pwritev(&self.file, parts, at)?));
+        match write() {
+            Err(error) if refuses_direct(&error) && self.direct.lock().take().is_some() => {
+                set_direct(&self.file, false)?;
+                write()
+            }
+            done => done,
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -133,10 +140,8 @@ impl DiskFile for RealFile {
         let mut direct = self.direct.lock();
         if let Some(sectors) = direct.as_mut().map(|buffer| buffer.gather(parts)) {
             match self.write_direct(sectors, offset) {
-                Err(error) if refuses_direct(&error) => {
-                    set_direct(&self.file, false)?;
-                    *direct = None;
-                }
+                // Written once more below, through the cache.
+                Err(error) if refuses_direct(&error) => {}
                 done => {
                     direct.as_mut().map(SectorBuffer::shrink);
                     return done;

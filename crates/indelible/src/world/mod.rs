@@ -173,7 +173,8 @@ pub trait DiskFile: Send + Sync {
     }
     /// A hint: the `bytes` from `offset` on will be read soon.
     fn will_read(&self, _offset: u64, _bytes: u64) {}
-    /// From now on this handle is only written to, by `write_durably`, in whole sectors: the page cache may be passed by.
+    /// From now on this handle is only written to, in whole sectors: the page cache may be passed by. Memory that does not begin at a page
+    /// costs a copy in `write_durably`, and ends the passing by in `write_at`.
     fn pass_by_cache(&self) {}
     /// Size in bytes.
     ///
