@@ -309,6 +309,9 @@ impl Store {
     /// `NotFound`: no such log. `Closed`.
     pub fn checkpoint(&self, log: u32) -> Result<SignedCheckpoint> {
         let shared = self.shared()?;
+        if fork::generation() != shared.forks {
+            return Err(shared.why_closed());
+        }
         let note = shared.sign(log)?;
         shared.keeper.wake_if_parked();
         checkpoints::open(&shared.identity, log, &note)

@@ -69,6 +69,11 @@ impl Shared {
 
     fn admit_with(&self, draft: &Draft<'_>, scratch: &mut Scratch) -> std::result::Result<Admitted, Refused> {
         let encoded = match &self.config.redaction {
+            _ if draft.producer.is_some_and(|producer| self.is_own(&producer)) => Err(Error::new(
+                ErrorKind::Rejected,
+                "the producer id and epoch are this store's own, which numbers its events itself",
+            )
+            .with_hint("leave the producer out, or give your own id")),
             None => self.encode(draft, &mut scratch.record).map_err(Error::from),
             Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
                 Ok((redacted, count)) => {
@@ -120,6 +125,11 @@ impl Shared {
             log: if class == Class::Telemetry { LOG_TELEMETRY } else { LOG_MAIN },
         };
         encode(draft, &stamp, memory)
+    }
+
+    /// Whether a producer pretends to be this store in its present life.
+    fn is_own(&self, producer: &Producer<'_>) -> bool {
+        (producer.id, producer.epoch) == (self.producer.0.as_str(), self.producer.1)
     }
 
     /// Lets the committer know. While there is traffic it looks by itself, several times a millisecond: only who waits for an event

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indelible::format::record::Kind;
 use indelible::json::{self, Document};
 use indelible::world::World;
-use indelible::{Class, Config, Draft, ErrorKind, LaneConfig, Overflow, Rejection, Store};
+use indelible::{Class, Config, Draft, ErrorKind, LaneConfig, Overflow, Producer, Rejection, Store};
 use indelible_testkit::SimWorld;
 use indelible_testkit::check::{Placed, read_journal};
 use indelible_testkit::gate::Gate;
@@ -261,4 +261,24 @@ fn refusals_alone_are_worth_a_frame() {
     store.close().unwrap();
     let gaps = gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap());
     assert_eq!(gaps.iter().map(|gap| (gap.reason.as_str(), gap.count)).collect::<Vec<_>>(), [("rejected", 1)]);
+}
+
+#[test]
+fn nobody_else_numbers_events_in_the_name_of_the_store() {
+    let machine = SimWorld::new(5);
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    store.append(&normal(0)).unwrap();
+    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let (id, epoch) = journal
+        .iter()
+        .find_map(|placed| placed.record()?.head()?.producer.map(|producer| (producer.id.to_owned(), producer.epoch)))
+        .unwrap();
+    let error = store.emit(&normal(1).producer(Producer { id: &id, epoch, seq: 7 })).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.hint().is_some());
+    // What an earlier life of the store recorded may come back, say from an export, and is judged by its number.
+    assert_eq!(store.append(&normal(2).producer(Producer { id: &id, epoch: epoch + 9, seq: 7 })).unwrap().seq, Some(1));
+    assert_eq!(store.append(&normal(3)).unwrap().seq, Some(2));
+    assert_eq!(store.stats().rejected, 1);
+    store.close().unwrap();
 }

@@ -129,7 +129,8 @@ fn use_after_fork_is_refused_and_harms_nothing() {
         let refused = |result: indelible::Result<()>| {
             result.is_err_and(|error| error.kind() == ErrorKind::Closed && error.hint().is_some())
         };
-        let all = refused(emit) && refused(flush) && refused(copy.close().map(drop));
+        let signed = copy.checkpoint(1).map(drop);
+        let all = refused(emit) && refused(flush) && refused(signed) && refused(copy.close().map(drop));
         if all { 7 } else { 1 }
     });
     assert_eq!(code.unwrap(), 7, "the forked copy was not refused");
