@@ -13,7 +13,7 @@ use crate::event::{Class, Tag};
 use crate::hash::Hash;
 use crate::head::{self, HeadFields, Id, Producer};
 use crate::limits;
-use crate::plain::is_plain;
+use crate::plain::all_are_plain;
 use crate::record::{FLAG_IDEMPOTENCY, GROUP_ENTRY_BYTES, HEADER_BYTES, IDEMPOTENCY_BYTES, KIND_EVENT};
 use crate::sha256;
 use crate::writer::Writer;
@@ -197,7 +197,7 @@ impl Encoder<'_, '_> {
         let spans_at = body.out.at();
         let (plain, quotes, spans_n) = (body.plain, body.quotes, body.spans.count());
         let Some(bytes) = body.finish().map(|bytes| front_bytes + bytes) else { return Ok(None) };
-        let plain = ESCAPED || plain && is_plain(memory.get(identity_at..raw_at).unwrap_or_default(), quotes);
+        let plain = ESCAPED || plain && all_are_plain(memory.get(identity_at..raw_at).unwrap_or_default(), quotes);
         if !plain {
             return Ok(None);
         }

@@ -9,11 +9,8 @@ use pulp::{NullaryFnOnce, x86::V3};
 /// Whether `bytes` hold exactly this many quotes, no backslash and no control character: then texts that were copied into JSON between
 /// so many quotes needed no escapes.
 #[inline]
-pub(crate) fn is_plain(bytes: &[u8], quotes: usize) -> bool {
-    let (vectors, rest) = bytes.as_chunks();
-    // What fills the last vector is neither.
-    let mut last = [b' '; VECTOR_BYTES];
-    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+pub(crate) fn all_are_plain(bytes: &[u8], quotes: usize) -> bool {
+    let (vectors, last) = padded(bytes);
     #[cfg(target_arch = "x86_64")]
     {
         static AVX2: OnceLock<Option<V3>> = OnceLock::new();
@@ -21,7 +18,16 @@ pub(crate) fn is_plain(bytes: &[u8], quotes: usize) -> bool {
             return simd.vectorize(OnAvx2 { simd, vectors, last, quotes });
         }
     }
-    is_plain_anywhere(vectors, last, quotes)
+    all_are_plain_portable(vectors, last, quotes)
+}
+
+/// Whole vectors, and one that holds what is left and blanks, which are plain.
+#[inline(always)]
+fn padded(bytes: &[u8]) -> (&[Vector], Vector) {
+    let (vectors, rest) = bytes.as_chunks();
+    let mut last = [b' '; VECTOR_BYTES];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    (vectors, last)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -55,7 +61,7 @@ impl NullaryFnOnce for OnAvx2<'_> {
 }
 
 /// On any machine; joined without branches, so that the compiler finds its vectors.
-fn is_plain_anywhere(vectors: &[Vector], last: Vector, quotes: usize) -> bool {
+fn all_are_plain_portable(vectors: &[Vector], last: Vector, quotes: usize) -> bool {
     let (mut found, mut special) = (0, 0);
     for bytes in vectors.iter().chain([&last]) {
         let mut count = 0u8;
@@ -79,26 +85,24 @@ mod tests {
     #[test]
     fn what_needs_an_escape_is_seen_wherever_it_stands() {
         let anywhere = |bytes: &[u8], quotes| {
-            let mut last = [b' '; VECTOR_BYTES];
-            let (vectors, rest) = bytes.as_chunks();
-            last[..rest.len()].copy_from_slice(rest);
-            is_plain_anywhere(vectors, last, quotes)
+            let (vectors, last) = padded(bytes);
+            all_are_plain_portable(vectors, last, quotes)
         };
         for length in [0usize, 1, 31, 32, 33, 63, 64, 100] {
             let mut bytes = vec![b'a'; length];
-            assert!(is_plain(&bytes, 0) && anywhere(&bytes, 0));
+            assert!(all_are_plain(&bytes, 0) && anywhere(&bytes, 0));
             for place in 0..length {
                 for byte in 0..=u8::MAX {
                     bytes[place] = byte;
                     let (quotes, special) = (usize::from(byte == b'"'), byte == b'\\' || byte < 0x20);
-                    assert_eq!(is_plain(&bytes, quotes), !special, "{byte:#x} at {place} of {length}");
+                    assert_eq!(all_are_plain(&bytes, quotes), !special, "{byte:#x} at {place} of {length}");
                     assert_eq!(anywhere(&bytes, quotes), !special, "{byte:#x} at {place} of {length}");
-                    assert!(!is_plain(&bytes, quotes + 1) && !anywhere(&bytes, quotes + 1));
+                    assert!(!all_are_plain(&bytes, quotes + 1) && !anywhere(&bytes, quotes + 1));
                 }
                 bytes[place] = b'a';
             }
         }
         let quotes = [b'"'; 3210];
-        assert!(is_plain(&quotes, 3210) && anywhere(&quotes, 3210), "counts do not wrap");
+        assert!(all_are_plain(&quotes, 3210) && anywhere(&quotes, 3210), "counts do not wrap");
     }
 }

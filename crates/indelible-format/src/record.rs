@@ -306,16 +306,15 @@ impl<'a> Routing<'a> {
     #[inline]
     pub fn peek(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<HEADER_BYTES>()?;
-        let [a, b, c, d, _, flags, groups_n, _, e, f, g, h] = *header;
+        let [a, b, c, d, _, flags, _, _, e, f, g, h] = *header;
         let (length, log) = (u32::from_le_bytes([a, b, c, d]) as usize, u32::from_le_bytes([e, f, g, h]));
-        let mut at = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES;
+        let head_at = head_offset(bytes)?;
         let mut idempotency = None;
         if flags & FLAG_IDEMPOTENCY != 0 {
-            let mut reader = Reader::new(bytes.get(at..)?);
+            let mut reader = Reader::new(bytes.get(head_at - IDEMPOTENCY_BYTES..)?);
             idempotency = Some(Idempotency { key: reader.array()?, statement: reader.array()? });
-            at += IDEMPOTENCY_BYTES;
         }
-        let head = bytes.get(at..length)?;
+        let head = bytes.get(head_at..length)?;
         let fixed = head.first_chunk::<FIXED_BYTES>()?;
         let mut reader = Reader::new(fixed.get(40..)?);
         let (epoch, seq) = (reader.u64()?, reader.u64()?);
@@ -333,12 +332,19 @@ impl<'a> Routing<'a> {
     }
 }
 
+/// Where the head begins in an event record that this process encoded itself.
+#[inline]
+fn head_offset(record: &[u8]) -> Option<usize> {
+    let [flags, groups_n] = *record.get(5..7)?.first_chunk()?;
+    let idempotency = if flags & FLAG_IDEMPOTENCY == 0 { 0 } else { IDEMPOTENCY_BYTES };
+    Some(HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES + idempotency)
+}
+
 /// The values of the event record at the front of `bytes`, which this process encoded itself, tags ascending.
 pub fn values(bytes: &[u8]) -> impl Iterator<Item = (Tag, &[u8])> {
-    let [flags, groups_n] = bytes.get(5..7).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
-    let idempotency = if flags & FLAG_IDEMPOTENCY == 0 { 0 } else { IDEMPOTENCY_BYTES };
+    let groups_n = bytes.get(6).copied().unwrap_or_default();
     let (table, _) = bytes.get(HEADER_BYTES..).unwrap_or_default().as_chunks::<GROUP_ENTRY_BYTES>();
-    let mut at = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES + idempotency;
+    let mut at = head_offset(bytes).unwrap_or_default();
     table.iter().take(usize::from(groups_n)).map_while(move |[tag, _, a, b, c, d]| {
         let end = at.checked_add(u32::from_le_bytes([*a, *b, *c, *d]) as usize)?;
         let value = bytes.get(at..end)?;
@@ -349,9 +355,7 @@ pub fn values(bytes: &[u8]) -> impl Iterator<Item = (Tag, &[u8])> {
 
 /// Writes `tenant_seq` into an event record that this process encoded itself.
 pub fn set_tenant_seq(record: &mut [u8], tenant_seq: u64) -> Option<()> {
-    let [flags, groups_n] = *record.get(5..7)?.first_chunk::<2>()?;
-    let idempotency = if flags & FLAG_IDEMPOTENCY == 0 { 0 } else { IDEMPOTENCY_BYTES };
-    let at = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES + idempotency + TENANT_SEQ_OFFSET;
+    let at = head_offset(record)? + TENANT_SEQ_OFFSET;
     record.get_mut(at..at + 8)?.copy_from_slice(&tenant_seq.to_le_bytes());
     Some(())
 }
@@ -375,9 +379,7 @@ pub fn encode_control(log: u32, json: &[u8], out: &mut Vec<u8>) -> Option<()> {
 /// Writes what only the holder of the lane knows into an event record that this process encoded itself: the local producer's
 /// sequence number, and the random bits of a UUIDv7 when `random` is given.
 pub fn set_local(record: &mut [u8], producer_seq: u64, random: Option<[u8; 10]>) -> Option<()> {
-    let [flags, groups_n] = *record.get(5..7)?.first_chunk::<2>()?;
-    let idempotency = if flags & FLAG_IDEMPOTENCY == 0 { 0 } else { IDEMPOTENCY_BYTES };
-    let head = HEADER_BYTES + usize::from(groups_n) * GROUP_ENTRY_BYTES + idempotency;
+    let head = head_offset(record)?;
     record.get_mut(head + 48..head + 56)?.copy_from_slice(&producer_seq.to_le_bytes());
     if let Some(mut random) = random {
         // RFC 9562: version 7 in the high nibble of byte 6, variant 10 in the high bits of byte 8.

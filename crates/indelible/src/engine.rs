@@ -401,7 +401,8 @@ impl Handle {
         for parking in [&shared.committer, &shared.second, &shared.keeper] {
             parking.wake();
         }
-        for thread in threads.drain(..) {
+        // The last handle may be let go by a task that one of these threads wakes.
+        for thread in threads.drain(..).filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // A thread that panicked has poisoned nothing: its locks do not remember.
             let _ = thread.join();
         }

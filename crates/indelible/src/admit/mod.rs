@@ -68,12 +68,12 @@ impl Shared {
     }
 
     fn admit_with(&self, draft: &Draft<'_>, scratch: &mut Scratch) -> std::result::Result<Admitted, Refused> {
+        if draft.producer.is_some_and(|producer| self.is_own(&producer)) {
+            let message = "the producer id and epoch are this store's own, which numbers its events itself";
+            let error = Error::new(ErrorKind::Rejected, message).with_hint("leave the producer out, or give your own id");
+            return Err(self.reject(error));
+        }
         let encoded = match &self.config.redaction {
-            _ if draft.producer.is_some_and(|producer| self.is_own(&producer)) => Err(Error::new(
-                ErrorKind::Rejected,
-                "the producer id and epoch are this store's own, which numbers its events itself",
-            )
-            .with_hint("leave the producer out, or give your own id")),
             None => self.encode(draft, &mut scratch.record).map_err(Error::from),
             Some(redaction) => match redaction.apply(draft, &mut scratch.redact) {
                 Ok((redacted, count)) => {
@@ -83,11 +83,7 @@ impl Shared {
                 Err(error) => Err(Error::rejected(error)),
             },
         };
-        let Encoded { class, bytes } = encoded.map_err(|error| {
-            self.rejected.fetch_add(1, Ordering::Relaxed);
-            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-            Refused::Error(error)
-        })?;
+        let Encoded { class, bytes } = encoded.map_err(|error| self.reject(error))?;
         let local = Local {
             producer_seq: &self.producer_seq,
             stamp_producer: draft.producer.is_none(),
@@ -106,6 +102,13 @@ impl Shared {
             }
             Err(full) => Err(Refused::Full(LaneFull { class, full })),
         }
+    }
+
+    /// Counts a draft that is refused for good.
+    fn reject(&self, error: Error) -> Refused {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        Refused::Error(error)
     }
 
     fn encode(&self, draft: &Draft<'_>, memory: &mut Vec<u8>) -> std::result::Result<Encoded, indelible_format::Rejection> {

@@ -1,11 +1,12 @@
 //! The board: how far each lane is durable, who waits for what, and where recent events went.
 //!
-//! A waiter is a `Waker` with the position it waits for; only those whose position became durable are woken. Placements are
-//! remembered for the newest batches, within a fixed number of bytes.
+//! A waiter is a thread or a task with the position it waits for; only those whose position became durable are woken. Placements
+//! are remembered for the newest batches, within a fixed number of bytes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
+use std::thread::Thread;
 
 use indelible_format::{Class, Hash};
 use parking_lot::Mutex;
@@ -52,9 +53,57 @@ pub(crate) struct LeafRun {
     pub(crate) leaves: Vec<(Hash, u64)>,
 }
 
+/// Who waits.
+#[derive(Debug, Clone)]
+pub(crate) enum Waiter {
+    Thread(Thread),
+    Task(Waker),
+}
+
+impl Waiter {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Thread(this), Self::Thread(that)) => this.id() == that.id(),
+            (Self::Task(this), Self::Task(that)) => this.will_wake(that),
+            _ => false,
+        }
+    }
+}
+
+/// Waiters whose wait is over and who do not know it yet.
+///
+/// Unparking a thread is safe under any lock. Waking a task runs the code of its executor, which may drop its tickets, or the
+/// store: that happens only when this is dropped, and so this must outlive every lock.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Woken {
+    threads: Vec<Thread>,
+    tasks: Vec<Waker>,
+}
+
+impl Woken {
+    fn push(&mut self, waiter: Waiter) {
+        match waiter {
+            Waiter::Thread(thread) => self.threads.push(thread),
+            Waiter::Task(waker) => self.tasks.push(waker),
+        }
+    }
+
+    pub(crate) fn unpark_threads(&mut self) {
+        self.threads.drain(..).for_each(|thread| thread.unpark());
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.unpark_threads();
+        self.tasks.drain(..).for_each(Waker::wake);
+    }
+}
+
 #[derive(Default)]
 struct Inner {
-    waiters: [Vec<(u64, Waker)>; 3],
+    waiters: [Vec<(u64, Waiter)>; 3],
     runs: VecDeque<(Run, Place)>,
     leaves: VecDeque<LeafRun>,
     leaves_count: usize,
@@ -101,8 +150,8 @@ impl Board {
         self.dead.load(Ordering::Acquire)
     }
 
-    /// Publishes a durable batch: `ends` are the lanes' new positions. Returns the wakers of those whose wait is over.
-    pub(crate) fn complete(&self, ends: [u64; 3], runs: &[Run], leaves: Vec<LeafRun>, place: Place, woken: &mut Vec<Waker>) {
+    /// Publishes a durable batch: `ends` are the lanes' new positions. Those whose wait is over go to `woken`.
+    pub(crate) fn complete(&self, ends: [u64; 3], runs: &[Run], leaves: Vec<LeafRun>, place: Place, woken: &mut Woken) {
         let mut inner = self.inner.lock();
         for (durable, end) in self.durable.iter().zip(ends) {
             durable.fetch_max(end, Ordering::AcqRel);
@@ -126,24 +175,20 @@ impl Board {
         }
     }
 
-    /// Tells everyone that nothing more will become durable.
-    pub(crate) fn die(&self, cause: &Error) {
+    /// Nothing more will become durable: everyone's wait is over.
+    pub(crate) fn die(&self, cause: &Error, woken: &mut Woken) {
         let mut inner = self.inner.lock();
         inner.dead.get_or_insert_with(|| cause.clone());
         self.dead.store(true, Ordering::Release);
-        let waiters: Vec<Waker> = inner.waiters.iter_mut().flat_map(std::mem::take).map(|(_, waker)| waker).collect();
-        drop(inner);
-        waiters.into_iter().for_each(Waker::wake);
+        inner.waiters.iter_mut().flat_map(std::mem::take).for_each(|(_, waiter)| woken.push(waiter));
     }
 
-    /// Tells those who wait now that the disk has no room; what they wait for may yet become durable.
-    pub(crate) fn stall(&self, cause: &Error) {
+    /// The disk has no room, which those who wait now shall hear; what they wait for may yet become durable.
+    pub(crate) fn stall(&self, cause: &Error, woken: &mut Woken) {
         let mut inner = self.inner.lock();
         self.stalls.fetch_add(1, Ordering::AcqRel);
         inner.stalled = Some(cause.clone());
-        let waiters: Vec<Waker> = inner.waiters.iter_mut().flat_map(std::mem::take).map(|(_, waker)| waker).collect();
-        drop(inner);
-        waiters.into_iter().for_each(Waker::wake);
+        inner.waiters.iter_mut().flat_map(std::mem::take).for_each(|(_, waiter)| woken.push(waiter));
     }
 
     /// How often the disk had no room.
@@ -160,16 +205,16 @@ impl Board {
         self.inner.lock().dead.clone()
     }
 
-    /// Registers `waker` for `position` unless that is already decided. Returns whether it was registered.
-    pub(crate) fn register(&self, lane: usize, position: u64, waker: &Waker) -> bool {
+    /// Registers `waiter` for `position`, unless that is already decided or the disk had no room since there were `stalls`.
+    /// Returns whether it was registered, and so will be woken.
+    pub(crate) fn register(&self, lane: usize, position: u64, stalls: u64, waiter: Waiter) -> bool {
         let mut inner = self.inner.lock();
-        if inner.dead.is_some() || self.durable(lane) > position {
+        if inner.dead.is_some() || self.durable(lane) > position || self.stalls() != stalls {
             return false;
         }
         let Some(waiters) = inner.waiters.get_mut(lane) else { return false };
-        match waiters.iter_mut().find(|(known, waiting)| *known == position && waiting.will_wake(waker)) {
-            Some(_) => {}
-            None => waiters.push((position, waker.clone())),
+        if !waiters.iter().any(|(known, waiting)| *known == position && waiting.is(&waiter)) {
+            waiters.push((position, waiter));
         }
         true
     }
@@ -193,5 +238,63 @@ impl Board {
             _ => None,
         };
         Lookup::Known(run.fate, offset, leaf, *place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    struct Count(AtomicU64);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn task() -> (Arc<Count>, Waiter) {
+        let count = Arc::new(Count(AtomicU64::new(0)));
+        (Arc::clone(&count), Waiter::Task(Waker::from(count)))
+    }
+
+    fn full() -> Error {
+        Error::new(ErrorKind::Busy, "no room")
+    }
+
+    #[test]
+    fn who_registers_after_a_stall_it_has_not_seen_is_not_left_asleep() {
+        let board = Board::default();
+        let seen = board.stalls();
+        board.stall(&full(), &mut Woken::default());
+        let (_, waiter) = task();
+        assert!(!board.register(1, 0, seen, waiter.clone()), "nobody would ever wake it");
+        assert!(board.register(1, 0, board.stalls(), waiter), "it knows of that stall and waits for the next");
+    }
+
+    #[test]
+    fn stall_and_death_end_every_wait_and_tasks_are_woken_last() {
+        let board = Board::default();
+        let (count, waiter) = task();
+        for (lane, end) in [(0, false), (1, false), (2, true)] {
+            assert!(board.register(lane, 7, board.stalls(), waiter.clone()));
+            // The same task for the same position is woken once.
+            assert!(board.register(lane, 7, board.stalls(), waiter.clone()));
+            let before = count.0.load(Ordering::Relaxed);
+            let mut woken = Woken::default();
+            if end {
+                board.die(&full(), &mut woken)
+            } else {
+                board.stall(&full(), &mut woken)
+            }
+            assert_eq!(count.0.load(Ordering::Relaxed), before, "woken while locks may be held");
+            drop(woken);
+            assert_eq!(count.0.load(Ordering::Relaxed), before + 1);
+        }
+        assert!(!board.register(0, 8, board.stalls(), waiter), "a dead store wakes nobody");
     }
 }

@@ -8,14 +8,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::Waker;
 
 use indelible_format::Class;
 use indelible_format::note::SigningKey;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::buffer::Lane;
-use crate::commit::board::Board;
+use crate::commit::board::{Board, Woken};
 use crate::commit::builder::{Batch, Builder};
 use crate::commit::control;
 use crate::commit::journal::{Journal, Nursery};
@@ -156,7 +155,12 @@ impl Shared {
         };
         let batch = match built {
             Ok(batch) => batch,
-            Err(error) => return Err(self.die(&error)),
+            Err(error) => {
+                let mut woken = Woken::default();
+                let error = self.die(&error, &mut woken);
+                drop((early, builder));
+                return Err(error);
+            }
         };
         self.counters.build_ns.fetch_add(self.world.clock.monotonic_ns() - started, Ordering::Relaxed);
         let writer = early.unwrap_or_else(|| self.writer.lock());
@@ -168,7 +172,7 @@ impl Shared {
     /// Writes what stalled before and then `batch`, and publishes what became durable.
     fn write(&self, mut writer: MutexGuard<'_, Writer>, batch: Option<Batch>) -> Result<()> {
         writer.stalled.extend(batch);
-        let mut woken = Vec::new();
+        let mut woken = Woken::default();
         let mut result = Ok(());
         let mut written = Vec::new();
         while let Some(mut batch) = writer.stalled.pop_front() {
@@ -182,12 +186,14 @@ impl Shared {
                 }
                 Err(error) => {
                     if writer.journal.dead().is_some() {
-                        result = Err(self.die(&error));
+                        result = Err(self.die(&error, &mut woken));
                     } else {
                         writer.stalled.push_front(batch);
                         let error = Error::new(ErrorKind::Busy, "the journal cannot grow now; the event waits in memory")
                             .with_cause(error);
-                        self.board.stall(&error);
+                        // Before anyone hears of it: who does and comes back shall find it so.
+                        self.stalled.store(true, Ordering::Release);
+                        self.board.stall(&error, &mut woken);
                         result = Err(error);
                     }
                     break;
@@ -196,9 +202,10 @@ impl Shared {
         }
         self.stalled.store(!writer.stalled.is_empty(), Ordering::Release);
         // Before the journal is let go: who is woken has its next event in the lane by the time the next batch is built, and shares
-        // that sync. The other way round, the writers split into two halves that take turns.
-        woken.into_iter().for_each(Waker::wake);
+        // that sync. The other way round, the writers split into two halves that take turns. Tasks must wait until after it.
+        woken.unpark_threads();
         drop(writer);
+        drop(woken);
         for batch in written {
             self.recycle(batch);
         }
@@ -206,7 +213,7 @@ impl Shared {
     }
 
     /// Makes a durable batch visible: heads, tree files, tickets, taps. Called in the order of frames.
-    fn publish(&self, writer: &mut Writer, batch: &mut Batch, place: crate::commit::journal::Place, woken: &mut Vec<Waker>) {
+    fn publish(&self, writer: &mut Writer, batch: &mut Batch, place: crate::commit::journal::Place, woken: &mut Woken) {
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         self.counters.records.fetch_add(batch.records, Ordering::Relaxed);
         self.counters.bytes.fetch_add(batch.encoded.frame_bytes as u64, Ordering::Relaxed);
@@ -262,9 +269,9 @@ impl Shared {
     }
 
     /// Stops the store for good because of `cause`.
-    fn die(&self, cause: &Error) -> Error {
+    fn die(&self, cause: &Error, woken: &mut Woken) -> Error {
         self.state.store(DEAD, Ordering::Release);
-        self.board.die(cause);
+        self.board.die(cause, woken);
         cause.clone()
     }
 

@@ -18,6 +18,8 @@ use crate::config::Durability;
 const NAP: Duration = Duration::from_micros(250);
 /// Traffic is over when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(50);
+/// How long a committer waits before it asks a full disk again.
+const RETRY: Duration = Duration::from_millis(100);
 /// Pending bytes at which the second committer joins in.
 const SECOND_BYTES: usize = 256 << 10;
 
@@ -118,6 +120,18 @@ fn due(shared: &Shared, since: Instant) -> bool {
     }
 }
 
+/// Sleeps for `RETRY`, whoever wakes this thread, or until the store closes.
+fn pause(shared: &Shared) {
+    let until = Instant::now() + RETRY;
+    while running(shared) {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::park_timeout(left);
+    }
+}
+
 fn commit(shared: &Shared) {
     shared.committer.enter();
     let mut last_work = Instant::now();
@@ -140,7 +154,7 @@ fn commit(shared: &Shared) {
                 }
                 Ok(Progress::Idle) => {}
                 // No room on disk: try again, but not in a hurry. Death shows in the state.
-                Err(_) => thread::park_timeout(Duration::from_millis(100)),
+                Err(_) => pause(shared),
             }
         } else if shared.pending_records() == 0 {
             since = Instant::now();

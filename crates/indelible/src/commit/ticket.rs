@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll};
+use std::thread;
 
 use indelible_format::{Class, Hash};
 
 use crate::admit::Admitted;
-use crate::commit::board::{Fate, Lookup, lane_index};
+use crate::commit::board::{Fate, Lookup, Waiter, lane_index};
 use crate::commit::pipeline::{Progress, Shared};
 use crate::commit::receipt::{Idempotence, Receipt};
 use crate::config::Durability;
@@ -20,6 +20,8 @@ use crate::read::frames;
 #[derive(Clone, Copy)]
 pub struct Ticket<'s> {
     place: Option<(&'s Shared, Class, u64)>,
+    // As a future: how often the disk had no room when it was first polled.
+    stalls: Option<u64>,
 }
 
 impl std::fmt::Debug for Ticket<'_> {
@@ -28,29 +30,17 @@ impl std::fmt::Debug for Ticket<'_> {
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-thread_local! {
-    static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
-}
-
 impl<'s> Ticket<'s> {
     pub(crate) const fn new(shared: &'s Shared, admitted: Admitted) -> Self {
         match admitted {
-            Admitted::Waiting(class, position) => Self { place: Some((shared, class, position)) },
+            Admitted::Waiting(class, position) => Self { place: Some((shared, class, position)), stalls: None },
             Admitted::Shed(_) => Self::nothing(),
         }
     }
 
     /// Nothing to wait for: the event was shed, or the store is disabled.
     pub(crate) const fn nothing() -> Self {
-        Self { place: None }
+        Self { place: None, stalls: None }
     }
 
     /// Whether the event was shed: it is counted and the gap is recorded, but it is not in the log.
@@ -73,6 +63,10 @@ impl<'s> Ticket<'s> {
     }
 }
 
+fn this_thread() -> Waiter {
+    Waiter::Thread(thread::current())
+}
+
 /// Makes everything up to `position` of the lane durable, whatever the durability mode would still gather.
 pub(crate) fn force_durable(shared: &Shared, class: Class, position: u64) -> Result<()> {
     let lane = lane_index(class);
@@ -80,8 +74,9 @@ pub(crate) fn force_durable(shared: &Shared, class: Class, position: u64) -> Res
         if shared.board.is_dead() {
             return Err(shared.death());
         }
+        let stalls = shared.board.stalls();
         // Waits for whoever builds now. `Idle` then means that another thread took the event and is writing it.
-        if shared.cycle()? == Progress::Idle && WAKER.with(|waker| shared.board.register(lane, position, waker)) {
+        if shared.cycle()? == Progress::Idle && shared.board.register(lane, position, stalls, this_thread()) {
             thread::park();
         }
     }
@@ -114,7 +109,7 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
         if cycle == Some(Progress::Committed) {
             continue;
         }
-        if WAKER.with(|waker| shared.board.register(lane, position, waker)) {
+        if shared.board.register(lane, position, stalls, this_thread()) {
             match cycle {
                 // Nothing waits in the lanes: whoever took the event is writing it.
                 Some(_) => {}
@@ -134,9 +129,11 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
 impl Future for Ticket<'_> {
     type Output = Result<Receipt>;
 
-    /// Never blocks on the disk: the committer is woken and does the work. Without threads, polling does it.
+    /// As [`wait`](Ticket::wait), but never blocks on the disk: the committer is woken and does the work. Without threads, polling
+    /// does it.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((shared, class, position)) = self.place else { return Poll::Ready(Err(shed())) };
+        let stalls = *self.get_mut().stalls.get_or_insert_with(|| shared.board.stalls());
         let lane = lane_index(class);
         loop {
             if shared.board.durable(lane) > position {
@@ -145,13 +142,18 @@ impl Future for Ticket<'_> {
             if shared.board.is_dead() {
                 return Poll::Ready(Err(shared.death()));
             }
+            if shared.board.stalls() != stalls
+                && let Some(error) = shared.board.stalled()
+            {
+                return Poll::Ready(Err(error));
+            }
             if !shared.config.threads {
                 if let Err(error) = shared.cycle() {
                     return Poll::Ready(Err(error));
                 }
                 continue;
             }
-            if shared.board.register(lane, position, context.waker()) {
+            if shared.board.register(lane, position, stalls, Waiter::Task(context.waker().clone())) {
                 shared.committer.wake();
                 return Poll::Pending;
             }

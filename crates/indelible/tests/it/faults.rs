@@ -1,11 +1,12 @@
 //! A disk that is full, read-only, broken or out of handles gives a clear error, harms nothing that was there, and acknowledges
 //! nothing that is not durable.
 
-use indelible::ErrorKind;
+use indelible::{Draft, Error, ErrorKind, Receipt, Store, Ticket};
 use indelible_testkit::scenario::{Failed, OnError, Outcome, Scenario, chain, restart_and_check};
 use indelible_testkit::{CrashPolicy, Fault, OpKind, SimWorld, What, errno, seeds};
 
 use crate::durability::long;
+use crate::tasks::block_on;
 
 /// How calls fail, with a word that the error must show or hint at.
 const FAILURES: [(What, &str); 6] = [
@@ -150,6 +151,30 @@ fn nothing_is_acknowledged_on_a_handle_whose_sync_failed() {
     assert!(poisoned > 5, "no failed sync reached the journal");
 }
 
+/// A file system that stops while a sync is in flight may call that sync a success (ext4 does). The write behind each sync notices.
+#[test]
+fn a_sync_is_not_believed_when_the_file_system_has_stopped_behind_it() {
+    let scenario = Scenario { sessions: 1, ..Scenario::small(5) };
+    let machine = scenario.machine();
+    assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
+    let writes = machine.disk.ops().iter().filter(|op| op.kind == OpKind::Write && op.path.ends_with("status")).count() as u64;
+    assert!(writes > 10, "no write follows the syncs");
+    // The first one announces where the journal ends at opening: it follows no sync, and nothing rests on it.
+    for index in 1..writes {
+        for (code, stopped) in [(errno::EIO, true), (errno::EROFS, true), (errno::ENOSPC, false)] {
+            let story = format!("the write behind sync {index} fails with {code}");
+            let machine = scenario.machine();
+            machine.disk.fault(Fault::nth(OpKind::Write, index, What::Error(code)).on("status"));
+            let outcome = scenario.run(&machine, OnError::GoOn);
+            check_errors(&outcome, "", &story);
+            assert_eq!(outcome.failed.is_empty(), !stopped, "{story}");
+            let later = outcome.failed.iter().skip(1);
+            assert!(later.clone().all(|failed| failed.error.kind() == ErrorKind::Poisoned), "{story}: the handle goes on");
+            restart_and_check(machine.disk.crashed_copy(CrashPolicy::None, index), index, &outcome.ledger).unwrap();
+        }
+    }
+}
+
 /// Out of room is not out of order: what waits is written when there is room again.
 #[test]
 fn a_full_disk_is_busy_and_goes_on_when_there_is_room() {
@@ -163,6 +188,43 @@ fn a_full_disk_is_busy_and_goes_on_when_there_is_room() {
     assert!(outcome.ledger.acknowledged().count() > 3);
     machine.disk.set_capacity_bytes(1 << 40);
     restart_and_check(machine.disk.crashed_copy(CrashPolicy::None, 3), 3, &outcome.ledger).unwrap();
+}
+
+/// Waiting threads and tasks are told that there is no room instead of sleeping until there is, and may ask again.
+#[test]
+fn nobody_sleeps_through_a_full_disk() {
+    let machine = SimWorld::new(6);
+    let mut config = Scenario::config();
+    config.threads = true;
+    let store = Store::open_in(config, machine.world()).unwrap();
+    machine.disk.set_capacity_bytes(1 << 20);
+    let filler = "x".repeat(60_000);
+    let draft = Draft::new("disk.fill").detail("filler", &*filler);
+    let full = |result: Result<Receipt, Error>| match result {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Busy, "{}", chain(&error));
+            true
+        }
+    };
+    let stuck: Vec<Ticket<'_>> = std::thread::scope(|scope| {
+        let fill = |awaits: bool| loop {
+            let ticket = store.emit(&draft).unwrap();
+            if full(if awaits { block_on(ticket) } else { ticket.wait() }) {
+                return ticket;
+            }
+        };
+        let threads: Vec<_> = (0..4).map(|n| scope.spawn(move || fill(n % 2 == 0))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(store.flush().unwrap_err().kind(), ErrorKind::Busy);
+    machine.disk.set_capacity_bytes(1 << 40);
+    for (n, ticket) in stuck.into_iter().enumerate() {
+        let again = || if n % 2 == 0 { block_on(ticket) } else { ticket.wait() };
+        // Who comes first may still hear of the time before.
+        while full(again()) {}
+    }
+    store.flush().unwrap();
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod order;
 mod readers;
 mod recovery;
 mod smoke;
+mod tasks;

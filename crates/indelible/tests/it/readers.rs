@@ -1,21 +1,16 @@
 //! Readers need no lock and are never alarmed; there is one writer, and the others are told who; a forked copy is none.
 
-use std::future::Future;
 use std::ops::ControlFlow;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use indelible::verify::{self, Level};
 use indelible::world::World;
-use indelible::{Class, Config, Draft, Durability, ErrorKind, LaneConfig, Overflow, Reader, Store};
+use indelible::{Class, Config, Draft, Durability, ErrorKind, Reader, Store};
 use indelible_testkit::gate::Gate;
 use indelible_testkit::process::in_fork;
 
-fn event(n: u64) -> Draft<'static> {
+pub(crate) fn event(n: u64) -> Draft<'static> {
     Draft::new("widget.polish").actor("alice").detail("n", n)
 }
 
@@ -156,93 +151,6 @@ fn dropping_the_store_drains_it() {
         drop(store);
         assert_eq!(count(&Reader::open(&path).unwrap()), before + 1_000);
     }
-}
-
-// An executor of twenty lines: nothing here knows tokio.
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    let patience = Instant::now() + Duration::from_secs(30);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park_timeout(Duration::from_secs(5)),
-        }
-        assert!(Instant::now() < patience, "the future is never woken");
-    }
-}
-
-/// Drives all to their end in turns.
-struct All<F: Future + Unpin>(Vec<(F, Option<F::Output>)>);
-
-impl<F: Future + Unpin> Future for All<F>
-where
-    F::Output: Unpin,
-{
-    type Output = Vec<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        for (future, output) in self.0.iter_mut().filter(|(_, output)| output.is_none()) {
-            if let Poll::Ready(ready) = Pin::new(future).poll(context) {
-                *output = Some(ready);
-            }
-        }
-        if self.0.iter().any(|(_, output)| output.is_none()) {
-            return Poll::Pending;
-        }
-        Poll::Ready(self.0.drain(..).filter_map(|(_, output)| output).collect())
-    }
-}
-
-#[test]
-fn tickets_can_be_awaited_without_an_executor_of_our_choice() {
-    for threads in [true, false] {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::new(dir.path().join("store"));
-        config.threads = threads;
-        let store = Store::open(config).unwrap();
-        let tickets = (0..200).map(|n| (store.emit(&event(n)).unwrap(), None)).collect();
-        let mut seqs: Vec<u64> = block_on(All(tickets)).into_iter().map(|receipt| receipt.unwrap().seq.unwrap()).collect();
-        seqs.sort_unstable();
-        assert_eq!(seqs, (0..200).collect::<Vec<_>>());
-    }
-}
-
-#[test]
-fn emit_async_yields_while_the_lane_is_full() {
-    let dir = tempfile::tempdir().unwrap();
-    let (gate, world) = Gate::before(World::real());
-    let mut config = Config::new(dir.path().join("store"));
-    config.lanes.normal = LaneConfig { bytes: 2_000, overflow: Overflow::Block(Duration::from_secs(1)) };
-    let store = Store::open_in(config, world).unwrap();
-    gate.shut();
-    let waker = Waker::noop();
-    let mut context = Context::from_waker(waker);
-    let mut sent = 0;
-    let draft = event(0);
-    let waiting = loop {
-        let mut future = Box::pin(store.emit_async(&draft));
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(ticket) => drop(ticket.unwrap()),
-            Poll::Pending => break future,
-        }
-        sent += 1;
-        assert!(sent < 1_000, "the lane is never full");
-    };
-    gate.open();
-    block_on(waiting).unwrap();
-    store.flush().unwrap();
-    assert_eq!(store.heads()[1].size, sent + 1);
 }
 
 #[test]
