@@ -256,6 +256,12 @@ impl LeafHasher {
         self.plan.len()
     }
 
+    /// Whether so much is queued that the next record may be made to wait for the hashing of all of it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.hasher.is_full()
+    }
+
     /// Whether none is queued.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

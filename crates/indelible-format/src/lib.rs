@@ -14,6 +14,9 @@ pub mod span;
 pub mod taxonomy;
 mod writer;
 
+#[cfg(test)]
+mod corpus;
+
 pub mod hash;
 pub mod leaf;
 pub mod sha256;

@@ -13,6 +13,7 @@ use indelible::world::World;
 
 pub mod alloc;
 pub mod check;
+pub mod corpus;
 pub mod events;
 mod fault;
 pub mod gate;

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use indelible_adapters::{AdaptError, Adapter, Format, ReadLimits, for_each_record};
 
-use crate::support::{adapt_and_check, corpus, files, open};
+use indelible_testkit::corpus;
+
+use crate::support::{adapt_and_check, files, open};
 
 /// What came out of some files.
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ fn adapt_file(path: &Path, step: u64, adapter: &mut Adapter, count: &mut Count) 
 }
 
 fn adapt_folder(name: &str, ending: &str, step: u64) -> Option<Count> {
-    let folder = corpus(name)?;
+    let folder = corpus::folder(name)?;
     let mut count = Count::default();
     let mut adapter = Adapter::new(None);
     for path in files(&folder, ending) {
@@ -95,7 +97,7 @@ fn parsed_windows_events_of_other_tools_are_windows_events() {
 
 #[test]
 fn every_line_of_the_windows_recordings_is_a_record() {
-    let Some(folder) = corpus("otrf-security-datasets") else { return };
+    let Some(folder) = corpus::folder("otrf-security-datasets") else { return };
     let mut count = Count::default();
     let mut lines = 0;
     let mut adapter = Adapter::new(None);
@@ -132,7 +134,7 @@ fn evtx_converted_to_json_is_known() {
 
 #[test]
 fn one_event_of_each_log_source_is_told_apart() {
-    let Some(folder) = corpus("rsigma-schema-classification") else { return };
+    let Some(folder) = corpus::folder("rsigma-schema-classification") else { return };
     let mut adapter = Adapter::new(None);
     for path in files(&folder, "test_event.json") {
         let source = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
@@ -156,7 +158,7 @@ fn one_event_of_each_log_source_is_told_apart() {
 
 #[test]
 fn arrays_of_kernel_audit_records_are_read_by_the_generic_adapter() {
-    let Some(folder) = corpus("linux-auditd-go-libaudit") else { return };
+    let Some(folder) = corpus::folder("linux-auditd-go-libaudit") else { return };
     let mut elements = 0;
     for path in files(&folder, ".golden") {
         let golden: serde_json::Value = serde_json::from_reader(open(&path)).unwrap();

@@ -9,19 +9,6 @@ use indelible_format::draft::Details;
 use indelible_format::json::{Limits, is_canonical};
 use indelible_format::{Draft, Stamp, encode, limits};
 
-/// The folder of real data called `name`; none, said aloud, where there are no real data.
-pub(crate) fn corpus(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let folder = root.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing; set INDELIBLE_CORPUS", folder.display());
-    println!("skipped: {} is missing", folder.display());
-    None
-}
-
 /// Every file below `folder` whose name ends in `ending`, sorted.
 pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -5,7 +5,6 @@
 #[cfg(test)]
 mod agree;
 #[cfg(test)]
-mod corpus;
 #[cfg(test)]
 mod drill;
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! A new user can do, on real events, what the README shows.
 
-use crate::{Home, arguments, corpus, text};
+use indelible_testkit::corpus;
+
+use crate::{Home, arguments, text};
 
 #[test]
 fn the_whole_transcript_works_on_real_events() {

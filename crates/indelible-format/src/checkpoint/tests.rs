@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::merkle::{corpus, root_of, verify_inclusion};
+use crate::corpus;
+use crate::merkle::{root_of, verify_inclusion};
 use crate::sha256;
 
 fn key(name: &str) -> SigningKey {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::*;
 
@@ -11,19 +11,6 @@ mod canonical;
 mod properties;
 
 use properties::assert_total;
-
-/// A folder of real data, or none where the data is not installed (never none in CI).
-fn corpus(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let path = root.join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing; set INDELIBLE_CORPUS", path.display());
-    println!("skipped: {} is missing", path.display());
-    None
-}
 
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(folder)
@@ -373,7 +360,7 @@ fn the_walker_refuses_what_has_no_bounds() {
 /// RFC 8785's own vectors. Numbers are where we differ on purpose, so there the expectation is the input's lexeme.
 #[test]
 fn the_jcs_vectors_hold_but_for_number_lexemes() {
-    let Some(folder) = corpus("jcs-rfc8785") else { return };
+    let Some(folder) = crate::corpus::folder("jcs-rfc8785") else { return };
     let outputs = files(&folder.join("output"));
     let lexemes = [
         ("333333333.3333333", "333333333.33333329"),
@@ -403,7 +390,7 @@ fn the_jcs_vectors_hold_but_for_number_lexemes() {
 /// JSONTestSuite: accept what must be accepted, but for what we refuse on purpose; refuse what must be refused.
 #[test]
 fn the_json_test_suite_holds_but_for_stricter_refusals() {
-    let Some(folder) = corpus("json-nst") else { return };
+    let Some(folder) = crate::corpus::folder("json-nst") else { return };
     let stricter = BTreeMap::from([
         ("y_object_duplicated_key.json", ErrorKind::DuplicateKey),
         ("y_object_duplicated_key_and_value.json", ErrorKind::DuplicateKey),

@@ -22,6 +22,4 @@ pub use source::{HashSource, LeafHashes, MissingHash, TreeHashError, TreeHashes,
 pub use tree::{Frontier, FrontierError, GROUP_LEAVES, GROUP_LEVEL, SIZE_MAX, empty_root, root_of};
 
 #[cfg(test)]
-pub(crate) mod corpus;
-#[cfg(test)]
 mod tests;

@@ -417,7 +417,7 @@ mod vectors {
 
     #[test]
     fn the_verifier_accepts_and_refuses_exactly_as_the_vectors_want() {
-        let Some(folder) = corpus::folder("merkle-rfc6962") else { return };
+        let Some(folder) = crate::corpus::folder("merkle-rfc6962") else { return };
         let inclusion = check_all(&folder.join("inclusion"), inclusion_holds);
         let consistency = check_all(&folder.join("consistency"), consistency_holds);
         assert_eq!(inclusion.0 + inclusion.1 + consistency.0 + consistency.1, 96);

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::merkle::corpus;
+use crate::corpus;
 
 const VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 const SIGNED: &str = "This is an example message.\n\n\u{2014} example.com/foo \

@@ -73,8 +73,8 @@ pub fn backend() -> &'static str {
 
 /// Hashes many independent messages.
 ///
-/// Push messages, then take all their hashes with [`finish`](Self::finish). Its buffers (about 300 KiB where messages are hashed side
-/// by side, else 4 KiB, and 32 bytes per message until they are taken) are kept: a batch like the one before it allocates nothing.
+/// Push messages, then take all their hashes with [`finish`](Self::finish). Its buffers (about 300 KiB, and 32 bytes per message until
+/// they are taken) are kept: a batch like the one before it allocates nothing.
 ///
 /// ```
 /// # use indelible_format::sha256::{BatchHasher, sha256};
@@ -105,8 +105,7 @@ impl BatchHasher {
     }
 
     fn on(backend: Backend) -> Self {
-        let blocks = if backend.lanes() == 1 { MESSAGE_BLOCKS_MAX } else { ARENA_BLOCKS };
-        Self { backend, arena: vec![[0; 64]; blocks], used: 0, queued: Vec::new(), sorted: Vec::new(), hashes: Vec::new() }
+        Self { backend, arena: vec![[0; 64]; ARENA_BLOCKS], used: 0, queued: Vec::new(), sorted: Vec::new(), hashes: Vec::new() }
     }
 
     /// Adds the message that is all `parts` one behind the other. Returns its index: how many were pushed before it since the
@@ -132,14 +131,16 @@ impl BatchHasher {
             return index;
         };
         pad_into(message, bytes, parts);
-        if self.backend.lanes() == 1 {
-            self.hashes.push(hash_blocks(message));
-            return index;
-        }
         self.queued.push(Job::new(self.used, blocks, index));
         self.used += blocks;
         self.hashes.push(Hash::ZERO);
         index
+    }
+
+    /// Whether messages wait for so much of the memory that one more may cause the hashing of all of them.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.arena.len() - self.used < MESSAGE_BLOCKS_MAX
     }
 
     /// Appends the hash of every message pushed since the last call to `out`, in the order of pushing, and begins a new batch.

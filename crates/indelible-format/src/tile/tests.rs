@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::checkpoint::open;
-use crate::merkle::{LeafHashes, consistency_proof, corpus, inclusion_proof, root_of, verify_consistency, verify_inclusion};
+use crate::corpus;
+use crate::merkle::{LeafHashes, consistency_proof, inclusion_proof, root_of, verify_consistency, verify_inclusion};
 use crate::note::VerifierKey;
 use crate::sha256;
 

@@ -12,7 +12,7 @@ use indelible_format::{Class, Draft, Encoded, Producer, Stamp, encode};
 use crate::admit::redact::RedactScratch;
 use crate::buffer::{Full, Local};
 use crate::commit::pipeline::{OPEN, Shared};
-use crate::config::Overflow;
+use crate::config::{Durability, Overflow};
 use crate::error::{Error, ErrorKind};
 use crate::identity::{LOG_MAIN, LOG_TELEMETRY};
 use crate::world::fork;
@@ -135,13 +135,20 @@ impl Shared {
         (producer.id, producer.epoch) == (self.producer.0.as_str(), self.producer.1)
     }
 
-    /// Lets the committer know. While there is traffic it looks by itself, several times a millisecond: only who waits for an event
-    /// pays for waking it.
+    /// Lets the committer know. While there is traffic it looks by itself: only who waits for an event, or completes a batch, pays for
+    /// waking it.
     #[inline]
     pub(crate) fn notify(&self, admitted: Admitted) {
-        if matches!(admitted, Admitted::Waiting(..)) {
-            self.committer.wake_if_parked();
-        }
+        let Admitted::Waiting(class, _) = admitted else { return };
+        let lane = self.lane(class);
+        let completes = match self.config.durability {
+            Durability::Immediate => false,
+            Durability::Batched { events, .. } => lane.pending_records() as u64 >= events || lane.presses(),
+            Durability::Hybrid { events, .. } => {
+                class == Class::Critical || lane.pending_records() as u64 >= events || lane.presses()
+            }
+        };
+        if completes { self.committer.wake_now() } else { self.committer.wake_if_parked() }
     }
 
     pub(crate) fn why_closed(&self) -> Error {

@@ -174,6 +174,12 @@ impl Lane {
         self.pending_records.store(usize::try_from(records).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
+    /// Whether so much waits that it should be taken, however long events may gather.
+    #[inline]
+    pub(crate) fn presses(&self) -> bool {
+        self.pending_bytes() >= (self.config.bytes / 2).min(BUFFER_BYTES)
+    }
+
     const fn buffer_bytes(&self) -> usize {
         match self.class {
             Class::Normal | Class::Telemetry if self.config.bytes > BUFFER_BYTES => BUFFER_BYTES,

@@ -214,7 +214,7 @@ impl Builder {
                 return Ok((Fate::IndexFailed, 0));
             }
         }
-        let count = tip.tenants.count(routing.tenant);
+        let count = tip.tenants.entry(routing.tenant);
         let tenant_seq = *count;
         *count += 1;
         Ok((Fate::Recorded { log, seq: tip.next_seq, keyed: routing.idempotency.is_some(), forgotten }, tenant_seq))

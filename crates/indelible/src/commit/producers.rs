@@ -1,6 +1,6 @@
 //! Which sequence numbers of which producers have arrived: exact, as intervals.
 
-use std::collections::HashMap;
+use crate::digest::names::ByName;
 
 /// Producers (id and epoch) remembered at once.
 const PRODUCERS_MAX: usize = 65_536;
@@ -21,17 +21,17 @@ pub(crate) enum Arrival {
 /// Received sequence numbers by (producer id, epoch).
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
-    received: HashMap<Box<str>, Vec<(u64, Intervals)>>,
+    received: ByName<Vec<(u64, Intervals)>>,
     count: usize,
 }
 
 impl Producers {
     /// Notes that a number arrived.
     pub(crate) fn arrive(&mut self, id: &str, epoch: u64, seq: u64) -> Arrival {
-        if !self.received.contains_key(id) {
-            self.received.insert(id.into(), Vec::new());
+        if self.count >= PRODUCERS_MAX && self.received.get(id).is_none() {
+            return Arrival::TooMany;
         }
-        let Some(epochs) = self.received.get_mut(id) else { return Arrival::TooMany };
+        let epochs = self.received.entry(id);
         // The newest epoch is last and nearly always the one that is asked for.
         let at = match epochs.iter().rposition(|(known, _)| *known == epoch) {
             Some(at) => at,
@@ -53,9 +53,7 @@ impl Producers {
     /// Every number that is missing below the highest one that arrived: (id, epoch, first, last).
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
         self.received.iter().flat_map(|(id, epochs)| {
-            epochs
-                .iter()
-                .flat_map(move |(epoch, intervals)| intervals.gaps().map(move |(first, last)| (id.as_ref(), *epoch, first, last)))
+            epochs.iter().flat_map(move |(epoch, intervals)| intervals.gaps().map(move |(first, last)| (id, *epoch, first, last)))
         })
     }
 }

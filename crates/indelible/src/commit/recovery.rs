@@ -58,7 +58,7 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
     let dir = &config.dir;
     let anchors = anchors(world, config, identity)?;
     let mut cursor = Cursor::new(world, dir, identity.store, None)?;
-    let mut replay = Replay::default();
+    let mut replay = Replay::new(config.threads);
     replay.tips.extend(identity.logs.iter().map(|log| Tip::new(log.id)));
     let mut producers = Producers::default();
     let mut indexes = HashMap::new();

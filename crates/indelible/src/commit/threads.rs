@@ -1,7 +1,7 @@
 //! The threads of a store and how they sleep.
 //!
-//! A committer polls in short naps while there is traffic, so that callers need no system call to be served, and parks for good
-//! when there was none for a while; the first event after that wakes it. The second committer only helps to build ahead. The
+//! A committer naps while there is traffic, as long as the durability mode lets events gather, so that callers need no system call
+//! to be served, and parks for good when there was none for a while; the first event after that wakes it. The second committer only helps to build ahead. The
 //! keeper signs checkpoints, writes them out, and makes journal files ahead of use.
 
 use std::sync::Arc;
@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::buffer::Lane;
 use crate::commit::pipeline::{CLOSED, DEAD, OPEN, Progress, Shared};
 use crate::config::Durability;
 
-/// How long a committer naps while there is traffic: the bound on how long an event nobody waits for lies in memory.
+/// How long a committer naps while there is traffic and events need not gather: the bound on how long an event nobody waits for lies in
+/// memory.
 const NAP: Duration = Duration::from_micros(250);
 /// Traffic is over when nothing came for this long.
 const QUIET: Duration = Duration::from_millis(50);
@@ -109,7 +111,7 @@ fn due(shared: &Shared, since: Instant) -> bool {
         return shared.stalled.load(Ordering::Acquire);
     }
     let gathered =
-        |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.pending_bytes() >= SECOND_BYTES;
+        |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.lanes.iter().any(Lane::presses);
     match shared.config.durability {
         Durability::Immediate => true,
         Durability::Batched { events, interval } => gathered(events, interval),
@@ -129,6 +131,16 @@ fn pause(shared: &Shared) {
             return;
         }
         thread::park_timeout(left);
+    }
+}
+
+/// How long to nap: where events may gather, until the oldest one is due. Who completes a batch wakes the committer before.
+fn nap(shared: &Shared, since: Instant) -> Duration {
+    match shared.config.durability {
+        Durability::Immediate => NAP,
+        Durability::Batched { interval, .. } | Durability::Hybrid { interval, .. } => {
+            interval.saturating_sub(since.elapsed()).max(NAP)
+        }
     }
 }
 
@@ -166,7 +178,7 @@ fn commit(shared: &Shared) {
         } else {
             shared.committer.napping.store(true, Ordering::SeqCst);
             if !due(shared, since) {
-                thread::park_timeout(NAP);
+                thread::park_timeout(nap(shared, since));
             }
             shared.committer.napping.store(false, Ordering::SeqCst);
         }

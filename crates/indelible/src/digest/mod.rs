@@ -1,8 +1,9 @@
 //! From committed records to proofs: the tip of each log, its tree file, checkpoints, inclusion proofs.
 
 pub(crate) mod checkpoints;
+pub(crate) mod hashing;
+pub(crate) mod names;
 pub(crate) mod replay;
-pub(crate) mod tenants;
 pub(crate) mod tip;
 pub(crate) mod tree_file;
 

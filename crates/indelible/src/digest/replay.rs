@@ -3,16 +3,13 @@
 //! Recovery and `verify` share this: the first stops at the first fault, the second goes on and reports them all.
 
 use indelible_format::frame::{FLAG_CARRY, Frame};
-use indelible_format::leaf::LeafHasher;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Head, Record};
 
 use crate::digest::LogHead;
+use crate::digest::hashing::{Batch, Hashing};
 use crate::digest::tip::Tip;
-
-/// Records hashed in one go.
-const HASH_BATCH: usize = 2_048;
 
 /// What is wrong with a frame whose checksums are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +32,21 @@ pub(crate) enum Fault {
 pub(crate) type Each<'e> = dyn FnMut(u32, u64, &Record<'_>, Option<&Head<'_>>) + 'e;
 
 /// State of all logs while frames are replayed.
-#[derive(Default)]
 pub(crate) struct Replay {
     pub(crate) tips: Vec<Tip>,
     pub(crate) records: u64,
-    hasher: LeafHasher,
-    /// Log of each queued record.
-    hashed: Vec<u32>,
-    leaves: Vec<Hash>,
+    hashing: Hashing,
     own: Vec<Hash>,
     /// Logs whose root disagreed already: what follows is compared with nothing any more.
     diverged: Vec<u32>,
 }
 
 impl Replay {
+    /// `helped`: a second thread may be started, for hashing.
+    pub(crate) fn new(helped: bool) -> Self {
+        Self { tips: Vec::new(), records: 0, hashing: Hashing::new(helped), own: Vec::new(), diverged: Vec::new() }
+    }
+
     pub(crate) fn heads(&self) -> Vec<LogHead> {
         self.tips.iter().map(Tip::head).collect()
     }
@@ -97,7 +95,7 @@ impl Replay {
             if record.kind() == Kind::Event {
                 match &head {
                     Some(head) => {
-                        let count = self.tip(log).tenants.count(head.tenant);
+                        let count = self.tip(log).tenants.entry(head.tenant);
                         let expected = std::mem::replace(count, head.tenant_seq.saturating_add(1));
                         if head.tenant_seq != expected {
                             faults.push(Fault::Tenant { log, seq, expected, found: head.tenant_seq });
@@ -110,11 +108,9 @@ impl Replay {
             }
             each(log, seq, &record, head.as_ref());
             self.push(&record, log, seq);
-            if self.hashed.len() >= HASH_BATCH {
-                self.flush();
-            }
         }
-        self.flush();
+        let Self { tips, hashing, own, .. } = self;
+        hashing.finish(&mut |batch| extend(tips, batch, own));
         self.records += count;
         if !records.finished() || count != u64::from(frame.meta.records) {
             faults.push(Fault::Malformed { log: None, at: frame.meta.lsn });
@@ -151,26 +147,15 @@ impl Replay {
     }
 
     fn push(&mut self, record: &Record<'_>, log: u32, seq: u64) {
-        let Some(tip) = self.tips.iter_mut().find(|tip| tip.log == log) else { return };
+        let Self { tips, hashing, own, .. } = self;
+        let Some(tip) = tips.iter_mut().find(|tip| tip.log == log) else { return };
         tip.next_seq += 1;
         if let Some(salts) = tip.salts(seq) {
-            self.hasher.push(record, seq, salts);
-            self.hashed.push(log);
+            hashing.push(record, log, seq, salts);
         }
-    }
-
-    fn flush(&mut self) {
-        self.leaves.clear();
-        self.hasher.finish(&mut self.leaves);
-        for tip in &mut self.tips {
-            self.own.clear();
-            let own = self.hashed.iter().zip(&self.leaves).filter(|(log, _)| **log == tip.log).map(|(_, hash)| *hash);
-            self.own.extend(own);
-            if !self.own.is_empty() {
-                tip.extend_without_root(&self.own);
-            }
+        if hashing.is_full() {
+            hashing.send(&mut |batch| extend(tips, batch, own));
         }
-        self.hashed.clear();
     }
 
     fn compare(&mut self, frame: &Frame<'_>, faults: &mut Vec<Fault>) {
@@ -187,6 +172,17 @@ impl Replay {
                 faults.push(Fault::Root { log: change.log, first_seq, size: head.size, expected: change.root, found: head.root });
                 self.diverged.push(change.log);
             }
+        }
+    }
+}
+
+/// Appends the leaves of a batch to their logs.
+fn extend(tips: &mut [Tip], batch: &Batch, own: &mut Vec<Hash>) {
+    for tip in tips {
+        own.clear();
+        own.extend(batch.leaves().filter(|(log, _)| *log == tip.log).map(|(_, leaf)| leaf));
+        if !own.is_empty() {
+            tip.extend_without_root(own);
         }
     }
 }

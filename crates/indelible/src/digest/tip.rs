@@ -8,7 +8,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, empty_root};
 
 use crate::digest::LogHead;
-use crate::digest::tenants::Tenants;
+use crate::digest::names::ByName;
 
 /// Owned by whoever builds or replays frames; others see heads only once they are durable.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub(crate) struct Tip {
     /// Frame whose seed table the current seed was last compared with; only replay uses it.
     pub(crate) frame_of_seed: Option<u64>,
     salts: Option<(u64, Salts)>,
-    pub(crate) tenants: Tenants,
+    /// Number of the next event of each tenant.
+    pub(crate) tenants: ByName<u64>,
 }
 
 impl Tip {
@@ -42,7 +43,7 @@ impl Tip {
             passed: Vec::new(),
             frame_of_seed: None,
             salts: None,
-            tenants: Tenants::default(),
+            tenants: ByName::default(),
         }
     }
 

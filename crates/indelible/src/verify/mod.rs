@@ -80,7 +80,7 @@ pub struct Report {
 /// Verifies the store in `dir`. If nothing failed and there is a trusted state to consult, the store's newest checkpoints become part of
 /// it: what was accepted once cannot be taken back later.
 ///
-/// **Cost**: one pass over the journal; ≤ 64 MiB of memory whatever its size, plus what tenants and producers take.
+/// **Cost**: one pass over the journal, on this thread and one that hashes; ≤ 64 MiB of memory whatever its size, plus what tenants and producers take.
 ///
 /// # Errors
 /// `NotFound`, `Io`, `Unsupported`: it could not be read. What is wrong with it is in the report.

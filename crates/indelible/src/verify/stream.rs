@@ -83,7 +83,7 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         carried: 0,
         progress: options.progress,
     };
-    let mut replay = Replay::default();
+    let mut replay = Replay::new(true);
     let anchored =
         verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
     let limit = frames::durable_limit(world, dir, &verifier.identity.store)?;

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::super::canonical::{Checker, NotCanonical};
 use super::super::*;
+use super::files;
 use super::properties::{Sloppy, any_value, twin};
-use super::{corpus, files};
 
 /// What the tape says.
 fn expected(bytes: &[u8]) -> bool {
@@ -317,7 +317,7 @@ fn a_cursor_that_is_led_astray_refuses() {
 fn the_corpora_agree() {
     let mut checker = Checker::new();
     for folder in ["json-nst/test_parsing", "json-nst/test_transform", "jcs-rfc8785/input", "jcs-rfc8785/output"] {
-        let Some(folder) = corpus(folder) else { return };
+        let Some(folder) = crate::corpus::folder(folder) else { return };
         let files = files(&folder);
         assert!(!files.is_empty());
         for input in files.into_values() {

@@ -620,22 +620,9 @@ proptest! {
     }
 }
 
-/// Where real data lies; `None` says so aloud, and fails where it must be there.
-fn corpus(name: &str) -> Option<std::path::PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS")
-        .map_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), std::path::PathBuf::from);
-    let path = root.join(name);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is absent; set INDELIBLE_CORPUS", path.display());
-    println!("skipped: {} is absent; set INDELIBLE_CORPUS", path.display());
-    None
-}
-
 #[test]
 fn real_cloudtrail_records_lose_their_credentials_and_nothing_else() {
-    let Some(folder) = corpus("cloudtrail-invictus/files") else { return };
+    let Some(folder) = indelible_testkit::corpus::folder("cloudtrail-invictus/files") else { return };
     let rules = all_detectors(Redact::Mask);
     let (mut events, mut sum) = (0, RedactionCount::default());
     let mut changed = std::collections::BTreeMap::<String, u32>::new();

@@ -7,19 +7,6 @@ use indelible_format::json::{Document, Kind, Limits, Node};
 use super::*;
 use crate::search::filter::{Name, Pattern, Step, Test};
 
-/// A folder of the corpus, or nothing when it is not on this machine. In CI its absence is a failure, not a skip.
-fn folder(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INDELIBLE_CORPUS")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
-    let folder = root.join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is not there; set INDELIBLE_CORPUS to the corpus", folder.display());
-    println!("skipped: {} is not there; set INDELIBLE_CORPUS to the corpus", folder.display());
-    None
-}
-
 /// Canonical JSON of every event in the `.json` files below `folder`.
 fn events(folder: PathBuf) -> Vec<Vec<u8>> {
     let (mut folders, mut events) = (vec![folder], Vec::new());
@@ -63,7 +50,7 @@ fn leaves<'i>(node: Node<'_, 'i>, path: &mut Vec<Step>, found: &mut Vec<(Vec<Ste
 #[test]
 fn every_value_of_a_real_event_is_found_where_it_is_and_nowhere_else() {
     for (name, at_least) in [("k8s-audit-falco", 30), ("sigma-regression", 90)] {
-        let Some(folder) = folder(name) else { return };
+        let Some(folder) = indelible_testkit::corpus::folder(name) else { return };
         let events = events(folder);
         assert!(events.len() >= at_least, "{name}: {}", events.len());
         let records: Vec<Vec<u8>> = events.iter().map(|event| record_of(event)).collect();
