@@ -526,11 +526,18 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
             return Err(Error::new(ErrorKind::NotFound, format!("there is no store in {}", dir.display()))
                 .with_hint(format!("make one with `indelible init --data {}`", dir.display())));
         }
-        let missing: Vec<&Path> =
-            dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !world.disk.exists(path)).collect();
-        for path in missing.into_iter().rev() {
-            world.disk.create_dir(path).map_err(failed)?;
-            world.disk.sync_dir(&crate::world::parent(path)).map_err(failed)?;
+        let ancestors: Vec<&Path> = dir.ancestors().take_while(|path| path.parent().is_some()).collect();
+        for path in ancestors.into_iter().rev() {
+            let there = world.disk.exists(path);
+            if !there {
+                world.disk.create_dir(path).map_err(failed)?;
+            }
+            // Also of what is there: it may come from an attempt like this one that ended before its name was durable.
+            match world.disk.sync_dir(&crate::world::parent(path)) {
+                // Not ours to sync; so it was not ours to make, either.
+                Err(error) if there && not_ours(error.kind()) => {}
+                synced => synced.map_err(failed)?,
+            }
         }
         let names = world.disk.list(dir).map_err(failed)?;
         // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
@@ -546,6 +553,11 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         world.disk.create_dir(&dir.join(name)).map_err(failed)?;
     }
     world.disk.sync_dir(dir).map_err(failed)
+}
+
+const fn not_ours(error: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(error, Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::InvalidInput | Kind::Unsupported)
 }
 
 const OWN_NAMES: &[&str] = &[

@@ -100,6 +100,15 @@ fn every_failing_call_leaves_what_was_acknowledged() {
     }
 }
 
+/// What a first attempt made and could not sync is not taken for durable by the second one.
+#[test]
+fn names_that_were_not_synced_are_synced_by_whoever_comes_next() {
+    let scenario = Scenario::small(7);
+    for index in 0..count(&scenario, OpKind::SyncDir) {
+        strike(&scenario, OpKind::SyncDir, index, What::ShortWrite, "", OnError::GoOn);
+    }
+}
+
 /// The journal's own files, made ahead of use and filled one after the other.
 #[test]
 fn a_failure_while_the_journal_goes_over_to_its_next_file_loses_nothing() {
