@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::admit::{Admitted, LaneFull, Refused};
 use crate::buffer::{Lane, LaneStats};
-use crate::commit::board::Board;
+use crate::commit::board::{Board, Woken};
 use crate::commit::builder::Builder;
 use crate::commit::control;
 use crate::commit::journal::{Journal, Nursery};
@@ -47,6 +47,7 @@ pub struct Store {
 struct Handle {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    closing: AtomicBool,
     recovery: Recovery,
 }
 
@@ -201,7 +202,14 @@ impl Store {
         } else {
             Vec::new()
         };
-        Ok(Self { inner: Some(Arc::new(Handle { shared, threads: Mutex::new(threads), recovery: recovered.report })) })
+        Ok(Self {
+            inner: Some(Arc::new(Handle {
+                shared,
+                threads: Mutex::new(threads),
+                closing: AtomicBool::new(false),
+                recovery: recovered.report,
+            })),
+        })
     }
 
     /// A store that records nothing: every emit is a load and a branch.
@@ -372,7 +380,8 @@ impl Store {
     /// **Durability**: everything that was emitted, and its checkpoints.
     ///
     /// # Errors
-    /// `Poisoned`, `Busy`, `Io`: what was acknowledged is safe all the same.
+    /// `Poisoned`, `Busy`, `Io`: what was acknowledged is safe all the same; who still waits for a receipt is told. `Closed`: another
+    /// handle is closing the store at this moment.
     pub fn close(self) -> Result<Closed> {
         match &self.inner {
             Some(handle) => handle.close(),
@@ -395,14 +404,27 @@ impl Handle {
         if fork::generation() != shared.forks {
             return Err(shared.why_closed());
         }
-        let mut threads = self.threads.lock();
+        // Nothing is let in from here on: what is in the lanes is all there is.
+        shared.lanes.iter().for_each(Lane::close);
+        if self.closing.swap(true, Ordering::AcqRel) {
+            // Perhaps by this very thread, which drains and wakes the task that asks: it must not wait for itself.
+            return match shared.state.load(Ordering::Acquire) {
+                OPEN => Err(Error::new(ErrorKind::Closed, "another handle is closing the store")),
+                _ => Ok(Closed { heads: shared.heads.read().clone() }),
+            };
+        }
         let result = if shared.state.load(Ordering::Acquire) == OPEN { shared.drain() } else { Ok(()) };
+        if let Err(error) = &result {
+            // Nobody will try again.
+            shared.die(error, &mut Woken::default());
+        }
         let _ = shared.state.compare_exchange(OPEN, CLOSED, Ordering::AcqRel, Ordering::Acquire);
         for parking in [&shared.committer, &shared.second, &shared.keeper] {
             parking.wake();
         }
+        let threads = std::mem::take(&mut *self.threads.lock());
         // The last handle may be let go by a task that one of these threads wakes.
-        for thread in threads.drain(..).filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        for thread in threads.into_iter().filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // A thread that panicked has poisoned nothing: its locks do not remember.
             let _ = thread.join();
         }
@@ -436,6 +458,12 @@ impl Shared {
     /// Commits everything, records the heads of the other logs in log 0, signs, and writes a last frame with the checkpoints.
     fn drain(&self) -> Result<()> {
         while self.pending_records() > 0 || self.stalled.load(Ordering::Acquire) {
+            self.cycle()?;
+        }
+        // Whoever took something from the lanes before has the journal by now: it is durable, or waits there, when this is ours.
+        let builder = self.builder.lock();
+        drop((self.writer.lock(), builder));
+        if self.stalled.load(Ordering::Acquire) {
             self.cycle()?;
         }
         // What was refused or shed since the last frame, though nothing follows it.

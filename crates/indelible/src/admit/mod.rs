@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use indelible_format::{Class, Draft, Encoded, Producer, Stamp, encode};
 
 use crate::admit::redact::RedactScratch;
-use crate::buffer::{Full, Local};
+use crate::buffer::{Full, Local, Shut};
 use crate::commit::pipeline::{OPEN, Shared};
+use crate::commit::threads::publish_before_looking;
 use crate::config::{Durability, Overflow};
 use crate::error::{Error, ErrorKind};
 use crate::identity::{LOG_MAIN, LOG_TELEMETRY};
@@ -96,11 +97,16 @@ impl Shared {
         }
         match pushed {
             Ok(position) => Ok(Admitted::Waiting(class, position)),
-            Err(_) if lane.overflow() == Overflow::Shed && draft.producer.is_none() => {
-                lane.shed(&self.producer_seq);
-                Ok(Admitted::Shed(class))
+            Err(Shut::Closed) => Err(Refused::Error(self.why_closed())),
+            Err(Shut::Full(full)) => {
+                // However long events may gather: there is no room for more.
+                self.committer.wake_now();
+                if lane.overflow() == Overflow::Shed && draft.producer.is_none() {
+                    lane.shed(&self.producer_seq);
+                    return Ok(Admitted::Shed(class));
+                }
+                Err(Refused::Full(LaneFull { class, full }))
             }
-            Err(full) => Err(Refused::Full(LaneFull { class, full })),
         }
     }
 
@@ -140,14 +146,13 @@ impl Shared {
     #[inline]
     pub(crate) fn notify(&self, admitted: Admitted) {
         let Admitted::Waiting(class, _) = admitted else { return };
-        let lane = self.lane(class);
+        let complete = |events| self.pending_records() as u64 >= events || self.lane(class).presses();
         let completes = match self.config.durability {
             Durability::Immediate => false,
-            Durability::Batched { events, .. } => lane.pending_records() as u64 >= events || lane.presses(),
-            Durability::Hybrid { events, .. } => {
-                class == Class::Critical || lane.pending_records() as u64 >= events || lane.presses()
-            }
+            Durability::Batched { events, .. } => complete(events),
+            Durability::Hybrid { events, .. } => class == Class::Critical || complete(events),
         };
+        publish_before_looking();
         if completes { self.committer.wake_now() } else { self.committer.wake_if_parked() }
     }
 

@@ -8,7 +8,7 @@
 //! lanes and only advanced under a lane's lock, after there is room: what gets a number is in a lane, or is a recorded loss.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use indelible_format::{Class, record};
@@ -31,10 +31,14 @@ pub(crate) struct Lane {
     // Mirrors of what is in `inner`, for those who only want to know whether it is worth locking.
     pending_bytes: AtomicUsize,
     pending_records: AtomicUsize,
+    /// Somebody found no room since the lane was last taken from.
+    crowded: AtomicBool,
 }
 
 #[derive(Default)]
 struct Inner {
+    /// Nothing is let in any more.
+    closed: bool,
     /// Full ones, oldest first, with the records in each.
     full: VecDeque<(Vec<u8>, u64)>,
     buffer: Vec<u8>,
@@ -95,6 +99,13 @@ pub(crate) struct Full {
     pub(crate) capacity: usize,
 }
 
+/// Why a record is not in the lane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shut {
+    Full(Full),
+    Closed,
+}
+
 /// What is stamped into a record under the lane's lock.
 pub(crate) struct Local<'a> {
     /// The store's own producer count.
@@ -114,6 +125,7 @@ impl Lane {
             space: Condvar::new(),
             pending_bytes: AtomicUsize::new(0),
             pending_records: AtomicUsize::new(0),
+            crowded: AtomicBool::new(false),
         }
     }
 
@@ -140,11 +152,15 @@ impl Lane {
     ///
     /// **Cost**: one uncontended lock and one memcpy.
     #[inline]
-    pub(crate) fn push(&self, record: &[u8], local: &Local<'_>) -> Result<u64, Full> {
+    pub(crate) fn push(&self, record: &[u8], local: &Local<'_>) -> Result<u64, Shut> {
         let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(Shut::Closed);
+        }
         let (bytes, records) = inner.pending;
         if bytes + record.len() > self.config.bytes && bytes > 0 {
-            return Err(Full { bytes, capacity: self.config.bytes });
+            self.crowded.store(true, Ordering::Relaxed);
+            return Err(Shut::Full(Full { bytes, capacity: self.config.bytes }));
         }
         if inner.buffer.len() + record.len() > inner.buffer.capacity() {
             inner.next_buffer(self.buffer_bytes());
@@ -177,7 +193,13 @@ impl Lane {
     /// Whether so much waits that it should be taken, however long events may gather.
     #[inline]
     pub(crate) fn presses(&self) -> bool {
-        self.pending_bytes() >= (self.config.bytes / 2).min(BUFFER_BYTES)
+        self.pending_bytes() >= (self.config.bytes / 2).clamp(1, BUFFER_BYTES) || self.crowded.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing in any more; what is in the lane stays to be taken.
+    pub(crate) fn close(&self) {
+        self.inner.lock().closed = true;
+        self.space.notify_all();
     }
 
     const fn buffer_bytes(&self) -> usize {
@@ -190,7 +212,7 @@ impl Lane {
     /// Waits until something was taken from the lane, or `timeout` has passed.
     pub(crate) fn wait_for_space(&self, timeout: Duration) {
         let mut inner = self.inner.lock();
-        if inner.pending.1 == 0 {
+        if inner.pending.1 == 0 || inner.closed {
             return;
         }
         inner.waiting += 1;
@@ -238,6 +260,7 @@ impl Lane {
         inner.stats.bytes_high_water = inner.stats.bytes_high_water.max(pending_bytes);
         inner.pending = (pending_bytes - buffer.len(), pending_records - records);
         self.mirror(&inner);
+        self.crowded.store(false, Ordering::Relaxed);
         if inner.waiting > 0 {
             self.space.notify_all();
         }

@@ -3,4 +3,4 @@
 mod lane;
 
 pub use lane::LaneStats;
-pub(crate) use lane::{Full, Lane, Local, Loss, Taken};
+pub(crate) use lane::{Full, Lane, Local, Loss, Shut, Taken};

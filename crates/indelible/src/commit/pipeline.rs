@@ -138,7 +138,9 @@ impl Shared {
         }
         if self.stalled.load(Ordering::Acquire) {
             // Nothing new is built on top of what has no room on disk.
-            return self.write(self.writer.lock(), None).map(|()| Progress::Committed);
+            let writer = self.writer.lock();
+            drop(builder);
+            return self.write(writer, None).map(|()| Progress::Committed);
         }
         let pending = self.pending_bytes();
         if pending == 0 && control.is_empty() && flags == 0 {
@@ -194,6 +196,8 @@ impl Shared {
                         // Before anyone hears of it: who does and comes back shall find it so.
                         self.stalled.store(true, Ordering::Release);
                         self.board.stall(&error, &mut woken);
+                        // It tries again, whoever waits or not.
+                        self.committer.wake_now();
                         result = Err(error);
                     }
                     break;
@@ -269,7 +273,7 @@ impl Shared {
     }
 
     /// Stops the store for good because of `cause`.
-    fn die(&self, cause: &Error, woken: &mut Woken) -> Error {
+    pub(crate) fn die(&self, cause: &Error, woken: &mut Woken) -> Error {
         self.state.store(DEAD, Ordering::Release);
         self.board.die(cause, woken);
         cause.clone()

@@ -4,8 +4,9 @@
 //! to be served, and parks for good when there was none for a while; the first event after that wakes it. The second committer only helps to build ahead. The
 //! keeper signs checkpoints, writes them out, and makes journal files ahead of use.
 
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ impl Parking {
     /// Sleeps until woken, unless `ready` says there is work.
     fn park(&self, ready: impl Fn() -> bool) {
         self.parked.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         if !ready() {
             thread::park();
         }
@@ -73,11 +75,34 @@ impl Parking {
     }
 }
 
+/// What was put into a lane is seen before the flags of who sleeps are looked at: else both sides may miss each other. The other half
+/// is the fence between setting a flag and looking for work.
+#[inline]
+pub(crate) fn publish_before_looking() {
+    // On x86-64 the unlocking of the lane was a full barrier already.
+    #[cfg(target_arch = "x86_64")]
+    std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    fence(Ordering::SeqCst);
+}
+
+thread_local! {
+    static OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread belongs to a store. Foreign code runs here when it is woken, and must not wait for this very thread.
+pub(crate) fn is_own() -> bool {
+    OWN.get()
+}
+
 /// Starts the threads of a store.
 pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let spawn = |name: &str, run: fn(&Shared)| {
         let shared = Arc::clone(shared);
-        thread::Builder::new().name(name.into()).spawn(move || run(&shared))
+        thread::Builder::new().name(name.into()).spawn(move || {
+            OWN.set(true);
+            run(&shared);
+        })
     };
     Ok(vec![
         spawn("indelible-commit", commit)?,
@@ -106,9 +131,12 @@ fn running(shared: &Shared) -> bool {
 
 /// Whether what waits should be committed now.
 fn due(shared: &Shared, since: Instant) -> bool {
+    if shared.stalled.load(Ordering::Acquire) {
+        return true;
+    }
     let pending = shared.pending_records();
     if pending == 0 {
-        return shared.stalled.load(Ordering::Acquire);
+        return false;
     }
     let gathered =
         |events: u64, interval| pending as u64 >= events || since.elapsed() >= interval || shared.lanes.iter().any(Lane::presses);
@@ -171,12 +199,14 @@ fn commit(shared: &Shared) {
         } else if shared.pending_records() == 0 {
             since = Instant::now();
         }
-        if shared.pending_records() == 0 && last_work.elapsed() > QUIET {
-            shared.committer.park(|| shared.pending_records() > 0 || !running(shared));
+        let nothing_to_do = || shared.pending_records() == 0 && !shared.stalled.load(Ordering::Acquire);
+        if nothing_to_do() && last_work.elapsed() > QUIET {
+            shared.committer.park(|| !nothing_to_do() || !running(shared));
             last_work = Instant::now();
             since = last_work;
         } else {
             shared.committer.napping.store(true, Ordering::SeqCst);
+            fence(Ordering::SeqCst);
             if !due(shared, since) {
                 thread::park_timeout(nap(shared, since));
             }

@@ -12,6 +12,7 @@ use crate::admit::Admitted;
 use crate::commit::board::{Fate, Lookup, Waiter, lane_index};
 use crate::commit::pipeline::{Progress, Shared};
 use crate::commit::receipt::{Idempotence, Receipt};
+use crate::commit::threads::is_own;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::frames;
@@ -105,7 +106,12 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
         {
             return Err(error);
         }
-        let cycle = if leads { shared.try_cycle()? } else { None };
+        let cycle = match leads {
+            // A task that one of the store's threads woke: nobody else may be there to serve it.
+            _ if is_own() => Some(shared.cycle()?),
+            true => shared.try_cycle()?,
+            false => None,
+        };
         if cycle == Some(Progress::Committed) {
             continue;
         }
@@ -115,7 +121,7 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
                 Some(_) => {}
                 // Whoever builds now may have taken the lanes before this event came: then the committer goes again.
                 None if leads => shared.committer.wake_now(),
-                None => shared.committer.wake_if_parked(),
+                None => shared.notify(Admitted::Waiting(class, position)),
             }
             if shared.config.threads {
                 thread::park();
@@ -133,7 +139,8 @@ impl Future for Ticket<'_> {
     /// does it.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((shared, class, position)) = self.place else { return Poll::Ready(Err(shed())) };
-        let stalls = *self.get_mut().stalls.get_or_insert_with(|| shared.board.stalls());
+        let seen = &mut self.get_mut().stalls;
+        let stalls = *seen.get_or_insert_with(|| shared.board.stalls());
         let lane = lane_index(class);
         loop {
             if shared.board.durable(lane) > position {
@@ -145,6 +152,8 @@ impl Future for Ticket<'_> {
             if shared.board.stalls() != stalls
                 && let Some(error) = shared.board.stalled()
             {
+                // Polled again it waits again.
+                *seen = None;
                 return Poll::Ready(Err(error));
             }
             if !shared.config.threads {

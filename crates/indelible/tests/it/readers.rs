@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indelible::verify::{self, Level};
 use indelible::world::World;
-use indelible::{Class, Config, Draft, Durability, ErrorKind, Reader, Store};
+use indelible::{Class, Config, Draft, Durability, ErrorKind, LaneConfig, Lanes, Overflow, Reader, Store};
 use indelible_testkit::gate::Gate;
 use indelible_testkit::process::in_fork;
 
@@ -173,6 +173,41 @@ fn batched_events_gather_and_flush_does_not_wait_for_more() {
     store.flush().unwrap();
     assert!(began.elapsed() < Duration::from_secs(60), "flush waited for the interval");
     assert_eq!(store.heads()[1].size, 110);
+}
+
+/// Whoever completes a batch has it committed, however it came in, and however long others may gather.
+#[test]
+fn a_batch_is_committed_when_it_is_complete() {
+    let open = |events, lanes| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new(dir.path().join("store"));
+        config.durability = Durability::Batched { events, interval: Duration::from_secs(3600) };
+        config.lanes = lanes;
+        (Store::open(config).unwrap(), dir)
+    };
+    // By appending, each from its own thread.
+    let (store, _dir) = open(8, Lanes::default());
+    std::thread::scope(|scope| {
+        (0..8).for_each(|n| {
+            drop(scope.spawn({
+                let store = &store;
+                move || store.append(&event(n)).unwrap()
+            }))
+        })
+    });
+    // By events of several lanes together.
+    let (store, _dir) = open(10, Lanes::default());
+    let tickets: Vec<_> =
+        (0..10).map(|n| store.emit(&event(n).class(if n % 2 == 0 { Class::Critical } else { Class::Normal })).unwrap()).collect();
+    tickets.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    // By what does not fit into a lane that is less than half full.
+    let small = LaneConfig { bytes: 10_000, overflow: Overflow::Block(Duration::from_secs(20)) };
+    let (store, _dir) = open(1 << 40, Lanes { normal: small, ..Lanes::default() });
+    let first = store.emit(&event(0).detail("text", &*"x".repeat(3_000))).unwrap();
+    let second = store.emit(&event(1).detail("text", &*"x".repeat(8_000))).unwrap();
+    first.wait().unwrap();
+    store.flush().unwrap();
+    second.wait().unwrap();
 }
 
 #[test]
