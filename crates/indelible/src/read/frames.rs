@@ -106,46 +106,43 @@ impl FileReader {
 
     /// What lies behind the last good frame at `from`.
     fn tail(&mut self, from: u64, store: &StoreId, expected: u64) -> Result<Tail> {
-        let length = self.len()?;
+        // Most of a file that was made ahead of use was never written, and is not read, either: not even ahead.
+        let ranges = self.file.data(from).map_err(|error| self.failed(error))?;
+        self.told = u64::MAX;
         let mut last_used = from;
         let mut older = false;
-        let mut at = from;
-        while at < length {
-            let piece = self.bytes(at, BUFFER_BYTES.min(usize::try_from(length - at).unwrap_or(BUFFER_BYTES)))?;
-            if piece.is_empty() {
-                break;
-            }
-            let (mut used, mut suspects) = (None, Vec::new());
-            for (nth, sector) in piece.chunks(SECTOR_BYTES).enumerate() {
-                let here = at + (nth * SECTOR_BYTES) as u64;
-                if let Some(last) = sector.iter().rposition(|byte| *byte != 0) {
-                    used = Some(here + last as u64 + 1);
-                    if FrameSizes::parse(sector).is_ok() {
-                        suspects.push(here);
+        for range in ranges {
+            let mut at = (range.start - range.start % SECTOR_BYTES as u64).max(from);
+            while at < range.end {
+                let wanted = BUFFER_BYTES.min(usize::try_from(range.end - at).unwrap_or(BUFFER_BYTES));
+                let piece = self.bytes(at, wanted)?;
+                if piece.is_empty() {
+                    break;
+                }
+                let mut suspects = Vec::new();
+                for (nth, sector) in piece.chunks(SECTOR_BYTES).enumerate() {
+                    let here = at + (nth * SECTOR_BYTES) as u64;
+                    if let Some(last) = sector.iter().rposition(|byte| *byte != 0) {
+                        last_used = here + last as u64 + 1;
+                        if FrameSizes::parse(sector).is_ok() {
+                            suspects.push(here);
+                        }
+                    }
+                }
+                at += piece.len() as u64;
+                for suspect in suspects {
+                    if let Ok(frame) = self.frame_at(suspect)?
+                        && frame.meta.store == *store
+                    {
+                        if frame.meta.lsn >= expected {
+                            return Ok(Tail::Frame { offset: suspect, lsn: frame.meta.lsn });
+                        }
+                        older |= suspect == from;
                     }
                 }
             }
-            let piece_bytes = piece.len() as u64;
-            last_used = used.unwrap_or(last_used);
-            for suspect in suspects {
-                if let Ok(frame) = self.frame_at(suspect)?
-                    && frame.meta.store == *store
-                {
-                    if frame.meta.lsn >= expected {
-                        return Ok(Tail::Frame { offset: suspect, lsn: frame.meta.lsn });
-                    }
-                    older |= suspect == from;
-                }
-            }
-            at += piece_bytes;
         }
-        Ok(if older {
-            Tail::Empty
-        } else if last_used > from {
-            Tail::Torn(last_used - from)
-        } else {
-            Tail::Empty
-        })
+        Ok(if older || last_used == from { Tail::Empty } else { Tail::Torn(last_used - from) })
     }
 
     /// Whose file this is, if it has a header that is valid for its own number.

@@ -7,10 +7,11 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IoSlice};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::Path;
 
 use parking_lot::Mutex;
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, Mode, OFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{Disk, DiskFile, LockGuard, Open, fork};
@@ -156,6 +157,22 @@ impl DiskFile for RealFile {
     fn will_read(&self, offset: u64, bytes: u64) {
         // Best effort, like any hint.
         let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::WillNeed);
+    }
+
+    fn data(&self, offset: u64) -> io::Result<Vec<Range<u64>>> {
+        let (mut ranges, mut at) = (Vec::new(), offset);
+        loop {
+            let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                // Nothing from here to the end, or the end is before.
+                Err(Errno::NXIO) => return Ok(ranges),
+                // Not on this file system.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(std::iter::once(offset..self.len()?).collect()),
+                Err(error) => return Err(error.into()),
+            };
+            at = rustix::fs::seek(&self.file, SeekFrom::Hole(start))?;
+            ranges.push(start..at);
+        }
     }
 
     fn pass_by_cache(&self) {

@@ -4,6 +4,7 @@
 //! real engine against a faulty disk and a clock that is a value. All `unsafe` of the workspace lives in this folder.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -173,6 +174,14 @@ pub trait DiskFile: Send + Sync {
     }
     /// A hint: the `bytes` from `offset` on will be read soon.
     fn will_read(&self, _offset: u64, _bytes: u64) {}
+    /// The ranges, from `offset` on, in which bytes other than zero may stand: reserved blocks that were never written are left out.
+    /// All to the end of the file where nobody knows. To be asked before anything there is read, as what is in the page cache counts.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn data(&self, offset: u64) -> io::Result<Vec<Range<u64>>> {
+        Ok(std::iter::once(offset..self.len()?).collect())
+    }
     /// From now on this handle is only written to, in whole sectors: the page cache may be passed by. Memory that does not begin at a page
     /// costs a copy in `write_durably`, and ends the passing by in `write_at`.
     fn pass_by_cache(&self) {}

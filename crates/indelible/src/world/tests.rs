@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, IoSlice};
+use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
@@ -347,4 +348,23 @@ fn what_is_written_past_the_cache_is_read_through_it() {
     read_only.pass_by_cache();
     assert!(read_only.write_durably(&[IoSlice::new(&[1; 512])], 0).is_err());
     assert!(read(&*reader, twin.len(), 0) == twin, "a write that failed changed nothing");
+}
+
+#[test]
+fn what_was_reserved_and_never_written_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = World::real().disk.open(&dir.path().join("file"), Open::CreateNew).unwrap();
+    let bytes = 8 << 20;
+    file.allocate(bytes).unwrap();
+    write(&*file, b"x", 5 << 20);
+    file.sync_data().unwrap();
+    // A file system may know less, never more: what it leaves out is zero.
+    let holds = |ranges: &[Range<u64>], byte: u64| ranges.iter().any(|range| range.contains(&byte));
+    assert!(holds(&file.data(0).unwrap(), 5 << 20));
+    assert!(holds(&file.data(5 << 20).unwrap(), 5 << 20));
+    assert!(file.data((5 << 20) + 1).unwrap().iter().all(|range| range.start > 5 << 20 && range.end <= bytes));
+    assert!(file.data(bytes).unwrap().iter().all(Range::is_empty));
+    let all = read(&*file, usize::try_from(bytes).unwrap(), 0);
+    let ranges = file.data(0).unwrap();
+    assert!((0..bytes).zip(&all).all(|(at, byte)| *byte == 0 || holds(&ranges, at)));
 }
