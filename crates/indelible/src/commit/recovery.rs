@@ -57,7 +57,7 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
     let started = world.clock.monotonic_ns();
     let dir = &config.dir;
     let anchors = anchors(world, config, identity)?;
-    let mut cursor = Cursor::new(world, dir, identity.store, None)?;
+    let mut cursor = Cursor::new(world, dir, identity.store, None)?.once();
     let mut replay = Replay::new(config.threads);
     replay.tips.extend(identity.logs.iter().map(|log| Tip::new(log.id)));
     let mut producers = Producers::default();

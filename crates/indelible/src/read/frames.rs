@@ -34,6 +34,8 @@ pub(crate) struct FileReader {
     ahead: usize,
     /// Up to where the disk was told to read.
     told: u64,
+    /// What was read may leave the page cache: on a machine that reads a journal once, new pages for all of it cost more than hashing it.
+    once: bool,
 }
 
 impl FileReader {
@@ -43,7 +45,7 @@ impl FileReader {
             .disk
             .open(&dir.join("journal").join(&name), Open::Read)
             .map_err(|error| Error::io(format!("could not open journal/{name}"), error))?;
-        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN, told: 0 })
+        Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN, told: 0, once: false })
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
@@ -71,6 +73,10 @@ impl FileReader {
                 let from = self.told.max(end);
                 self.told = end + WILL_READ_BYTES;
                 self.file.will_read(from, self.told - from);
+                if self.once {
+                    let behind = offset.saturating_sub(WILL_READ_BYTES);
+                    self.file.have_read(behind, offset - behind);
+                }
             }
         }
         let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
@@ -227,6 +233,7 @@ pub(crate) struct Cursor {
     pub(crate) next_lsn: u64,
     pub(crate) prev: Hash,
     limit: Option<u64>,
+    once: bool,
     pub(crate) bytes_read: u64,
     /// Header of the file that the newest frame stands in.
     pub(crate) header: Option<FileHeader>,
@@ -247,9 +254,16 @@ impl Cursor {
             next_lsn: 0,
             prev: Hash::ZERO,
             limit,
+            once: false,
             bytes_read: 0,
             header: None,
         })
+    }
+
+    /// For who reads everything once, and should not drive what others read from the page cache.
+    pub(crate) const fn once(mut self) -> Self {
+        self.once = true;
+        self
     }
 
     /// Number of the first frame of the journal; `None`: there is none.
@@ -338,6 +352,7 @@ impl Cursor {
             self.started = true;
         }
         self.offset = length;
+        reader.once = self.once;
         self.reader = Some(reader);
         self.header = Some(header);
         Ok(First::Open)
@@ -380,6 +395,7 @@ impl Cursor {
             if header.first_lsn == expected && header.prev == self.prev {
                 next.buffer = reader.into_buffer();
                 next.refresh();
+                next.once = self.once;
                 self.nth = nth;
                 self.offset = length;
                 self.reader = Some(next);

@@ -88,7 +88,7 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
     let limit = frames::durable_limit(world, dir, &verifier.identity.store)?;
     verifier.check_owners(world, dir)?;
-    let mut cursor = Cursor::new(world, dir, verifier.identity.store, limit)?;
+    let mut cursor = Cursor::new(world, dir, verifier.identity.store, limit)?.once();
     let torn = verifier.stream(&mut cursor, &mut replay)?;
     Ok(verifier.conclude(&mut replay, anchored, torn))
 }

@@ -159,6 +159,10 @@ impl DiskFile for RealFile {
         let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::WillNeed);
     }
 
+    fn have_read(&self, offset: u64, bytes: u64) {
+        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::DontNeed);
+    }
+
     fn data(&self, offset: u64) -> io::Result<Vec<Range<u64>>> {
         let (mut ranges, mut at) = (Vec::new(), offset);
         loop {

@@ -174,6 +174,8 @@ pub trait DiskFile: Send + Sync {
     }
     /// A hint: the `bytes` from `offset` on will be read soon.
     fn will_read(&self, _offset: u64, _bytes: u64) {}
+    /// A hint: the `bytes` from `offset` on were read, and will not be read again soon.
+    fn have_read(&self, _offset: u64, _bytes: u64) {}
     /// The ranges, from `offset` on, in which bytes other than zero may stand: reserved blocks that were never written are left out.
     /// All to the end of the file where nobody knows. To be asked before anything there is read, as what is in the page cache counts.
     ///
