@@ -16,7 +16,7 @@ use crate::commit::board::{Board, Woken};
 use crate::commit::builder::Builder;
 use crate::commit::control;
 use crate::commit::journal::{Journal, Nursery};
-use crate::commit::pipeline::{CLOSED, Counters, OPEN, Shared, Writer};
+use crate::commit::pipeline::{CLOSED, Counters, DEAD, OPEN, Shared, Writer};
 use crate::commit::receipt::Receipt;
 use crate::commit::recovery::{self, Recovery};
 use crate::commit::threads::{self, Parking};
@@ -279,11 +279,10 @@ impl Store {
                 Err(Refused::Full(full)) if shared.lane(full.class).overflow() == Overflow::Reject => {
                     return Err(busy(shared, &full, Duration::ZERO));
                 }
-                // The lane has room again once what it holds now is durable.
-                Err(Refused::Full(full)) => match shared.lane(full.class).next_position().checked_sub(1) {
-                    Some(last) => drop(Ticket::new(shared, Admitted::Waiting(full.class, last)).await),
-                    None => return Err(busy(shared, &full, Duration::ZERO)),
-                },
+                // The lane has room again once what it held then is durable.
+                Err(Refused::Full(LaneFull { class, full })) => {
+                    drop(Ticket::new(shared, Admitted::Waiting(class, full.last)).await);
+                }
             }
         }
     }
@@ -410,10 +409,14 @@ impl Handle {
             // Perhaps by this very thread, which drains and wakes the task that asks: it must not wait for itself.
             return match shared.state.load(Ordering::Acquire) {
                 OPEN => Err(Error::new(ErrorKind::Closed, "another handle is closing the store")),
+                DEAD => Err(shared.death()),
                 _ => Ok(Closed { heads: shared.heads.read().clone() }),
             };
         }
         let result = if shared.state.load(Ordering::Acquire) == OPEN { shared.drain() } else { Ok(()) };
+        // Another thread may have failed with the last events while there was nothing left to drain.
+        let result =
+            result.and_then(|()| if shared.state.load(Ordering::Acquire) == DEAD { Err(shared.death()) } else { Ok(()) });
         if let Err(error) = &result {
             // Nobody will try again.
             shared.die(error, &mut Woken::default());
@@ -524,7 +527,8 @@ fn emit_waiting<'s>(shared: &'s Shared, draft: &Draft<'_>, mut full: LaneFull) -
         if waited >= limit {
             return Err(busy(shared, &full, waited));
         }
-        if shared.config.threads {
+        // A task that one of the store's threads woke does that thread's work: nobody else may be there to do it.
+        if shared.config.threads && !threads::is_own() {
             shared.committer.wake_now();
             shared.lane(full.class).wait_for_space((limit - waited).min(Duration::from_millis(100)));
         } else {

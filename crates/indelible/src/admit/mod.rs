@@ -12,7 +12,6 @@ use indelible_format::{Class, Draft, Encoded, Producer, Stamp, encode};
 use crate::admit::redact::RedactScratch;
 use crate::buffer::{Full, Local, Shut};
 use crate::commit::pipeline::{OPEN, Shared};
-use crate::commit::threads::publish_before_looking;
 use crate::config::{Durability, Overflow};
 use crate::error::{Error, ErrorKind};
 use crate::identity::{LOG_MAIN, LOG_TELEMETRY};
@@ -102,8 +101,8 @@ impl Shared {
                 // However long events may gather: there is no room for more.
                 self.committer.wake_now();
                 if lane.overflow() == Overflow::Shed && draft.producer.is_none() {
-                    lane.shed(&self.producer_seq);
-                    return Ok(Admitted::Shed(class));
+                    let counted = lane.shed(&self.producer_seq);
+                    return if counted { Ok(Admitted::Shed(class)) } else { Err(Refused::Error(self.why_closed())) };
                 }
                 Err(Refused::Full(LaneFull { class, full }))
             }
@@ -152,7 +151,6 @@ impl Shared {
             Durability::Batched { events, .. } => complete(events),
             Durability::Hybrid { events, .. } => class == Class::Critical || complete(events),
         };
-        publish_before_looking();
         if completes { self.committer.wake_now() } else { self.committer.wake_if_parked() }
     }
 

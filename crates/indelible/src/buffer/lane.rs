@@ -31,7 +31,7 @@ pub(crate) struct Lane {
     // Mirrors of what is in `inner`, for those who only want to know whether it is worth locking.
     pending_bytes: AtomicUsize,
     pending_records: AtomicUsize,
-    /// Somebody found no room since the lane was last taken from.
+    /// Somebody found no room since the lane was last empty.
     crowded: AtomicBool,
 }
 
@@ -97,6 +97,8 @@ pub(crate) struct Loss {
 pub(crate) struct Full {
     pub(crate) bytes: usize,
     pub(crate) capacity: usize,
+    /// Position of the newest record in it.
+    pub(crate) last: u64,
 }
 
 /// Why a record is not in the lane.
@@ -160,7 +162,7 @@ impl Lane {
         let (bytes, records) = inner.pending;
         if bytes + record.len() > self.config.bytes && bytes > 0 {
             self.crowded.store(true, Ordering::Relaxed);
-            return Err(Shut::Full(Full { bytes, capacity: self.config.bytes }));
+            return Err(Shut::Full(Full { bytes, capacity: self.config.bytes, last: inner.next_position.saturating_sub(1) }));
         }
         if inner.buffer.len() + record.len() > inner.buffer.capacity() {
             inner.next_buffer(self.buffer_bytes());
@@ -222,9 +224,13 @@ impl Lane {
         inner.waiting -= 1;
     }
 
-    /// Records that one event was shed; it gets a producer number, so that the gap can be named.
-    pub(crate) fn shed(&self, producer_seq: &AtomicU64) {
+    /// Records that one event was shed; it gets a producer number, so that the gap can be named. `false`: the lane is closed, and nobody
+    /// would record it.
+    pub(crate) fn shed(&self, producer_seq: &AtomicU64) -> bool {
         let mut inner = self.inner.lock();
+        if inner.closed {
+            return false;
+        }
         let seq = producer_seq.fetch_add(1, Ordering::Relaxed);
         inner.stats.shed += 1;
         let merge = inner.losses.len() >= LOSSES_MAX;
@@ -235,6 +241,7 @@ impl Lane {
             }
             _ => inner.losses.push(Loss { count: 1, first_seq: seq, last_seq: seq }),
         }
+        true
     }
 
     pub(crate) fn count_refused(&self) {
@@ -260,7 +267,9 @@ impl Lane {
         inner.stats.bytes_high_water = inner.stats.bytes_high_water.max(pending_bytes);
         inner.pending = (pending_bytes - buffer.len(), pending_records - records);
         self.mirror(&inner);
-        self.crowded.store(false, Ordering::Relaxed);
+        if inner.pending.1 == 0 {
+            self.crowded.store(false, Ordering::Relaxed);
+        }
         if inner.waiting > 0 {
             self.space.notify_all();
         }

@@ -25,7 +25,7 @@ use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN};
 use crate::watch::tap::Taps;
-use crate::world::{LockGuard, World};
+use crate::world::{LockGuard, World, fork};
 
 /// Batches of fewer bytes wait for the journal before they are built, so that late comers share the sync; larger ones are hashed
 /// while the one before is synced.
@@ -135,6 +135,10 @@ impl Shared {
     ) -> Result<Progress> {
         if self.state.load(Ordering::Acquire) == DEAD {
             return Err(self.death());
+        }
+        // The journal is the parent's, whatever a copy of its memory still holds.
+        if fork::generation() != self.forks {
+            return Err(self.why_closed());
         }
         if self.stalled.load(Ordering::Acquire) {
             // Nothing new is built on top of what has no room on disk.

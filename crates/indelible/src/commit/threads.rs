@@ -52,6 +52,7 @@ impl Parking {
     /// Wakes the thread if it sleeps for good.
     #[inline]
     pub(crate) fn wake_if_parked(&self) {
+        publish_before_looking();
         if self.parked.load(Ordering::Relaxed) && self.parked.swap(false, Ordering::SeqCst) {
             self.wake();
         }
@@ -60,6 +61,7 @@ impl Parking {
     /// Wakes the thread from a nap, unless somebody did since its last one.
     #[inline]
     pub(crate) fn wake_now(&self) {
+        publish_before_looking();
         if self.napping.load(Ordering::Relaxed) && self.napping.swap(false, Ordering::SeqCst) {
             self.wake();
         } else {
@@ -78,7 +80,7 @@ impl Parking {
 /// What was put into a lane is seen before the flags of who sleeps are looked at: else both sides may miss each other. The other half
 /// is the fence between setting a flag and looking for work.
 #[inline]
-pub(crate) fn publish_before_looking() {
+fn publish_before_looking() {
     // On x86-64 the unlocking of the lane was a full barrier already.
     #[cfg(target_arch = "x86_64")]
     std::sync::atomic::compiler_fence(Ordering::SeqCst);
@@ -207,7 +209,7 @@ fn commit(shared: &Shared) {
         } else {
             shared.committer.napping.store(true, Ordering::SeqCst);
             fence(Ordering::SeqCst);
-            if !due(shared, since) {
+            if running(shared) && !due(shared, since) {
                 thread::park_timeout(nap(shared, since));
             }
             shared.committer.napping.store(false, Ordering::SeqCst);

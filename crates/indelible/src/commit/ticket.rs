@@ -16,6 +16,7 @@ use crate::commit::threads::is_own;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::frames;
+use crate::world::fork;
 
 /// Returned by `emit`. Dropping it is fine: the event is on its way all the same.
 #[derive(Clone, Copy)]
@@ -86,6 +87,9 @@ pub(crate) fn force_durable(shared: &Shared, class: Class, position: u64) -> Res
 
 /// Returns once everything up to `position` of the lane is durable.
 pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -> Result<()> {
+    if fork::generation() != shared.forks {
+        return Err(shared.why_closed());
+    }
     let lane = lane_index(class);
     let stalls = shared.board.stalls();
     let leads = !shared.config.threads
@@ -139,6 +143,9 @@ impl Future for Ticket<'_> {
     /// does it.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some((shared, class, position)) = self.place else { return Poll::Ready(Err(shed())) };
+        if fork::generation() != shared.forks {
+            return Poll::Ready(Err(shared.why_closed()));
+        }
         let seen = &mut self.get_mut().stalls;
         let stalls = *seen.get_or_insert_with(|| shared.board.stalls());
         let lane = lane_index(class);
@@ -158,6 +165,7 @@ impl Future for Ticket<'_> {
             }
             if !shared.config.threads {
                 if let Err(error) = shared.cycle() {
+                    *seen = None;
                     return Poll::Ready(Err(error));
                 }
                 continue;

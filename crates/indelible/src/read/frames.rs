@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indelible_format::frame::{FLAG_CARRY, FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
 use indelible_format::leaf::{self, Salts, Seed};
-use indelible_format::limits::SECTOR_BYTES;
+use indelible_format::limits::{FRAME_BYTES_MAX, SECTOR_BYTES};
 use indelible_format::record::Records;
 use indelible_format::{Hash, Record};
 
@@ -74,8 +74,13 @@ impl FileReader {
                 self.told = end + WILL_READ_BYTES;
                 self.file.will_read(from, self.told - from);
                 if self.once {
-                    let behind = offset.saturating_sub(WILL_READ_BYTES);
-                    self.file.have_read(behind, offset - behind);
+                    // Not the newest frame: recovery copies it, and where frames were written through the page cache and a sync
+                    // failed, only that cache has it.
+                    let until = offset.saturating_sub(FRAME_BYTES_MAX as u64);
+                    let from = until.saturating_sub(WILL_READ_BYTES);
+                    if from < until {
+                        self.file.have_read(from, until - from);
+                    }
                 }
             }
         }
@@ -112,7 +117,7 @@ impl FileReader {
 
     /// What lies behind the last good frame at `from`.
     fn tail(&mut self, from: u64, store: &StoreId, expected: u64) -> Result<Tail> {
-        // Most of a file that was made ahead of use was never written, and is not read, either: not even ahead.
+        // Most of a file that was made ahead of use was never written, and is not read, either.
         let ranges = self.file.data(from).map_err(|error| self.failed(error))?;
         self.told = u64::MAX;
         let mut last_used = from;
@@ -260,7 +265,7 @@ impl Cursor {
         })
     }
 
-    /// For who reads everything once, and should not drive what others read from the page cache.
+    /// For who reads everything once: what was read leaves the page cache, whoever had it read before.
     pub(crate) const fn once(mut self) -> Self {
         self.once = true;
         self

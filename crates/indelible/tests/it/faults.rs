@@ -184,6 +184,24 @@ fn a_sync_is_not_believed_when_the_file_system_has_stopped_behind_it() {
     }
 }
 
+/// Nobody waited for the event that could not be written: then closing is where its loss is heard of.
+#[test]
+fn closing_tells_of_events_that_could_not_be_written() {
+    for threads in [false, true] {
+        let machine = SimWorld::new(9);
+        let mut config = Scenario::config();
+        config.threads = threads;
+        let store = Store::open_in(config, machine.world()).unwrap();
+        let other = store.clone();
+        machine.disk.fault(Fault::nth(OpKind::Sync, 0, What::Error(errno::EIO)).on("journal/"));
+        store.emit(&Draft::new("widget.polish")).unwrap();
+        // With threads the committer meets the error, perhaps before the store is closed, perhaps while it is.
+        std::thread::sleep(std::time::Duration::from_millis(if threads { 20 } else { 0 }));
+        assert!(store.close().is_err(), "threads: {threads}");
+        assert_eq!(other.close().unwrap_err().kind(), ErrorKind::Poisoned);
+    }
+}
+
 /// Out of room is not out of order: what waits is written when there is room again.
 #[test]
 fn a_full_disk_is_busy_and_goes_on_when_there_is_room() {

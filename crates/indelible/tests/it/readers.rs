@@ -10,6 +10,8 @@ use indelible::{Class, Config, Draft, Durability, ErrorKind, LaneConfig, Lanes, 
 use indelible_testkit::gate::Gate;
 use indelible_testkit::process::in_fork;
 
+use crate::tasks::block_on;
+
 pub(crate) fn event(n: u64) -> Draft<'static> {
     Draft::new("widget.polish").actor("alice").detail("n", n)
 }
@@ -134,6 +136,31 @@ fn use_after_fork_is_refused_and_harms_nothing() {
     assert_eq!(store.append(&event(2)).unwrap().seq, Some(1));
     store.close().unwrap();
     assert!(verify::verify(&path, Default::default()).unwrap().ok);
+}
+
+/// What waited in the lanes at the fork is in the copy's memory, too; only the parent may write it.
+#[test]
+fn a_ticket_from_before_the_fork_writes_nothing_in_the_copy() {
+    for durability in [Durability::Immediate, Durability::Batched { events: 1 << 40, interval: Duration::from_secs(3600) }] {
+        let dir = tempfile::tempdir().unwrap();
+        let (gate, world) = Gate::before(World::real());
+        let mut config = Config::new(dir.path().join("store"));
+        config.durability = durability;
+        let store = Store::open_in(config, world).unwrap();
+        // The committer hangs in a sync, so that what comes next is still in its lane.
+        gate.shut();
+        store.emit(&event(0)).unwrap();
+        let ticket = store.emit(&event(1)).unwrap();
+        let refused = |error: indelible::Error| error.kind() == ErrorKind::Closed && error.hint().is_some();
+        let code = in_fork(|| u8::from(ticket.wait().is_err_and(refused) && block_on(ticket).is_err_and(refused)));
+        assert_eq!(code.unwrap(), 1, "{durability:?}: the forked copy was not refused");
+        gate.open();
+        store.flush().unwrap();
+        assert!(ticket.wait().is_ok());
+        store.close().unwrap();
+        let report = verify::verify(dir.path().join("store"), Default::default()).unwrap();
+        assert!(report.ok && report.events == 2, "{report:?}");
+    }
 }
 
 #[test]

@@ -122,6 +122,8 @@ fn emit_async_yields_while_the_lane_is_full() {
 #[derive(Clone, Copy, Debug)]
 enum Mischief {
     Append,
+    /// More than the lane has room for.
+    Fill,
     Flush,
     Close,
     Drop,
@@ -139,6 +141,7 @@ impl Wake for Meddler {
         let Some(store) = self.store.lock().unwrap().take() else { return };
         match self.mischief {
             Mischief::Append => drop(store.append(&event(1)).unwrap()),
+            Mischief::Fill => (0..50).for_each(|n| assert!(!store.emit(&event(n)).unwrap().is_shed())),
             Mischief::Flush => store.flush().unwrap(),
             Mischief::Close => drop(store.close().unwrap()),
             Mischief::Drop => drop(store),
@@ -151,11 +154,12 @@ impl Wake for Meddler {
 fn a_task_may_use_close_or_drop_the_store_while_it_is_woken() {
     let gathers = Durability::Batched { events: 1, interval: Duration::from_secs(3600) };
     for durability in [Durability::Immediate, gathers] {
-        for mischief in [Mischief::Append, Mischief::Flush, Mischief::Close, Mischief::Drop] {
+        for mischief in [Mischief::Append, Mischief::Fill, Mischief::Flush, Mischief::Close, Mischief::Drop] {
             let dir = tempfile::tempdir().unwrap();
             let (gate, world) = Gate::before(World::real());
             let mut config = Config::new(dir.path().join("store"));
             config.durability = durability;
+            config.lanes.normal = LaneConfig { bytes: 2_000, overflow: Overflow::Block(Duration::from_secs(60)) };
             let store = Store::open_in(config, world).unwrap();
             gate.shut();
             let (done, woken) = channel();
@@ -198,6 +202,23 @@ fn a_task_may_use_the_store_when_it_hears_that_the_disk_is_full() {
         drop(store);
         woken.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{mischief:?} waits for itself"));
     }
+}
+
+/// However long events may gather: who waits for room gets it when there is some.
+#[test]
+fn emit_async_goes_on_when_a_gathering_lane_has_room_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.durability = Durability::Batched { events: 1 << 40, interval: Duration::from_secs(3600) };
+    config.lanes.normal.bytes = 3 << 20;
+    let store = Store::open(config).unwrap();
+    let large = "x".repeat(70_000);
+    let draft = Draft::new("disk.fill").detail("large", &*large);
+    for _ in 0..400 {
+        assert!(!block_on(store.emit_async(&draft)).unwrap().is_shed());
+    }
+    store.flush().unwrap();
+    assert_eq!(store.stats().lanes[1].pushed, 400);
 }
 
 #[test]
