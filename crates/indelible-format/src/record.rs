@@ -376,6 +376,29 @@ pub fn encode_control(log: u32, json: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// Appends a leaf record: a hash in place of an event.
+pub fn encode_leaf(log: u32, leaf: &Hash, out: &mut Vec<u8>) {
+    let length = u32::try_from(HEADER_BYTES + leaf.0.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&[KIND_LEAF, 0, 0, 0]);
+    out.extend_from_slice(&log.to_le_bytes());
+    out.extend_from_slice(&leaf.0);
+}
+
+/// Puts digests into an event record that has none and fills `record`: for who rebuilds a record whose key is not known any more.
+/// `None`: it has some, or is too short; it is then as it was.
+pub fn insert_idempotency(record: &mut Vec<u8>, idempotency: &Idempotency) -> Option<()> {
+    let at = head_offset(record)?;
+    let length = u32::try_from(record.len() + IDEMPOTENCY_BYTES).ok()?;
+    if record.get(5)? & FLAG_IDEMPOTENCY != 0 || record.len() < at {
+        return None;
+    }
+    record.splice(at..at, idempotency.key.into_iter().chain(idempotency.statement));
+    record.get_mut(..4)?.copy_from_slice(&length.to_le_bytes());
+    *record.get_mut(5)? |= FLAG_IDEMPOTENCY;
+    Some(())
+}
+
 /// Writes what only the holder of the lane knows into an event record that this process encoded itself: the local producer's
 /// sequence number, and the random bits of a UUIDv7 when `random` is given.
 pub fn set_local(record: &mut [u8], producer_seq: u64, random: Option<[u8; 10]>) -> Option<()> {

@@ -24,6 +24,12 @@ const ABSENCES: &[Absence] = &[
         why: "the format crate is bytes and proofs only: no I/O, no clock, no threads, no unsafe",
     },
     Absence {
+        under: "crates/indelible-segment/src/",
+        except: &[],
+        words: &["std::thread", "std::net", "SystemTime::now", "Instant::now", "SigningKey", "frame::", "expect(unsafe_code"],
+        why: "segments are files made of records: no journal, no threads, no keys",
+    },
+    Absence {
         under: "crates/indelible/src/",
         except: &["crates/indelible/src/world/"],
         words: &[
@@ -64,6 +70,7 @@ const ABSENCES: &[Absence] = &[
 const CRATES_APART: &[(&str, &[&str])] = &[
     ("indelible-format", &["indelible", "indelible-adapters", "serde", "serde_json", "tokio"]),
     ("indelible", &["indelible-adapters", "indelible-testkit", "serde", "serde_json", "tokio", "clap"]),
+    ("indelible-segment", &["indelible", "indelible-adapters", "tokio"]),
     ("indelible-adapters", &["indelible", "serde", "serde_json", "tokio"]),
     ("indelible-cli", &["indelible-testkit", "indelible-bench", "tokio"]),
 ];

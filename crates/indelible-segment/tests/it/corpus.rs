@@ -1,0 +1,70 @@
+//! Real events: imported, sealed, read back, and measured.
+
+use std::io::{BufReader, Read};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use indelible_adapters::{Adapter, ReadLimits, for_each_record};
+use indelible_testkit::corpus;
+
+use crate::support::{event, round_trip};
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+/// Every record below `folder`, as the import stores it.
+fn imported(folder: &Path, at_most: usize) -> (Vec<Vec<u8>>, u64) {
+    let mut paths = Vec::new();
+    files(folder, &mut paths);
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    let mut adapter = Adapter::new(None);
+    for path in paths {
+        let name = path.to_string_lossy().into_owned();
+        let file = std::fs::File::open(&path).unwrap();
+        let input: Box<dyn Read> = match name.rsplit('.').next() {
+            Some("json" | "ndjson" | "jsonl") => Box::new(file),
+            Some("zst") => Box::new(zstd::Decoder::new(file).unwrap()),
+            Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+            _ => continue,
+        };
+        let _ = for_each_record(&mut BufReader::new(input), ReadLimits::default(), &mut |record| {
+            let Ok(record) = record else { return ControlFlow::Continue(()) };
+            let seq = records.len() as u64;
+            bytes += record.bytes.len() as u64;
+            if let Ok(adapted) = adapter.adapt(record.bytes, |draft| event(draft, 1_700_000_000_000_000_000, seq)) {
+                records.push(adapted.result);
+            }
+            if records.len() >= at_most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if records.len() >= at_most {
+            break;
+        }
+    }
+    (records, bytes)
+}
+
+#[test]
+fn real_events_come_back_byte_for_byte() {
+    for (name, at_most, at_least) in [("cloudtrail-invictus", usize::MAX, 2_900), ("otrf-security-datasets", 20_000, 20_000)] {
+        let Some(folder) = corpus::folder(name) else { return };
+        let (records, json_bytes) = imported(&folder, at_most);
+        assert!(records.len() >= at_least, "{name}: {}", records.len());
+        let (bytes, summary) = round_trip(0, &records);
+        if let Some(keep) = std::env::var_os("KEEP_SEGMENTS") {
+            std::fs::write(Path::new(&keep).join(format!("{name}.parquet")), &bytes).unwrap();
+        }
+        let stored: usize = records.iter().map(Vec::len).sum();
+        println!(
+            "{name}: {} records, {json_bytes} bytes of JSON, {stored} in the journal, {} in the segment, {} kept whole",
+            records.len(),
+            bytes.len(),
+            summary.whole
+        );
+        assert_eq!(summary.whole, 0, "{name}: the columns say it all");
+    }
+}
