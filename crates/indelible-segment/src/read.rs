@@ -5,7 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::RecordBatch;
 use indelible_format::sha256::sha256;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::ChunkReader;
 
 use crate::error::{Result, SegmentError};
@@ -39,7 +42,10 @@ impl<R: ChunkReader + Clone + 'static> Segment<R> {
     /// # Errors
     /// `Parquet`, `Foreign`, `Damaged`.
     pub fn open(input: R) -> Result<Self> {
-        let metadata = decoded(0, || Ok(ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?))?;
+        let metadata = decoded(0, || {
+            let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+            Ok(ArrowReaderMetadata::load(&input, options)?)
+        })?;
         if metadata.schema().fields() != SCHEMA.fields() {
             return Err(SegmentError::Foreign("its columns are not those of a segment"));
         }
@@ -54,6 +60,37 @@ impl<R: ChunkReader + Clone + 'static> Segment<R> {
     /// Where it belongs, and what proves its rows.
     pub const fn proof(&self) -> &Proof {
         &self.proof
+    }
+
+    /// Rebuilds one record; `None`: the position lies outside of the segment. Cost: one page of each column is read and decoded.
+    ///
+    /// # Errors
+    /// `Parquet`, `Damaged`.
+    pub fn record(&self, seq: u64) -> Result<Option<Vec<u8>>> {
+        let Some(mut row) = seq.checked_sub(self.proof.first_seq).filter(|row| *row < self.proof.count) else { return Ok(None) };
+        for (nth, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+            if row >= rows {
+                row -= rows;
+                continue;
+            }
+            let skipped = usize::try_from(row).unwrap_or(usize::MAX);
+            let selection = RowSelection::from(vec![RowSelector::skip(skipped), RowSelector::select(1)]);
+            let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.input.clone(), self.metadata.clone())
+                .with_row_groups(vec![nth])
+                .with_row_selection(selection)
+                .with_batch_size(1);
+            let mut batches = decoded(seq, || Ok(builder.build()?))?;
+            let Some(batch) = decoded(seq, || Ok(batches.next().transpose()?))? else { break };
+            let mut found = None;
+            let mut rows = Rows { log: self.proof.log, next: seq, scratch: Scratch::default() };
+            let _ = rows.records(&batch, &mut |_, record| {
+                found = Some(record.to_vec());
+                ControlFlow::Break(())
+            })?;
+            return Ok(found);
+        }
+        Err(SegmentError::Damaged { what: "rows are missing", seq })
     }
 
     /// Rebuilds every record in order, until `each` says stop.

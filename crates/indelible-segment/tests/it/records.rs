@@ -93,6 +93,19 @@ fn any_number_of_rows_comes_back() {
     }
 }
 
+#[test]
+fn one_record_is_read_by_its_position() {
+    let records: Vec<_> = (0..9_000i64).map(|n| event(&full(), n, n.unsigned_abs())).collect();
+    let (bytes, _) = write(1_000, &records);
+    let segment = Segment::open(bytes).unwrap();
+    for nth in [0, 1, 255, 256, 4_096, 8_191, 8_192, 8_999] {
+        assert_eq!(segment.record(1_000 + nth as u64).unwrap().as_ref(), records.get(nth));
+    }
+    for outside in [0, 999, 10_000, u64::MAX] {
+        assert_eq!(segment.record(outside).unwrap(), None);
+    }
+}
+
 /// A record that no encoder of ours makes: its columns would give back another one, so it is kept whole.
 #[test]
 fn what_the_columns_cannot_say_is_kept_whole() {
