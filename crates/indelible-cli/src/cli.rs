@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, search, show, stats, tail, verify,
+    bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, seal, search, segments, show, stats,
+    tail, verify,
 };
 use crate::data_dir::Place;
 
@@ -47,6 +48,10 @@ pub(crate) enum Command {
     Stats(stats::StatsArgs),
     /// Write the proof of one event to a file
     Prove(prove::ProveArgs),
+    /// Seal what was recorded into segments of plain Parquet
+    Seal(seal::SealArgs),
+    /// Show what is sealed: files, positions, times, sizes
+    Segments(segments::SegmentsArgs),
     /// Recompute every hash and check every signature
     Verify(verify::VerifyArgs),
     /// Print the signed head of a log, to be kept elsewhere

@@ -26,6 +26,22 @@ pub enum SegmentError {
     },
 }
 
+impl SegmentError {
+    /// What the file said, if that was the reason; else the error again.
+    ///
+    /// # Errors
+    /// It had another reason.
+    pub fn into_io(self) -> std::result::Result<std::io::Error, Self> {
+        match self {
+            Self::Parquet(parquet::errors::ParquetError::External(cause)) => match cause.downcast() {
+                Ok(error) => Ok(*error),
+                Err(cause) => Err(Self::Parquet(parquet::errors::ParquetError::External(cause))),
+            },
+            other => Err(other),
+        }
+    }
+}
+
 impl From<arrow_schema::ArrowError> for SegmentError {
     fn from(error: arrow_schema::ArrowError) -> Self {
         Self::Parquet(error.into())

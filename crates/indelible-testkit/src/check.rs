@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use indelible::format::frame::{FLAG_CARRY, FileHeader, Frame};
@@ -12,9 +13,11 @@ use indelible::format::leaf::{Salts, Seed, leaf};
 use indelible::format::limits::{GROUP_LEAVES, SECTOR_BYTES};
 use indelible::format::merkle::{LeafHashes, inclusion_proof, verify_inclusion};
 use indelible::format::record::{Kind, Records};
+use indelible::json::{self, Document};
 use indelible::verify::{self, Code, Level, Options};
 use indelible::world::{Open, World};
 use indelible::{Hash, Identity, Reader, Record};
+use indelible_segment::Segment;
 
 use crate::events::{Spec, parse_id};
 use crate::model::Ledger;
@@ -102,10 +105,10 @@ pub fn audit(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs) -> Audi
 type Found = (u32, u64, Hash);
 
 fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &mut Audit) -> Result<(), String> {
-    let journal = read_journal(world, dir)?;
+    let stored = read_store(world, dir)?;
     let mut places: BTreeMap<(u64, u64), Vec<Found>> = BTreeMap::new();
     let mut leaves: BTreeMap<u32, Vec<Hash>> = BTreeMap::new();
-    for placed in &journal {
+    for placed in &stored {
         let Placed { log, seq, leaf, .. } = placed;
         leaves.entry(*log).or_default().push(*leaf);
         let Some(record) = placed.record() else { return Err(format!("{log}/{seq} is malformed")) };
@@ -186,10 +189,10 @@ fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &m
     Ok(())
 }
 
-/// One position of a log, as it lies in the journal.
+/// One position of a log, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// Number of its frame.
+    /// Number of its frame; 0 once it is sealed.
     pub lsn: u64,
     /// Its log.
     pub log: u32,
@@ -214,19 +217,34 @@ impl Placed {
     }
 }
 
-/// The whole journal of a store nobody writes to, in its own order: docs/format/journal.md, read the plain way.
+/// Everything in a store that nobody writes to, segments first: docs/format/store.md, segment.md and journal.md, read the plain way.
 ///
 /// # Errors
 /// What cannot be read, or contradicts itself.
-pub fn read_journal(world: &World, dir: &Path) -> Result<Vec<Placed>, String> {
+pub fn read_store(world: &World, dir: &Path) -> Result<Vec<Placed>, String> {
     let identity = Identity::read(world, dir).map_err(|error| error.to_string())?;
-    let mut names = world.disk.list(&dir.join("journal")).map_err(|error| format!("list: {error}"))?;
-    names.retain(|name| name.ends_with(".wal"));
-    names.sort_unstable();
     let mut placed = Vec::new();
     let mut sizes: BTreeMap<u32, u64> = BTreeMap::new();
     let mut salts: BTreeMap<(u32, u64), Salts> = BTreeMap::new();
-    let mut lsn = 0;
+    let (mut lsn, mut first_file) = (0, 0);
+    if let Ok(bytes) = whole(world, &dir.join("manifest")) {
+        let mut document = Document::new();
+        let manifest = document.parse(&bytes, &json::Limits::default()).map_err(|error| format!("the manifest: {error}"))?;
+        let number = |path: &[&str]| manifest.path(path).and_then(|node| node.as_u64()).ok_or("the manifest lacks a number");
+        (lsn, first_file) = (number(&["journal", "lsn"])?, number(&["journal", "file"])?);
+        let names = manifest.get("segments").into_iter().flat_map(|list| list.elements());
+        let names: Vec<String> = names.filter_map(|node| Some(node.get("file")?.as_str()?.into_owned())).collect();
+        check_folder(world, dir, &names)?;
+        for name in names {
+            let bytes = whole(world, &dir.join("segments").join(&name)).map_err(|error| format!("{name}: {error}"))?;
+            read_segment(bytes, &mut sizes, &mut salts, &mut placed).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    let mut names = world.disk.list(&dir.join("journal")).map_err(|error| format!("list: {error}"))?;
+    names.retain(|name| {
+        name.strip_suffix(".wal").and_then(|number| number.parse().ok()).is_some_and(|number: u64| number >= first_file)
+    });
+    names.sort_unstable();
     for name in names {
         let bytes = whole(world, &dir.join("journal").join(&name)).map_err(|error| format!("{name}: {error}"))?;
         let Some((header, length)) = FileHeader::parse(&bytes) else { continue };
@@ -257,6 +275,46 @@ pub fn read_journal(world: &World, dir: &Path) -> Result<Vec<Placed>, String> {
         }
     }
     Ok(placed)
+}
+
+fn read_segment(
+    bytes: Vec<u8>,
+    sizes: &mut BTreeMap<u32, u64>,
+    salts: &mut BTreeMap<(u32, u64), Salts>,
+    placed: &mut Vec<Placed>,
+) -> Result<(), String> {
+    let segment = Segment::open(bytes::Bytes::from(bytes)).map_err(|error| error.to_string())?;
+    let proof = segment.proof();
+    let size = sizes.entry(proof.log).or_default();
+    if proof.first_seq != *size {
+        return Err(format!("it begins at {}, {size} was due", proof.first_seq));
+    }
+    for (seed, group) in proof.seeds.iter().zip(proof.first_seq / GROUP_LEAVES..) {
+        salts.insert((proof.log, group), Salts::new(seed.clone()));
+    }
+    let read = segment.records(&mut |seq, bytes| {
+        let (Some(record), Some(salts)) = (Record::parse(bytes), salts.get_mut(&(proof.log, seq / GROUP_LEAVES))) else {
+            return ControlFlow::Break(());
+        };
+        let leaf = leaf(&record, seq, salts);
+        placed.push(Placed { lsn: 0, log: proof.log, seq, leaf, bytes: bytes.to_vec() });
+        *size = seq + 1;
+        ControlFlow::Continue(())
+    });
+    read.map_err(|error| error.to_string())?;
+    if *size == proof.first_seq + proof.count { Ok(()) } else { Err(format!("rows are missing from {size} on")) }
+}
+
+/// Whoever lists `*.parquet` finds every sealed event once; nothing that an interrupted seal left is there.
+fn check_folder(world: &World, dir: &Path, named: &[String]) -> Result<(), String> {
+    let found = world.disk.list(&dir.join("segments")).map_err(|error| format!("list segments: {error}"))?;
+    let strange: Vec<_> = found.iter().filter(|name| !named.contains(name) && !name.ends_with(".state")).collect();
+    let states = found.iter().filter(|name| name.ends_with(".state")).count();
+    if strange.is_empty() && states == 1 {
+        Ok(())
+    } else {
+        Err(format!("segments holds {found:?}, the manifest names {named:?}"))
+    }
 }
 
 /// A file without the zeros it ends with: journal files are made at full size.

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub sessions: u64,
     /// Events of each session.
     pub events: u64,
+    /// Seals after every so many events; 0: never.
+    pub seal_every: u64,
     /// Bytes of padding of every fourth event: large ones make the journal go over to further files.
     pub pad_bytes: usize,
 }
@@ -40,7 +42,7 @@ pub enum OnError {
 pub struct Failed {
     /// In which session.
     pub session: u64,
-    /// The call: `open`, `emit`, `wait`, `flush`, `checkpoint`, `close`.
+    /// The call: `open`, `emit`, `wait`, `flush`, `seal`, `checkpoint`, `close`.
     pub call: &'static str,
     /// How.
     pub error: Error,
@@ -63,13 +65,19 @@ impl Scenario {
     /// A few dozen small events over several openings.
     #[must_use]
     pub const fn small(seed: u64) -> Self {
-        Self { seed, sessions: 3, events: 11, pad_bytes: 200 }
+        Self { seed, sessions: 3, events: 11, seal_every: 0, pad_bytes: 200 }
+    }
+
+    /// As [`small`](Self::small), and sealed again and again: small segments are taken into larger ones.
+    #[must_use]
+    pub const fn sealing(seed: u64) -> Self {
+        Self { seed, sessions: 3, events: 11, seal_every: 4, pad_bytes: 200 }
     }
 
     /// Every fourth event has nearly a mebibyte: the journal goes over to its second file.
     #[must_use]
     pub const fn rotating(seed: u64) -> Self {
-        Self { seed, sessions: 1, events: 20, pad_bytes: 1_000_000 }
+        Self { seed, sessions: 1, events: 20, seal_every: 0, pad_bytes: 1_000_000 }
     }
 
     /// The data directory.
@@ -121,6 +129,9 @@ impl Scenario {
                 spec = spec.with_pad(self.pad_bytes);
             }
             if !run.step(&spec, machine) {
+                break;
+            }
+            if self.seal_every > 0 && number % self.seal_every == self.seal_every - 1 && !run.seal() {
                 break;
             }
         }
@@ -181,6 +192,14 @@ impl Session<'_> {
         }
     }
 
+    fn seal(&mut self) -> bool {
+        match self.store.seal() {
+            Ok(_) => true,
+            // Sealing that fails takes nothing with it.
+            Err(error) => self.fail("seal", error),
+        }
+    }
+
     /// Waits for everything handed over.
     fn settle(&mut self) -> bool {
         for (spec, ticket) in std::mem::take(&mut self.waiting) {
@@ -201,7 +220,7 @@ impl Session<'_> {
 
     fn fail(&mut self, call: &'static str, error: Error) -> bool {
         use indelible::ErrorKind::{Io, Poisoned};
-        self.dead |= matches!(error.kind(), Io | Poisoned);
+        self.dead |= call != "seal" && matches!(error.kind(), Io | Poisoned);
         self.outcome.failed.push(Failed { session: self.session, call, error });
         self.on_error == OnError::GoOn
     }
@@ -240,6 +259,9 @@ pub fn restart_and_check(disk: SimDisk, salt: u64, ledger: &Ledger) -> Result<Au
     }
     for number in 0..3 {
         append(&Spec::of(salt, u64::MAX, number), &mut ledger)?;
+    }
+    if salt.is_multiple_of(2) {
+        store.seal().map_err(|error| format!("seal: {}", chain(&error)))?;
     }
     store.close().map_err(|error| format!("close: {}", chain(&error)))?;
     let found = audit(&machine.world(), &Scenario::dir(), &ledger, Proofs::Signed { by_engine: 2 });

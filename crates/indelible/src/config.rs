@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admit::redact::Redaction;
+use crate::seal::sealer::Shape;
 
 /// When a sync starts. What is acknowledged is durable in every mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,35 @@ impl Default for Lanes {
     }
 }
 
+/// When and how complete journal files become segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sealing {
+    /// Seal in the background, by a thread of its own. Without it, or without threads, only `Store::seal` does.
+    pub background: bool,
+    /// Bytes of complete journal files that are sealed together.
+    pub journal_bytes: u64,
+    /// Longest time that an event stays in the journal, if anything follows or not.
+    pub interval: Duration,
+    /// Rows of a segment at most, 512..=1,048,576. Memory while sealing grows with it, about 100 bytes a row.
+    pub rows_max: u64,
+    /// Zstandard level, 1..=22.
+    pub level: i32,
+}
+
+impl Sealing {
+    pub(crate) fn shape(&self) -> Shape {
+        let options = indelible_segment::Options { level: self.level };
+        Shape { rows_max: self.rows_max.clamp(512, 1 << 20), options }
+    }
+}
+
+impl Default for Sealing {
+    fn default() -> Self {
+        Self { background: true, journal_bytes: 256 << 20, interval: Duration::from_secs(3_600), rows_max: 1 << 20, level: 1 }
+    }
+}
+
 /// How to open a store. Start from [`Config::new`] and change what you must.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -97,6 +127,8 @@ pub struct Config {
     pub disk_reserve_bytes: u64,
     /// Largest journal file; small stores begin with smaller ones.
     pub journal_file_bytes_max: u64,
+    /// Sealing into segments.
+    pub sealing: Sealing,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,
     /// Newest idempotency keys remembered per log.
@@ -123,6 +155,7 @@ impl Config {
             redaction: None,
             disk_reserve_bytes: 64 << 20,
             journal_file_bytes_max: 128 << 20,
+            sealing: Sealing::default(),
             checkpoint_interval: Duration::from_secs(1),
             idempotency_window: 1_000_000,
             threads: true,

@@ -54,6 +54,12 @@ impl Error {
         Self { inner: std::sync::Arc::new(Inner { kind, context: context.into(), hint: None, source: None }) }
     }
 
+    /// Whether a file was not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        let cause = self.inner.source.as_deref().and_then(|source| source.downcast_ref::<std::io::Error>());
+        cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
+    }
+
     /// An error of the operating system, with what was being done.
     pub(crate) fn io(context: impl Into<String>, source: std::io::Error) -> Self {
         let hint = match source.kind() {

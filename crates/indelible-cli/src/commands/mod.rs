@@ -16,7 +16,9 @@ pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod redaction;
+pub(crate) mod seal;
 pub(crate) mod search;
+pub(crate) mod segments;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod tail;
@@ -34,6 +36,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Show(args) => show::run(place, &args),
         Command::Stats(args) => stats::run(place, &args),
         Command::Prove(args) => prove::run(place, &args),
+        Command::Seal(args) => seal::run(place, &args),
+        Command::Segments(args) => segments::run(place, &args),
         Command::Verify(args) => verify::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),
         Command::Doctor(args) => doctor::run(place, &args),

@@ -2,45 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible_format::{Class, json};
+use indelible_format::Class;
 
 use crate::buffer::Loss;
 use crate::digest::LogHead;
 use crate::identity::Identity;
+use crate::json_object::Object;
 use crate::time;
-
-/// Writes one canonical JSON object; the caller gives the members in the order of their keys.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn new() -> Self {
-        Self(b"{".to_vec())
-    }
-
-    fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if self.0.len() > 1 {
-            self.0.push(b',');
-        }
-        json::write_string(&mut self.0, key);
-        self.0.push(b':');
-        &mut self.0
-    }
-
-    fn text(mut self, key: &str, value: &str) -> Self {
-        json::write_string(self.key(key), value);
-        self
-    }
-
-    fn number(mut self, key: &str, value: u64) -> Self {
-        self.key(key).extend_from_slice(value.to_string().as_bytes());
-        self
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0.push(b'}');
-        self.0
-    }
-}
 
 /// First entry of log 0.
 pub(crate) fn store_created(identity: &Identity, at: i64) -> Vec<u8> {

@@ -13,7 +13,9 @@ use indelible_format::frame::{FileHeader, LogState, Status, StoreId};
 use indelible_format::limits::SECTOR_BYTES;
 use parking_lot::{Condvar, Mutex};
 
+use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
+use crate::seal::sealer::Boundary;
 use crate::world::{DiskFile, Open, World};
 
 /// Smallest journal file: what an empty store costs, twice.
@@ -224,6 +226,10 @@ pub(crate) struct Journal {
     store: StoreId,
     status: Box<dyn DiskFile>,
     current: Option<Current>,
+    /// Number of the file after the newest one that was in use.
+    next_file: u64,
+    /// Number of the frame that comes next.
+    next_lsn: u64,
     dead: Option<Error>,
 }
 
@@ -232,6 +238,21 @@ struct Current {
     file: Box<dyn DiskFile>,
     bytes: u64,
     end: u64,
+    first_lsn: u64,
+    /// Every log before the file's first frame.
+    before: Vec<LogHead>,
+}
+
+/// The file to go on with: what recovery left.
+pub(crate) struct Resume {
+    pub(crate) file: Prepared,
+    /// Behind its last frame.
+    pub(crate) end: u64,
+    pub(crate) header: FileHeader,
+}
+
+fn heads(logs: &[LogState]) -> Vec<LogHead> {
+    logs.iter().map(|state| LogHead { log: state.log, size: state.size, root: state.root }).collect()
 }
 
 /// Where a frame went.
@@ -256,14 +277,36 @@ impl Journal {
         world: World,
         store: StoreId,
         status: Box<dyn DiskFile>,
-        resume: Option<(Prepared, u64)>,
+        next_file: u64,
+        resume: Option<Resume>,
     ) -> Self {
-        let current = resume.map(|(file, end)| Current { number: file.number, file: file.file, bytes: file.bytes, end });
-        Self { nursery, world, store, status, current, dead: None }
+        let current = resume.map(|Resume { file, end, header }| Current {
+            number: file.number,
+            file: file.file,
+            bytes: file.bytes,
+            end,
+            first_lsn: header.first_lsn,
+            before: heads(&header.logs),
+        });
+        Self { nursery, world, store, status, current, next_file, next_lsn: 0, dead: None }
+    }
+
+    /// Ends the file in use: the next frame goes to another one.
+    pub(crate) fn end_file(&mut self) {
+        self.current = None;
+    }
+
+    /// The end of the files that get no further frame; `now`: every log as it is at this moment.
+    pub(crate) fn boundary(&self, now: Vec<LogHead>) -> Boundary {
+        match &self.current {
+            Some(current) => Boundary { file: current.number, lsn: current.first_lsn, heads: current.before.clone() },
+            None => Boundary { file: self.next_file, lsn: self.next_lsn, heads: now },
+        }
     }
 
     /// Tells readers how far the journal is durable before the first frame of this writer.
     pub(crate) fn announce(&mut self, next_lsn: u64) {
+        self.next_lsn = next_lsn;
         let (file, end) = self.current.as_ref().map_or((0, 0), |current| (current.number, current.end));
         let _ = self.status.write_at(&[IoSlice::new(&Status { store: self.store, file, end, next_lsn }.encode())], 0);
     }
@@ -316,6 +359,7 @@ impl Journal {
             return Err(error);
         }
         current.end = end;
+        self.next_lsn = before.lsn + 1;
         Ok(place)
     }
 
@@ -339,7 +383,15 @@ impl Journal {
             bytes = (header_bytes + frame_bytes).next_multiple_of(1 << 20);
             fresh.file.allocate(bytes).map_err(|error| growth_failed("could not enlarge a journal file".into(), error))?;
         }
-        self.current = Some(Current { number: fresh.number, file: fresh.file, bytes, end: header_bytes });
+        self.next_file = fresh.number + 1;
+        self.current = Some(Current {
+            number: fresh.number,
+            file: fresh.file,
+            bytes,
+            end: header_bytes,
+            first_lsn: before.lsn,
+            before: heads(before.logs),
+        });
         Ok(())
     }
 

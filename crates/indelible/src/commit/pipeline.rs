@@ -24,6 +24,8 @@ use crate::digest::LogHead;
 use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN};
+use crate::read::Reader;
+use crate::seal::sealer::Sealer;
 use crate::watch::tap::Taps;
 use crate::world::{LockGuard, World, fork};
 
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) committer: Parking,
     pub(crate) second: Parking,
     pub(crate) keeper: Parking,
+    pub(crate) sealing: Parking,
     pub(crate) producer: (String, u64),
     pub(crate) producer_seq: AtomicU64,
     pub(crate) id_key: u64,
@@ -63,6 +66,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) taps: Taps,
     pub(crate) checkpoints: Mutex<crate::digest::checkpoints::Published>,
+    /// Reads what is durable; keeps the segments that were opened.
+    pub(crate) reader: Reader,
+    /// Held while something is sealed.
+    pub(crate) sealer: Mutex<Sealer>,
     /// Held while checkpoints are written to their files: by the keeper, or by whoever closes the store.
     pub(crate) saving: Mutex<()>,
     /// Held for the life of the store.
@@ -78,6 +85,8 @@ pub(crate) struct Counters {
     pub(crate) redacted: AtomicU64,
     pub(crate) build_ns: AtomicU64,
     pub(crate) write_ns: AtomicU64,
+    pub(crate) segments: AtomicU64,
+    pub(crate) seal_failures: AtomicU64,
 }
 
 /// The journal, and what could not be written yet for lack of room.
@@ -247,6 +256,7 @@ impl Shared {
         } else {
             // The journal took a file: the keeper makes the next one.
             self.keeper.wake();
+            self.sealing.wake();
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) enum Arrival {
 }
 
 /// Received sequence numbers by (producer id, epoch).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Producers {
     received: ByName<Vec<(u64, Intervals)>>,
     count: usize,
@@ -50,6 +50,17 @@ impl Producers {
         self.received.get(id)?.iter().map(|(epoch, _)| *epoch).max()
     }
 
+    /// Every producer with its epochs and the numbers that arrived.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64, &Intervals)> {
+        self.received.iter().flat_map(|(id, epochs)| epochs.iter().map(move |(epoch, intervals)| (id, *epoch, intervals)))
+    }
+
+    /// Takes over what [`iter`](Self::iter) told.
+    pub(crate) fn restore(&mut self, id: &str, epoch: u64, intervals: Intervals) {
+        self.count += 1;
+        self.received.entry(id).push((epoch, intervals));
+    }
+
     /// Every number that is missing below the highest one that arrived: (id, epoch, first, last).
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
         self.received.iter().flat_map(|(id, epochs)| {
@@ -59,10 +70,22 @@ impl Producers {
 }
 
 /// A set of numbers as sorted, disjoint, non-adjacent intervals.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Intervals(Vec<(u64, u64)>);
 
 impl Intervals {
+    /// Its intervals, both ends included.
+    pub(crate) fn as_slice(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// From intervals that are sorted, disjoint and not adjacent; `None`: they are not, or too many.
+    pub(crate) fn from_sorted(intervals: Vec<(u64, u64)>) -> Option<Self> {
+        let apart = |pair: &[(u64, u64)]| matches!(pair, [one, two] if one.1.checked_add(1).is_some_and(|next| next < two.0));
+        let sorted = intervals.iter().all(|(first, last)| first <= last) && intervals.windows(2).all(apart);
+        (sorted && intervals.len() <= INTERVALS_MAX).then_some(Self(intervals))
+    }
+
     fn insert(&mut self, seq: u64) -> Arrival {
         match self.0.last_mut() {
             // The usual case: the next number.

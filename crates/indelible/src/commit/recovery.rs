@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::io::IoSlice;
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use indelible_format::Hash;
 use indelible_format::record::Kind;
+use indelible_format::{Hash, Record};
 
 use crate::commit::dedupe::IdempotencyIndex;
-use crate::commit::journal::{Prepared, file_name};
+use crate::commit::journal::{Prepared, Resume, file_name};
 use crate::commit::producers::Producers;
 use crate::config::Config;
 use crate::digest::LogHead;
@@ -21,7 +22,11 @@ use crate::digest::replay::{Fault, Replay};
 use crate::digest::tip::Tip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
+use crate::read::Reader;
 use crate::read::frames::{self, Cursor, End, FileReader, Next};
+use crate::seal::sealer::Sealer;
+use crate::seal::state::LogState;
+use crate::seal::{Start, files};
 use crate::world::{Open, World};
 
 /// What recovery found.
@@ -31,8 +36,8 @@ pub(crate) struct Recovered {
     pub(crate) indexes: HashMap<u32, IdempotencyIndex>,
     pub(crate) lsn: u64,
     pub(crate) prev: Hash,
-    /// The last file and the offset behind its last frame.
-    pub(crate) resume: Option<(Prepared, u64)>,
+    /// The file to go on with.
+    pub(crate) resume: Option<Resume>,
     pub(crate) next_file: u64,
     pub(crate) report: Recovery,
 }
@@ -53,14 +58,24 @@ pub struct Recovery {
 }
 
 /// Replays the journal and makes it ready for writing.
-pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Result<Recovered> {
+pub(crate) fn recover(world: &World, config: &Config, identity: &Identity, sealer: &Sealer) -> Result<Recovered> {
     let started = world.clock.monotonic_ns();
     let dir = &config.dir;
     let anchors = anchors(world, config, identity)?;
-    let mut cursor = Cursor::new(world, dir, identity.store, None)?.once();
+    let start = sealer.manifest.start;
+    let mut cursor = Cursor::new(world, dir, identity.store, &start, None)?.once();
+    if let Some((lsn, prev)) = cursor.first()?
+        && (lsn, prev) != (start.lsn, start.prev)
+    {
+        return Err(begins_elsewhere(&start, lsn));
+    }
     let mut replay = Replay::new(config.threads);
-    replay.tips.extend(identity.logs.iter().map(|log| Tip::new(log.id)));
-    let mut producers = Producers::default();
+    replay.tips = sealer.state.tips();
+    for log in &identity.logs {
+        replay.tip(log.id);
+    }
+    replay.tips.sort_unstable_by_key(|tip| tip.log);
+    let mut producers = sealer.state.producers.clone();
     let mut indexes = HashMap::new();
     for log in &identity.logs {
         let mut salt = [0; 32];
@@ -68,7 +83,9 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
         let index = IdempotencyIndex::create(world.disk.clone(), dir.join("dedupe"), log.id, config.idempotency_window, salt);
         indexes.insert(log.id, index.map_err(|error| Error::io("could not reset the index of idempotency keys", error))?);
     }
+    insert_sealed_keys(world, config, sealer, &mut indexes)?;
     let mut unproven = anchors;
+    check_sealed(&mut unproven, world, config, identity, sealer)?;
     let mut report = Recovery::default();
     let mut faults = Vec::new();
     loop {
@@ -95,6 +112,10 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
                 check(&mut unproven, &replay.heads())?;
             }
             Next::End(End::Clean | End::Limit) => break,
+            Next::End(End::Gone) => {
+                return Err(Error::new(ErrorKind::Corrupt, "a journal file went away while it was read")
+                    .with_hint("something else changes the data directory: find out what, then open the store again"));
+            }
             Next::End(End::Torn(bytes)) => {
                 report.torn_bytes = bytes;
                 break;
@@ -123,18 +144,78 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity) -> Re
     }
     report.records = replay.records;
     let (lsn, prev) = (cursor.next_lsn, cursor.prev);
-    let place = cursor.place();
+    let place = cursor.place().zip(cursor.header.take());
     drop(cursor);
     let (resume, next_file) = match place {
-        Some(place) => {
-            let (prepared, copied) = copy_tail(world, dir, place.file, place.offset)?;
+        Some((place, header)) => {
+            let (file, copied) = copy_tail(world, dir, place.file, place.offset)?;
             report.copied_bytes = copied;
-            (Some((prepared, place.offset)), place.file + 1)
+            (Some(Resume { file, end: place.offset, header }), place.file + 1)
         }
-        None => (None, 1),
+        None => (None, start.file),
     };
     report.nanoseconds = world.clock.monotonic_ns() - started;
     Ok(Recovered { tips: replay.tips, producers, indexes, lsn, prev, resume, next_file, report })
+}
+
+/// The newest keyed events may be sealed: their keys are remembered all the same, oldest first.
+fn insert_sealed_keys(
+    world: &World,
+    config: &Config,
+    sealer: &Sealer,
+    indexes: &mut HashMap<u32, IdempotencyIndex>,
+) -> Result<()> {
+    for (log, index) in indexes {
+        let segments = sealer.manifest.of(*log);
+        let mut keyed = 0;
+        let newest = segments.iter().rev().take_while(|info| {
+            let wanted = keyed < config.idempotency_window;
+            keyed += info.keyed;
+            wanted
+        });
+        let needed = newest.count();
+        for info in segments.iter().skip(segments.len() - needed).filter(|info| info.keyed > 0) {
+            let segment = files::open_segment(world, &config.dir, info)?;
+            let mut failed = None;
+            let read = segment.records(&mut |seq, bytes| {
+                if let Some(idempotency) = Record::parse(bytes).and_then(|record| record.idempotency()) {
+                    failed = index.insert(&idempotency, seq).err();
+                }
+                if failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            if let Some(error) = failed {
+                return Err(Error::io("could not rebuild the index of idempotency keys", error));
+            }
+            read.map_err(|error| files::damaged(&info.file, &error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Judges the anchors over sizes that are sealed. Those of the writer are over the newest heads; older ones come from a trusted state
+/// that was away for a while.
+fn check_sealed(
+    unproven: &mut Vec<SignedCheckpoint>,
+    world: &World,
+    config: &Config,
+    identity: &Identity,
+    sealer: &Sealer,
+) -> Result<()> {
+    let mut heads: Vec<LogHead> = sealer.state.logs.iter().map(LogState::head).collect();
+    let reader = Reader::of(config.dir.clone(), world.clone(), identity.clone());
+    for anchor in unproven.iter().filter(|anchor| anchor.size < sealer.state.size(anchor.log)) {
+        heads.push(LogHead { log: anchor.log, size: anchor.size, root: reader.root_at(anchor.log, anchor.size)? });
+    }
+    heads.sort_unstable_by_key(|head| (head.log, head.size));
+    heads.iter().try_for_each(|head| check(unproven, std::slice::from_ref(head)))
+}
+
+fn begins_elsewhere(start: &Start, lsn: u64) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!("the journal begins with frame {lsn}, frame {} was due behind what is sealed", start.lsn),
+    )
+    .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
 }
 
 /// Every checkpoint the journal must agree with: those in the store and those of the trusted state.

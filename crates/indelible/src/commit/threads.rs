@@ -2,7 +2,7 @@
 //!
 //! A committer naps while there is traffic, as long as the durability mode lets events gather, so that callers need no system call
 //! to be served, and parks for good when there was none for a while; the first event after that wakes it. The second committer only helps to build ahead. The
-//! keeper signs checkpoints, writes them out, and makes journal files ahead of use.
+//! keeper signs checkpoints, writes them out, and makes journal files ahead of use. The sealer makes segments of complete ones.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -106,11 +106,15 @@ pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>
             run(&shared);
         })
     };
-    Ok(vec![
+    let mut threads = vec![
         spawn("indelible-commit", commit)?,
         spawn("indelible-build", build_ahead)?,
         spawn("indelible-keep", crate::digest::checkpoints::keep)?,
-    ])
+    ];
+    if shared.config.sealing.background {
+        threads.push(spawn("indelible-seal", crate::seal::run::keep_sealing)?);
+    }
+    Ok(threads)
 }
 
 impl Parking {

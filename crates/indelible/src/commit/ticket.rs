@@ -244,7 +244,7 @@ fn read_back(shared: &Shared, log: u32, seq: u64, place: crate::commit::journal:
     let stored = match found {
         Some(stored) => Some(stored),
         // A duplicate's original is in an older frame than the batch that answered it.
-        None => frames::find(&shared.world, &shared.config.dir, &shared.identity, log, seq)?,
+        None => shared.reader.record(log, seq)?,
     };
     let stored =
         stored.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("event {seq} of log {log} is not where it was written")))?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A value for each name. Never shrinks: numbering must go on where it stopped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ByName<T> {
     values: Vec<(Arc<str>, T)>,
     places: HashMap<Arc<str>, usize>,

@@ -3,6 +3,7 @@
 //! Recovery and `verify` share this: the first stops at the first fault, the second goes on and reports them all.
 
 use indelible_format::frame::{FLAG_CARRY, Frame};
+use indelible_format::leaf::Seed;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Head, Record};
@@ -56,6 +57,13 @@ impl Replay {
         &self.diverged
     }
 
+    /// From here on nothing can be said of a log's tree.
+    pub(crate) fn diverge(&mut self, log: u32) {
+        if !self.diverged.contains(&log) {
+            self.diverged.push(log);
+        }
+    }
+
     pub(crate) fn head(&self, log: u32) -> LogHead {
         self.tips.iter().find(|tip| tip.log == log).map_or_else(|| Tip::new(log).head(), Tip::head)
     }
@@ -91,31 +99,58 @@ impl Replay {
                 faults.push(Fault::Unlisted { log, seq });
             }
             self.take_seed(frame, &record, seq, faults);
-            let head = record.head();
-            if record.kind() == Kind::Event {
-                match &head {
-                    Some(head) => {
-                        let count = self.tip(log).tenants.entry(head.tenant);
-                        let expected = std::mem::replace(count, head.tenant_seq.saturating_add(1));
-                        if head.tenant_seq != expected {
-                            faults.push(Fault::Tenant { log, seq, expected, found: head.tenant_seq });
-                        }
-                    }
-                    // A withheld head has no number to check.
-                    None if record.value(indelible_format::Tag::HEAD).is_none() => {}
-                    None => faults.push(Fault::Malformed { log: Some(log), at: seq }),
-                }
-            }
-            each(log, seq, &record, head.as_ref());
-            self.push(&record, log, seq);
+            self.record(&record, log, seq, faults, each);
         }
-        let Self { tips, hashing, own, .. } = self;
-        hashing.finish(&mut |batch| extend(tips, batch, own));
+        self.settle();
         self.records += count;
         if !records.finished() || count != u64::from(frame.meta.records) {
             faults.push(Fault::Malformed { log: None, at: frame.meta.lsn });
         }
         self.compare(frame, faults);
+    }
+
+    /// Replays one sealed row: position `next_seq` of its log, whose group has this seed. [`settle`](Self::settle) is owed.
+    pub(crate) fn row(&mut self, record: &Record<'_>, seed: &Seed, faults: &mut Vec<Fault>, each: &mut Each<'_>) {
+        let log = record.log();
+        let tip = self.tip(log);
+        let seq = tip.next_seq;
+        match tip.salts(seq) {
+            None => tip.set_seed(seq / GROUP_LEAVES, seed),
+            Some(salts) if salts.seed() == seed => {}
+            Some(_) => {
+                faults.push(Fault::SeedMissing { log, seq });
+                tip.set_seed(seq / GROUP_LEAVES, seed);
+            }
+        }
+        tip.frame_of_seed = None;
+        self.record(record, log, seq, faults, each);
+        self.records += 1;
+    }
+
+    fn record(&mut self, record: &Record<'_>, log: u32, seq: u64, faults: &mut Vec<Fault>, each: &mut Each<'_>) {
+        let head = record.head();
+        if record.kind() == Kind::Event {
+            match &head {
+                Some(head) => {
+                    let count = self.tip(log).tenants.entry(head.tenant);
+                    let expected = std::mem::replace(count, head.tenant_seq.saturating_add(1));
+                    if head.tenant_seq != expected {
+                        faults.push(Fault::Tenant { log, seq, expected, found: head.tenant_seq });
+                    }
+                }
+                // A withheld head has no number to check.
+                None if record.value(indelible_format::Tag::HEAD).is_none() => {}
+                None => faults.push(Fault::Malformed { log: Some(log), at: seq }),
+            }
+        }
+        each(log, seq, record, head.as_ref());
+        self.push(record, log, seq);
+    }
+
+    /// Waits for the hashes of everything replayed; the frontiers then have it. Roots are still to be settled.
+    pub(crate) fn settle(&mut self) {
+        let Self { tips, hashing, own, .. } = self;
+        hashing.finish(&mut |batch| extend(tips, batch, own));
     }
 
     fn take_seed(&mut self, frame: &Frame<'_>, record: &Record<'_>, seq: u64, faults: &mut Vec<Fault>) {

@@ -47,6 +47,14 @@ impl Tip {
         }
     }
 
+    /// The tip of a log of which only the end is read: its tree and its tenants as they are there, and the seed of the group that is not
+    /// complete.
+    pub(crate) fn resume(log: u32, frontier: Frontier, tenants: ByName<u64>, seed: Option<&Seed>) -> Self {
+        let (root, next_seq) = (frontier.root(), frontier.size());
+        let salts = seed.map(|seed| (Self::group(next_seq), Salts::new(seed.clone())));
+        Self { root, next_seq, frontier, tenants, salts, ..Self::new(log) }
+    }
+
     pub(crate) fn head(&self) -> LogHead {
         LogHead { log: self.log, size: self.frontier.size(), root: self.root }
     }

@@ -20,18 +20,19 @@ pub(crate) fn path(dir: &Path, log: u32) -> PathBuf {
 }
 
 impl TreeFile {
-    /// Opens or makes the file and makes it hold exactly `roots`, of which the replay of the journal gave all.
-    pub(crate) fn open(world: &World, dir: &Path, log: u32, roots: &[Hash]) -> io::Result<Self> {
+    /// Opens or makes the file and makes it hold exactly `roots` behind the first `sealed` ones, which are right already.
+    pub(crate) fn open(world: &World, dir: &Path, log: u32, sealed: u64, roots: &[Hash]) -> io::Result<Self> {
         let file = world.disk.open(&path(dir, log), Open::Create)?;
+        let from = sealed * HASH_BYTES;
         let mut bytes = Vec::with_capacity(roots.len() * 32);
         roots.iter().for_each(|root| bytes.extend_from_slice(&root.0));
         let mut stored = vec![0; bytes.len()];
-        let same = file.len()? == bytes.len() as u64 && file.read_at(&mut stored, 0)? == bytes.len() && stored == bytes;
+        let same = file.len()? == from + bytes.len() as u64 && file.read_at(&mut stored, from)? == bytes.len() && stored == bytes;
         if !same {
-            file.set_len(0)?;
-            file.write_at(&[IoSlice::new(&bytes)], 0)?;
+            file.set_len(from)?;
+            file.write_at(&[IoSlice::new(&bytes)], from)?;
         }
-        Ok(Self { file, groups: roots.len() as u64 })
+        Ok(Self { file, groups: sealed + roots.len() as u64 })
     }
 
     /// Appends group roots; not synced, because it can be rebuilt.
@@ -44,12 +45,12 @@ impl TreeFile {
     }
 }
 
-/// All group roots on disk, as far as they cover `groups` whole groups.
-pub(crate) fn read(world: &World, dir: &Path, log: u32, groups: u64) -> io::Result<Vec<Hash>> {
+/// The roots of groups `from..to`, as far as they are on disk.
+pub(crate) fn read(world: &World, dir: &Path, log: u32, from: u64, to: u64) -> io::Result<Vec<Hash>> {
     let file = world.disk.open(&path(dir, log), Open::Read)?;
-    let available = (file.len()? / HASH_BYTES).min(groups);
-    let mut bytes = vec![0; usize::try_from(available * HASH_BYTES).unwrap_or(0)];
-    let read = file.read_at(&mut bytes, 0)?;
+    let count = (file.len()? / HASH_BYTES).min(to).saturating_sub(from);
+    let mut bytes = vec![0; usize::try_from(count * HASH_BYTES).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, from * HASH_BYTES)?;
     bytes.truncate(read);
     Ok(bytes.chunks_exact(32).filter_map(Hash::from_slice).collect())
 }

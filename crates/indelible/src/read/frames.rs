@@ -13,7 +13,7 @@ use indelible_format::{Hash, Record};
 
 use crate::commit::journal::{Place, file_name, file_number};
 use crate::error::{Error, Result};
-use crate::identity::Identity;
+use crate::seal::Start;
 use crate::world::{DiskFile, Open, World};
 
 /// Read-ahead of a cursor.
@@ -46,6 +46,17 @@ impl FileReader {
             .open(&dir.join("journal").join(&name), Open::Read)
             .map_err(|error| Error::io(format!("could not open journal/{name}"), error))?;
         Ok(Self { file, number, buffer, buffer_at: 0, filled: 0, ahead: AHEAD_BYTES_MIN, told: 0, once: false })
+    }
+
+    /// As [`open`](Self::open); `None`: there is no such file any more. A writer removes files whose events are sealed.
+    fn open_if_there(world: &World, dir: &Path, number: u64, buffer: Vec<u8>) -> Result<Option<Self>> {
+        if !world.disk.exists(&dir.join("journal").join(file_name(number))) {
+            return Ok(None);
+        }
+        match Self::open(world, dir, number, buffer) {
+            Err(error) if error.is_missing() => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
@@ -191,6 +202,8 @@ pub(crate) enum End {
     Broken { file: u64, offset: u64, why: Broken },
     /// The reader was told to stop here: the rest is not durable yet.
     Limit,
+    /// The next file is gone: a writer has sealed what it held since this cursor was made.
+    Gone,
 }
 
 /// How a chain is broken.
@@ -223,6 +236,8 @@ enum First {
     Unused,
     /// Frames are there, but the first file has no valid header.
     Headless(u64),
+    /// The first file was there a moment ago.
+    Gone,
 }
 
 /// Follows the chain of frames.
@@ -230,6 +245,8 @@ pub(crate) struct Cursor {
     world: World,
     dir: PathBuf,
     store: StoreId,
+    /// Number of the first file that counts.
+    first: u64,
     numbers: Vec<u64>,
     nth: usize,
     reader: Option<FileReader>,
@@ -245,19 +262,22 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// At the front of the journal. `limit`: stop before the frame with this number.
-    pub(crate) fn new(world: &World, dir: &Path, store: StoreId, limit: Option<u64>) -> Result<Self> {
+    /// At the front of the journal, which is at `start`: files before it are left over. `limit`: stop before the frame with this number.
+    pub(crate) fn new(world: &World, dir: &Path, store: StoreId, start: &Start, limit: Option<u64>) -> Result<Self> {
+        let mut numbers = numbers(world, dir)?;
+        numbers.retain(|number| *number >= start.file);
         Ok(Self {
             world: world.clone(),
             dir: dir.to_owned(),
             store,
-            numbers: numbers(world, dir)?,
+            first: start.file,
+            numbers,
             nth: 0,
             reader: None,
             offset: 0,
             started: false,
-            next_lsn: 0,
-            prev: Hash::ZERO,
+            next_lsn: start.lsn,
+            prev: start.prev,
             limit,
             once: false,
             bytes_read: 0,
@@ -271,16 +291,16 @@ impl Cursor {
         self
     }
 
-    /// Number of the first frame of the journal; `None`: there is none.
-    pub(crate) fn first_lsn(&mut self) -> Result<Option<u64>> {
-        Ok((self.reader.is_some() || self.open_first()? == First::Open).then_some(self.next_lsn))
+    /// Before anything was read: number of the first frame there is, and the hash before it; `None`: there is none.
+    pub(crate) fn first(&mut self) -> Result<Option<(u64, Hash)>> {
+        Ok((self.reader.is_some() || self.open_first()? == First::Open).then_some((self.next_lsn, self.prev)))
     }
 
     /// Total bytes of the journal's files, for progress bars.
     pub(crate) fn bytes_total(&self) -> u64 {
         self.numbers
             .iter()
-            .filter_map(|number| FileReader::open(&self.world, &self.dir, *number, Vec::new()).ok()?.len().ok())
+            .filter_map(|number| FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new()).ok()??.len().ok())
             .sum()
     }
 
@@ -288,10 +308,15 @@ impl Cursor {
     pub(crate) fn extend(&mut self, limit: Option<u64>) -> Result<()> {
         self.limit = limit;
         self.numbers = numbers(&self.world, &self.dir)?;
+        self.numbers.retain(|number| *number >= self.first);
         if let Some(reader) = &mut self.reader {
-            // By its name: a writer that opened the store since has put a fresh copy in its place.
+            // By its name: a writer that opened the store since has put a fresh copy in its place. Where it is gone, what was open is
+            // complete.
             let buffer = std::mem::take(&mut reader.buffer);
-            *reader = FileReader::open(&self.world, &self.dir, reader.number, buffer)?;
+            match FileReader::open_if_there(&self.world, &self.dir, reader.number, buffer)? {
+                Some(fresh) => *reader = fresh,
+                None => reader.refresh(),
+            }
         }
         Ok(())
     }
@@ -312,6 +337,7 @@ impl Cursor {
                     First::Open => {}
                     First::Unused => return Ok(Next::End(End::Clean)),
                     First::Headless(file) => return Ok(Next::End(End::Broken { file, offset: 0, why: Broken::Header })),
+                    First::Gone => return Ok(Next::End(End::Gone)),
                 }
             }
             let offset = self.offset;
@@ -349,7 +375,9 @@ impl Cursor {
     /// Opens the first file.
     fn open_first(&mut self) -> Result<First> {
         let Some(number) = self.numbers.get(self.nth).copied() else { return Ok(First::Unused) };
-        let mut reader = FileReader::open(&self.world, &self.dir, number, Vec::new())?;
+        let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, number, Vec::new())? else {
+            return Ok(First::Gone);
+        };
         let Some((header, length)) = reader.header(&self.store)? else { return self.headless(number) };
         if !self.started {
             self.next_lsn = header.first_lsn;
@@ -366,8 +394,11 @@ impl Cursor {
     /// The first file has no header. That is so before a store's first frame; any frame but that one proves that a header was lost.
     fn headless(&self, first: u64) -> Result<First> {
         for number in self.numbers.iter().skip(self.nth) {
-            let mut reader = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
-            if reader.header(&self.store)?.is_some() || matches!(reader.tail(0, &self.store, 1)?, Tail::Frame { .. }) {
+            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else {
+                return Ok(First::Gone);
+            };
+            let expected = self.next_lsn + 1;
+            if reader.header(&self.store)?.is_some() || matches!(reader.tail(0, &self.store, expected)?, Tail::Frame { .. }) {
                 return Ok(First::Headless(first));
             }
         }
@@ -381,8 +412,10 @@ impl Cursor {
         let (file, offset) = (reader.number, self.offset);
         // Look for a later file that is in use.
         let mut later = None;
-        for (nth, number) in self.numbers.iter().enumerate().skip(self.nth + 1) {
-            let mut next = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
+        for (nth, number) in self.numbers.iter().enumerate().filter(|(_, number)| **number > file) {
+            let Some(mut next) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else {
+                return Ok(Some(End::Gone));
+            };
             match next.header(&store)? {
                 Some((header, length)) => {
                     later = Some((nth, header, length, next));
@@ -435,7 +468,7 @@ impl Cursor {
     /// At the file that holds position `seq` of `log`, so that what lies before it need not be read.
     pub(crate) fn skip_to(&mut self, log: u32, seq: u64) -> Result<()> {
         for (nth, number) in self.numbers.iter().enumerate().rev() {
-            let mut reader = FileReader::open(&self.world, &self.dir, *number, Vec::new())?;
+            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else { continue };
             let Some((header, _)) = reader.header(&self.store)? else { continue };
             if header.logs.iter().find(|state| state.log == log).map_or(0, |state| state.size) <= seq {
                 self.nth = nth;
@@ -525,17 +558,4 @@ pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> 
 pub(crate) fn find_at(world: &World, dir: &Path, place: Place, log: u32, seq: u64) -> Result<Option<Stored>> {
     let mut reader = FileReader::open(world, dir, place.file, Vec::new())?;
     Ok(reader.frame_at(place.offset)?.ok().and_then(|frame| in_frame(&frame, log, seq)))
-}
-
-/// Position `seq` of `log`: the right file by its header, then frame by frame.
-pub(crate) fn find(world: &World, dir: &Path, identity: &Identity, log: u32, seq: u64) -> Result<Option<Stored>> {
-    let limit = durable_limit(world, dir, &identity.store)?;
-    let mut cursor = Cursor::new(world, dir, identity.store, limit)?;
-    cursor.skip_to(log, seq)?;
-    while let Next::Frame(frame, _) = cursor.next()? {
-        if let Some(stored) = in_frame(&frame, log, seq) {
-            return Ok(Some(stored));
-        }
-    }
-    Ok(None)
 }

@@ -2,14 +2,17 @@
 
 pub(crate) mod frames;
 mod prove;
+pub(crate) mod shelf;
+mod walk;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use indelible_format::Record;
-use indelible_format::frame::FLAG_CARRY;
-use indelible_format::record::Records;
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_segment::Segment;
 
 pub use frames::Stored;
 
@@ -17,7 +20,10 @@ use crate::digest::LogHead;
 use crate::digest::checkpoints::{self, SignedCheckpoint};
 use crate::error::Result;
 use crate::identity::Identity;
-use crate::read::frames::{Cursor, End, Next};
+use crate::read::frames::{Cursor, Next};
+use crate::read::shelf::Shelf;
+use crate::read::walk::Walk;
+use crate::seal::{Manifest, SegmentInfo, files};
 use crate::world::World;
 
 /// A reader of a store. Opening one costs a small file; every question reads what is durable at that moment.
@@ -26,6 +32,7 @@ pub struct Reader {
     world: World,
     dir: PathBuf,
     identity: Identity,
+    shelf: Arc<Shelf>,
 }
 
 /// One position of a log, while it is being read.
@@ -70,7 +77,11 @@ impl Reader {
     pub fn open_in(dir: impl AsRef<Path>, world: World) -> Result<Self> {
         let dir = dir.as_ref().to_owned();
         let identity = Identity::read(&world, &dir)?;
-        Ok(Self { world, dir, identity })
+        Ok(Self::of(dir, world, identity))
+    }
+
+    pub(crate) fn of(dir: PathBuf, world: World, identity: Identity) -> Self {
+        Self { world, dir, identity, shelf: Arc::default() }
     }
 
     /// Who the store is.
@@ -97,74 +108,13 @@ impl Reader {
         checkpoints::read(&self.world, &self.dir, &self.identity, log)
     }
 
-    /// Reads every durable position in journal order until `each` breaks off. One pass over the files, in constant memory.
+    /// Reads every durable position until `each` breaks off: what is sealed, log by log, then the journal in its order. The positions of
+    /// one log always come in their order. One pass over the files, in constant memory.
     ///
     /// # Errors
     /// `Io`, `Corrupt`. A journal that is broken in the middle is no error: the scan says that it is not complete.
     pub fn records(&self, each: &mut dyn FnMut(Position<'_>) -> ControlFlow<()>) -> Result<Scan> {
-        self.follow(&mut self.cursor()?, &mut BTreeMap::new(), each)
-    }
-
-    /// A place in the journal to read on from, at its beginning.
-    pub(crate) fn cursor(&self) -> Result<Cursor> {
-        let limit = frames::durable_limit(&self.world, &self.dir, &self.identity.store)?;
-        Cursor::new(&self.world, &self.dir, self.identity.store, limit)
-    }
-
-    /// A place in the journal at or before position `seq` of `log`.
-    pub(crate) fn cursor_at(&self, log: u32, seq: u64) -> Result<Cursor> {
-        let mut cursor = self.cursor()?;
-        cursor.skip_to(log, seq)?;
-        Ok(cursor)
-    }
-
-    /// Reads on from `cursor`; `heads` are those of the frames read so far.
-    pub(crate) fn follow(
-        &self,
-        cursor: &mut Cursor,
-        heads: &mut BTreeMap<u32, LogHead>,
-        each: &mut dyn FnMut(Position<'_>) -> ControlFlow<()>,
-    ) -> Result<Scan> {
-        let mut scan = Scan { records: 0, frames: 0, complete: true, reason: None, heads: Vec::new() };
-        'frames: loop {
-            match cursor.next()? {
-                Next::Frame(frame, place) => {
-                    scan.frames += 1;
-                    if frame.meta.flags & FLAG_CARRY != 0 {
-                        continue;
-                    }
-                    let mut next: Vec<(u32, u64)> = frame.meta.logs.iter().map(|change| (change.log, change.first_seq)).collect();
-                    let mut records = Records::new(frame.payload);
-                    for record in records.by_ref() {
-                        let Some((log, seq)) = next.iter_mut().find(|(log, _)| *log == record.log()) else { continue };
-                        let position = Position { log: *log, seq: *seq, record: &record };
-                        *seq += 1;
-                        scan.records += 1;
-                        if each(position).is_break() {
-                            break 'frames;
-                        }
-                    }
-                    if !records.finished() {
-                        scan.complete = false;
-                        scan.reason =
-                            Some(format!("frame {} holds a malformed record (journal file {})", frame.meta.lsn, place.file));
-                    }
-                    for change in &frame.meta.logs {
-                        let head =
-                            LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root };
-                        heads.insert(change.log, head);
-                    }
-                }
-                Next::End(End::Broken { file, offset, why }) => {
-                    scan.complete = false;
-                    scan.reason = Some(format!("the journal is broken at byte {offset} of file {file}: {why:?}"));
-                    break;
-                }
-                Next::End(_) => break,
-            }
-        }
-        scan.heads = heads.values().copied().collect();
-        Ok(scan)
+        self.advance(&mut Walk::default(), each)
     }
 
     /// Follows the store: reads everything durable, then what becomes durable later, until `each` or `idle` breaks off.
@@ -177,11 +127,10 @@ impl Reader {
         each: &mut dyn FnMut(Position<'_>) -> ControlFlow<()>,
         idle: &mut dyn FnMut() -> ControlFlow<()>,
     ) -> Result<Scan> {
-        let mut cursor = self.cursor()?;
-        let mut heads = BTreeMap::new();
+        let mut walk = Walk::default();
         let mut stopped = false;
         loop {
-            let scan = self.follow(&mut cursor, &mut heads, &mut |position| {
+            let scan = self.advance(&mut walk, &mut |position| {
                 let flow = each(position);
                 stopped |= flow.is_break();
                 flow
@@ -189,33 +138,73 @@ impl Reader {
             if stopped || !scan.complete || idle().is_break() {
                 return Ok(scan);
             }
-            cursor.extend(frames::durable_limit(&self.world, &self.dir, &self.identity.store)?)?;
         }
+    }
+
+    /// The segments that the store has sealed, by log and position.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        Ok(self.manifest()?.segments.clone())
+    }
+
+    pub(crate) fn manifest(&self) -> Result<Arc<Manifest>> {
+        self.shelf.manifest(&self.world, &self.dir, &self.identity)
+    }
+
+    pub(crate) fn segment(&self, info: &SegmentInfo) -> Result<Arc<Segment<Bytes>>> {
+        self.shelf.segment(&self.world, &self.dir, info)
     }
 
     /// One position of a log; `None` when the log is not that long.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`, `Corrupt`.
     pub fn record(&self, log: u32, seq: u64) -> Result<Option<Stored>> {
-        frames::find(&self.world, &self.dir, &self.identity, log, seq)
-    }
-
-    /// Size and root of every log, as the durable journal says; nothing is verified.
-    ///
-    /// # Errors
-    /// `Io`.
-    pub fn heads(&self) -> Result<Vec<LogHead>> {
-        let mut heads = BTreeMap::new();
-        let mut cursor = self.cursor()?;
-        while let Next::Frame(frame, _) = cursor.next()? {
-            for change in &frame.meta.logs {
-                heads.insert(
-                    change.log,
-                    LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root },
-                );
+        loop {
+            let manifest = self.manifest()?;
+            let found = match manifest.find(log, seq) {
+                Some(info) => self.sealed_record(info, seq),
+                None => self.unsealed_record(&manifest, log, seq),
+            };
+            // What was not found may have been sealed, or its segment replaced, since the manifest was read.
+            if matches!(found, Ok(Some(_))) || self.manifest()?.generation == manifest.generation {
+                return found;
             }
         }
-        Ok(heads.into_values().collect())
+    }
+
+    fn sealed_record(&self, info: &SegmentInfo, seq: u64) -> Result<Option<Stored>> {
+        let segment = self.segment(info)?;
+        let bytes = segment.record(seq).map_err(|error| files::damaged(&info.file, &error))?;
+        let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
+        let seed = usize::try_from(group).ok().and_then(|group| segment.proof().seeds.get(group)).cloned();
+        Ok(bytes.map(|bytes| Stored { log: info.log, seq, bytes, seed }))
+    }
+
+    fn unsealed_record(&self, manifest: &Manifest, log: u32, seq: u64) -> Result<Option<Stored>> {
+        let mut cursor = self.cursor_at(manifest, log, seq)?;
+        while let Next::Frame(frame, _) = cursor.next()? {
+            if let Some(stored) = frames::in_frame(&frame, log, seq) {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A place in the journal at or before position `seq` of `log`.
+    pub(crate) fn cursor_at(&self, manifest: &Manifest, log: u32, seq: u64) -> Result<Cursor> {
+        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &manifest.start, self.durable_limit()?)?;
+        cursor.skip_to(log, seq)?;
+        Ok(cursor)
+    }
+
+    /// Size and root of every log, as the durable store says; nothing is verified.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`.
+    pub fn heads(&self) -> Result<Vec<LogHead>> {
+        Ok(self.advance(&mut Walk::at_journal(self)?, &mut |_| ControlFlow::Continue(()))?.heads)
     }
 }

@@ -1,5 +1,7 @@
 //! Proofs of single events: inclusion under the newest checkpoint, with everything a verifier needs to compute the leaf.
 
+use std::ops::ControlFlow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::frame::FLAG_CARRY;
@@ -14,6 +16,7 @@ use crate::digest::tree_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
 use crate::read::frames::{Next, Stored};
+use crate::seal::files;
 
 impl Reader {
     /// Proves that position `seq` of `log` is in the log, under the newest checkpoint on disk.
@@ -35,7 +38,7 @@ impl Reader {
         let record = stored.record().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record is malformed"))?;
         let extra = extra(&record, &stored)?;
         let groups = checkpoint.size / GROUP_LEAVES;
-        let roots = tree_file::read(self.world(), self.dir(), log, groups).unwrap_or_default();
+        let roots = tree_file::read(self.world(), self.dir(), log, 0, groups).unwrap_or_default();
         let from_file = (roots.len() as u64 == groups).then(|| self.inclusion(log, seq, checkpoint.size, &roots)).transpose()?;
         let leaf = stored.leaf();
         let holds = |hashes: &[Hash]| merkle::verify_inclusion(&leaf, seq, checkpoint.size, hashes, &checkpoint.root).is_ok();
@@ -63,24 +66,68 @@ impl Reader {
     fn group_leaves(&self, log: u32, group: u64, size: u64) -> Result<Vec<Hash>> {
         let first = group * GROUP_LEAVES;
         let last = size.min(first + GROUP_LEAVES);
+        self.leaves_of(log, first, last)
+    }
+
+    /// Leaves of positions `first..last`, from the stored values.
+    pub(crate) fn leaves_of(&self, log: u32, first: u64, last: u64) -> Result<Vec<Hash>> {
         let mut leaves = Vec::new();
         self.leaves(log, first, last, &mut |leaf| leaves.push(leaf))?;
         Ok(leaves)
     }
 
-    /// The roots of the first `groups` groups, from values.
+    /// The roots of the first `groups` groups: of sealed ones as their segments have them, of the others from values.
     fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
-        let mut frontier = Frontier::new();
+        let wanted = usize::try_from(groups).unwrap_or(usize::MAX);
         let mut roots = Vec::new();
-        self.leaves(log, 0, groups * GROUP_LEAVES, &mut |leaf| roots.extend(frontier.push_leaf(leaf)))?;
+        for info in self.manifest()?.of(log) {
+            let known = (roots.len() as u64).saturating_sub(info.first_seq / GROUP_LEAVES);
+            let segment = self.segment(info)?;
+            roots.extend(segment.proof().roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
+        }
+        roots.truncate(wanted);
+        let first = roots.len() as u64 * GROUP_LEAVES;
+        let mut frontier = Frontier::new();
+        let mut more = Vec::new();
+        self.leaves(log, first, groups * GROUP_LEAVES, &mut |leaf| more.extend(frontier.push_leaf(leaf)))?;
+        roots.extend(more);
         Ok(roots)
+    }
+
+    /// The root that a log had at `size`, from what is stored.
+    pub(crate) fn root_at(&self, log: u32, size: u64) -> Result<Hash> {
+        let roots = self.rebuild_tree(log, size / GROUP_LEAVES)?;
+        let mut source = TreeHashes::new(&roots, |group| self.group_leaves(log, group, size));
+        merkle::root_at(size, &mut source)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format!("the tree of log {log} cannot be built: {error}")))
     }
 
     /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
     fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
-        let mut cursor = self.cursor_at(log, first)?;
+        let manifest = self.manifest()?;
         let mut salts = Salts::new(Seed([0; 32]));
         let mut next = first;
+        for info in manifest.of(log).iter().filter(|info| info.end() > first && info.first_seq < last) {
+            let segment = self.segment(info)?;
+            let seeds = &segment.proof().seeds;
+            let read = segment.records(&mut |seq, bytes| {
+                if seq < next {
+                    return ControlFlow::Continue(());
+                }
+                let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
+                if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {
+                    salts.rekey(seed);
+                }
+                each(Record::parse(bytes).map_or(Hash::ZERO, |record| leaf::leaf(&record, seq, &mut salts)));
+                next += 1;
+                if next < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            read.map_err(|error| files::damaged(&info.file, &error))?;
+        }
+        if next >= last {
+            return Ok(());
+        }
+        let mut cursor = self.cursor_at(&manifest, log, next)?;
         while next < last {
             let Next::Frame(frame, _) = cursor.next()? else { break };
             let Some(change) = frame.meta.logs.iter().find(|change| change.log == log && frame.meta.flags & FLAG_CARRY == 0)

@@ -49,6 +49,17 @@ impl Source {
     }
 }
 
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// It was found true, or reported.
+    Judged,
+    /// The log has not got there: the tree must be looked at when it does.
+    Ahead,
+    /// It is about a size within the sealed part, which was read before.
+    Sealed,
+}
+
 /// What was claimed about one log, and what became of it.
 #[derive(Default)]
 pub(crate) struct Claims {
@@ -57,6 +68,10 @@ pub(crate) struct Claims {
     ahead: BTreeMap<u64, Vec<(Hash, Source)>>,
     /// Roots between frames since the last note: notes and heads may look back a little.
     recent: Vec<(u64, Hash)>,
+    /// Size up to which the log is sealed: there are no frames to look back to.
+    pub(crate) sealed: u64,
+    /// While sealed rows are read, which come log by log: a claim may be ahead of its log.
+    pub(crate) unordered: bool,
     pub(crate) signed: u64,
     pub(crate) anchored: u64,
 }
@@ -83,32 +98,40 @@ impl Claims {
         self.recent.push((size, root));
     }
 
-    /// A claim that `size` has `root`: judged at once if that size was passed, else when it is reached. Returns whether it is
-    /// still ahead, so that the tree must be looked at when it gets there.
-    pub(crate) fn claim(&mut self, size: u64, root: Hash, source: Source, log: u32, findings: &mut Vec<Finding>) -> bool {
+    /// A claim that `size` has `root`: judged at once if that size was passed, else when it is reached.
+    pub(crate) fn claim(&mut self, size: u64, root: Hash, source: Source, log: u32, findings: &mut Vec<Finding>) -> Claimed {
         if size > self.size {
             // What the journal itself signs or states was durable before: it cannot be about what comes later.
-            if matches!(source, Source::Frame(_) | Source::Heads(_)) {
+            if matches!(source, Source::Frame(_) | Source::Heads(_)) && !self.unordered {
                 let what = format!("is ahead of the log, which has {} there", self.size);
                 self.report(source.codes().1, size, source, log, findings, &what);
-                return false;
+                return Claimed::Judged;
             }
             self.ahead.entry(size).or_default().push((root, source));
-            return true;
+            return Claimed::Ahead;
         }
         if size == 0 {
             self.judge(0, &empty_root(), &root, source, log, findings);
-            return false;
+            return Claimed::Judged;
         }
         let at = self.recent.partition_point(|(known, _)| *known < size);
         match self.recent.get(at).copied().filter(|(known, _)| *known == size) {
             Some((_, known)) => self.judge(size, &known, &root, source, log, findings),
+            None if size < self.sealed => return Claimed::Sealed,
             None => self.report(source.codes().0, size, source, log, findings, "is over a size at which no frame ended"),
         }
-        false
+        Claimed::Judged
     }
 
-    fn judge(&mut self, size: u64, root: &Hash, claimed: &Hash, source: Source, log: u32, findings: &mut Vec<Finding>) {
+    pub(crate) fn judge(
+        &mut self,
+        size: u64,
+        root: &Hash,
+        claimed: &Hash,
+        source: Source,
+        log: u32,
+        findings: &mut Vec<Finding>,
+    ) {
         if root != claimed {
             self.report(source.codes().0, size, source, log, findings, "has another root than the log");
             return;

@@ -34,6 +34,16 @@ codes! {
     FrameChain = "frame-chain";
     /// Frames are missing or malformed.
     JournalCorrupt = "journal-corrupt";
+    /// The manifest cannot be read, or leaves positions out.
+    Manifest = "manifest";
+    /// A segment cannot be read, is not the one that the manifest describes, or its rows are not records.
+    SegmentDamaged = "segment-damaged";
+    /// What a segment carries to prove its rows is not what they give.
+    SegmentProof = "segment-proof";
+    /// What a segment carries to find its rows is not what they give.
+    SegmentIndex = "segment-index";
+    /// The state kept for opening the store is not the one that its segments lead to.
+    SealedState = "sealed-state";
     /// A record is malformed.
     RecordMalformed = "record-malformed";
     /// JSON of an event or control entry is not in canonical form.

@@ -6,6 +6,7 @@
 mod anchors;
 mod finding;
 mod proof;
+mod sealed;
 mod stream;
 
 use std::path::Path;

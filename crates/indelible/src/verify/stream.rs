@@ -15,7 +15,7 @@ use indelible_format::record::Kind;
 use indelible_format::span::{self, Spans};
 use indelible_format::{Hash, Head, Record, Tag};
 
-use super::anchors::{Claims, Source};
+use super::anchors::{Claimed, Claims, Source};
 use super::finding::{Code, Finding, Level};
 use super::{LogReport, Options, Report};
 use crate::commit::journal::file_name;
@@ -24,34 +24,41 @@ use crate::digest::replay::{Fault, Replay};
 use crate::digest::{LogHead, checkpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
+use crate::read::Reader;
 use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
+use crate::seal::Manifest;
 use crate::world::World;
 
 /// Gap ranges remembered, so that a recorded loss is not reported as a silent one.
 const GAPS_MAX: usize = 1 << 20;
 
-struct Verifier<'v> {
-    identity: Identity,
+pub(super) struct Verifier<'v> {
+    pub(super) identity: Identity,
     keys: HashMap<u32, VerifierKey>,
-    claims: HashMap<u32, Claims>,
-    findings: Vec<Finding>,
-    details: Details,
+    pub(super) claims: HashMap<u32, Claims>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) details: Details,
     frames: u64,
-    events: u64,
+    pub(super) events: u64,
     carried: u64,
+    pub(super) reader: Reader,
+    /// Bytes of segments that were read.
+    pub(super) bytes_sealed: u64,
+    /// Claims about sizes within the sealed part that were made behind it.
+    late: Vec<(u32, u64, Hash, Source)>,
     progress: Option<&'v mut dyn FnMut(u64, u64)>,
 }
 
 /// What the records say besides their hashes.
 #[derive(Default)]
-struct Details {
-    producers: Producers,
+pub(super) struct Details {
+    pub(super) producers: Producers,
     gaps: Vec<(String, u64, u64, u64)>,
     created: Vec<Created>,
-    heads: Vec<(u64, u32, u64, Hash)>,
+    pub(super) heads: Vec<(u64, u32, u64, Hash)>,
     /// By log: how many groups or positions, and the first of them.
     withheld: BTreeMap<u32, (u64, u64)>,
-    events: u64,
+    pub(super) events: u64,
     spans: Spans,
     checker: Checker,
     document: Document,
@@ -72,6 +79,7 @@ struct Created {
 pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Report> {
     let identity = Identity::read(world, dir)?;
     // The limit comes first: checkpoints are only ever about what was durable when they were written.
+    let reader = Reader::of(dir.to_owned(), world.clone(), identity.clone());
     let mut verifier = Verifier {
         keys: HashMap::new(),
         claims: identity.logs.iter().map(|log| (log.id, Claims::default())).collect(),
@@ -81,15 +89,17 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         frames: 0,
         events: 0,
         carried: 0,
+        reader,
+        bytes_sealed: 0,
+        late: Vec::new(),
         progress: options.progress,
     };
     let mut replay = Replay::new(true);
     let anchored =
         verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
-    let limit = frames::durable_limit(world, dir, &verifier.identity.store)?;
     verifier.check_owners(world, dir)?;
-    let mut cursor = Cursor::new(world, dir, verifier.identity.store, limit)?.once();
-    let torn = verifier.stream(&mut cursor, &mut replay)?;
+    let torn = verifier.stream(&mut replay)?;
+    verifier.settle_late();
     Ok(verifier.conclude(&mut replay, anchored, torn))
 }
 
@@ -98,7 +108,7 @@ impl Verifier<'_> {
         self.findings.push(Finding { code, level, log, at, message: message.into() });
     }
 
-    fn fail(&mut self, code: Code, log: Option<u32>, at: Option<u64>, message: impl Into<String>) {
+    pub(super) fn fail(&mut self, code: Code, log: Option<u32>, at: Option<u64>, message: impl Into<String>) {
         self.find(code, Level::Fail, log, at, message);
     }
 
@@ -213,10 +223,29 @@ impl Verifier<'_> {
         self.fail(Code::CheckpointSignature, Some(log), at, format!("a checkpoint of this log does not verify: {error}"));
     }
 
-    fn claim(&mut self, log: u32, size: u64, root: Hash, source: Source, replay: &mut Replay) {
+    pub(super) fn claim(&mut self, log: u32, size: u64, root: Hash, source: Source, replay: &mut Replay) {
         let Some(claims) = self.claims.get_mut(&log) else { return };
-        if claims.claim(size, root, source, log, &mut self.findings) {
-            replay.tip(log).stops.insert(size);
+        match claims.claim(size, root, source, log, &mut self.findings) {
+            Claimed::Judged => {}
+            Claimed::Ahead => drop(replay.tip(log).stops.insert(size)),
+            Claimed::Sealed => self.late.push((log, size, root, source)),
+        }
+    }
+
+    /// Judges the claims about sizes within the sealed part by its tree.
+    fn settle_late(&mut self) {
+        for (log, size, claimed, source) in std::mem::take(&mut self.late) {
+            match self.reader.root_at(log, size) {
+                Ok(root) => {
+                    if let Some(claims) = self.claims.get_mut(&log) {
+                        claims.judge(size, &root, &claimed, source, log, &mut self.findings);
+                    }
+                }
+                Err(error) => {
+                    let message = format!("{} over {size} entries cannot be compared: {error}", source.describe());
+                    self.fail(Code::CheckpointMismatch, Some(log), Some(size), message);
+                }
+            }
         }
     }
 
@@ -234,14 +263,6 @@ impl Verifier<'_> {
     /// A file's header must say what the frames before it led to: readers find their way by it.
     fn check_header(&mut self, header: &FileHeader, before: &[LogHead], diverged: &[u32]) {
         let name = file_name(header.number);
-        if header.first_lsn == 0 && header.prev != Hash::ZERO {
-            self.fail(
-                Code::FileHeader,
-                None,
-                Some(0),
-                format!("the header of journal/{name} names a frame before the first one"),
-            );
-        }
         let stated = |log: u32| {
             header.logs.iter().find(|state| state.log == log).map_or((0, empty_root()), |state| (state.size, state.root))
         };
@@ -258,24 +279,42 @@ impl Verifier<'_> {
         }
     }
 
-    /// Reads the journal to its end. Returns the bytes of a torn tail.
-    fn stream(&mut self, cursor: &mut Cursor, replay: &mut Replay) -> Result<u64> {
-        let total = cursor.bytes_total();
+    /// Reads what is sealed, then the journal to its end. Returns the bytes of a torn tail.
+    fn stream(&mut self, replay: &mut Replay) -> Result<u64> {
+        loop {
+            let manifest = self.sealed(replay)?;
+            if let Some(torn) = self.journal(&manifest, replay)? {
+                return Ok(torn);
+            }
+            // A writer has sealed what was to be read next, and removed it: that is where it goes on.
+        }
+    }
+
+    /// Reads the journal from where `manifest` says that it begins. `None`: that is not the store's manifest any more.
+    fn journal(&mut self, manifest: &Manifest, replay: &mut Replay) -> Result<Option<u64>> {
+        let start = manifest.start;
+        let limit = self.reader.durable_limit()?;
+        let mut cursor = Cursor::new(self.reader.world(), self.reader.dir(), self.identity.store, &start, limit)?.once();
+        let total = self.bytes_sealed + cursor.bytes_total();
         let mut faults = Vec::new();
-        if let Some(first_lsn) = cursor.first_lsn()?
-            && first_lsn != 0
+        if let Some((lsn, prev)) = cursor.first()?
+            && (lsn, prev) != (start.lsn, start.prev)
         {
-            self.fail(
-                Code::JournalCorrupt,
-                None,
-                Some(0),
-                format!("the journal begins with frame {first_lsn}; frames 0 to {} are missing", first_lsn - 1),
-            );
-            return Ok(0);
+            if self.moved_on(manifest)? {
+                return Ok(None);
+            }
+            let message = if lsn == start.lsn {
+                format!("the header of the first journal file names another frame before it than the manifest")
+            } else {
+                format!("the journal begins with frame {lsn}, frame {} was due", start.lsn)
+            };
+            let code = if lsn == start.lsn { Code::FileHeader } else { Code::JournalCorrupt };
+            self.fail(code, None, Some(start.lsn), message);
+            return Ok(Some(0));
         }
         let mut file = None;
         loop {
-            let read = cursor.bytes_read;
+            let read = self.bytes_sealed + cursor.bytes_read;
             let before = (replay.heads(), replay.diverged().to_vec());
             match cursor.next()? {
                 Next::Frame(frame, place) => {
@@ -292,9 +331,20 @@ impl Verifier<'_> {
                         progress(read, total);
                     }
                 }
-                Next::End(End::Clean | End::Limit) => return Ok(0),
-                Next::End(End::Torn(bytes)) => return Ok(bytes),
+                Next::End(End::Clean | End::Limit) => return Ok(Some(0)),
+                Next::End(End::Torn(bytes)) => return Ok(Some(bytes)),
+                Next::End(End::Gone) => {
+                    if self.moved_on(manifest)? {
+                        return Ok(None);
+                    }
+                    let lsn = cursor.next_lsn;
+                    self.fail(Code::JournalCorrupt, None, Some(lsn), "a file of the journal went away while it was read");
+                    return Ok(Some(0));
+                }
                 Next::End(End::Broken { file, offset, why }) => {
+                    if self.moved_on(manifest)? {
+                        return Ok(None);
+                    }
                     let place = format!("at byte {offset} of journal/{}", file_name(file));
                     let (code, message) = match why {
                         Broken::Damaged(error) => (Code::FrameCrc, format!("{error}, {place}, though valid frames follow")),
@@ -309,7 +359,7 @@ impl Verifier<'_> {
                     };
                     let lsn = cursor.next_lsn;
                     self.fail(code, None, Some(lsn), message);
-                    return Ok(0);
+                    return Ok(Some(0));
                 }
             }
         }
@@ -367,7 +417,7 @@ impl Verifier<'_> {
         }
     }
 
-    fn report(&mut self, fault: &Fault) {
+    pub(super) fn report(&mut self, fault: &Fault) {
         match fault {
             Fault::Malformed { log, at } => self.fail(
                 Code::RecordMalformed,
@@ -520,7 +570,7 @@ impl Verifier<'_> {
 
 impl Details {
     /// Everything about one record that its hash does not tell.
-    fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, head: Option<&Head<'_>>, findings: &mut Vec<Finding>) {
+    pub(super) fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, head: Option<&Head<'_>>, findings: &mut Vec<Finding>) {
         let mut fail =
             |code, message: String| findings.push(Finding { code, level: Level::Fail, log: Some(log), at: Some(seq), message });
         match record.kind() {

@@ -236,6 +236,14 @@ pub fn parent(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests;
 
+/// From now on this thread gives way to others of the machine that have work. A hint: where it is refused, nothing changes.
+pub fn background() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE);
+}
+
+/// A tenth of the share of a thread that is not nice.
+const BACKGROUND_NICE: i32 = 10;
+
 /// Name of this machine, for people.
 #[must_use]
 pub fn host_name() -> String {

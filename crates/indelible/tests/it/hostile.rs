@@ -5,7 +5,7 @@ use indelible::format::record::Kind;
 use indelible::json::{self, Document, ErrorKind as Json, Limits};
 use indelible::{Canonical, Draft, ErrorKind, Field, Record, Rejection, Store, Tag, Value};
 use indelible_testkit::SimWorld;
-use indelible_testkit::check::read_journal;
+use indelible_testkit::check::read_store;
 use indelible_testkit::scenario::{Scenario, chain};
 
 fn store() -> (SimWorld, Store) {
@@ -19,7 +19,7 @@ fn stored(machine: &SimWorld, store: Store) -> Vec<Vec<u8>> {
     store.close().unwrap();
     let report = indelible::verify::verify_in(Scenario::dir(), Default::default(), &machine.world()).unwrap();
     assert!(report.findings.iter().all(|finding| finding.code.name() == "unanchored"), "{:?}", report.findings);
-    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     journal
         .iter()
         .filter_map(|placed| placed.record().filter(|record| record.kind() == Kind::Event).map(|record| record.bytes().to_vec()))

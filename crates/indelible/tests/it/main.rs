@@ -9,5 +9,6 @@ mod limits;
 mod order;
 mod readers;
 mod recovery;
+mod sealing;
 mod smoke;
 mod tasks;

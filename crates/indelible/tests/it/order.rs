@@ -8,7 +8,7 @@ use indelible::json::{self, Document};
 use indelible::world::World;
 use indelible::{Class, Config, Draft, ErrorKind, LaneConfig, Overflow, Producer, Rejection, Store};
 use indelible_testkit::SimWorld;
-use indelible_testkit::check::{Placed, read_journal};
+use indelible_testkit::check::{Placed, read_store};
 use indelible_testkit::gate::Gate;
 use indelible_testkit::scenario::{Scenario, chain};
 
@@ -82,7 +82,7 @@ fn critical_events_come_first_in_their_frame() {
         store.emit(&critical(n)).unwrap();
     }
     store.close().unwrap();
-    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     let classes: Vec<(u64, Class)> =
         journal.iter().filter_map(|placed| Some((placed.lsn, placed.record()?.head()?.class))).collect();
     assert_eq!(classes.len(), 30);
@@ -113,7 +113,7 @@ fn critical_is_never_in_a_later_frame_than_a_normal_event_admitted_after_it() {
         }
     });
     store.close().unwrap();
-    let journal = read_journal(&World::real(), &path).unwrap();
+    let journal = read_store(&World::real(), &path).unwrap();
     let frames: BTreeMap<String, u64> = journal.iter().map(|placed| (placed.id(), placed.lsn)).collect();
     for thread in 0..THREADS {
         for n in 0..EVENTS {
@@ -141,7 +141,7 @@ fn what_is_shed_is_recorded_as_a_gap_with_its_range() {
     assert!(shed > 50, "{shed}");
     assert_eq!(store.stats().lanes[2].shed, shed);
     store.close().unwrap();
-    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     assert_eq!(every_number_is_accounted_for(&journal), 104);
     let gaps = gaps(&journal);
     assert!(gaps.iter().all(|gap| gap.reason == "shed" && gap.class.as_deref() == Some("telemetry")), "{gaps:?}");
@@ -164,7 +164,7 @@ fn a_repeated_request_leaves_no_unexplained_gap() {
     assert_eq!(store.append(&normal(77).idempotency_key("key 0")).unwrap_err().kind(), ErrorKind::Rejected);
     store.append(&normal(1_000)).unwrap();
     store.close().unwrap();
-    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     assert_eq!(every_number_is_accounted_for(&journal), 22);
     let report = indelible::verify::verify_in(Scenario::dir(), Default::default(), &machine.world()).unwrap();
     assert!(report.findings.iter().all(|finding| finding.code.name() == "unanchored"), "{:?}", report.findings);
@@ -197,7 +197,7 @@ fn a_lane_that_rejects_says_busy_at_once_and_a_critical_lane_never_sheds() {
     let pushed = lanes[0].pushed + lanes[1].pushed;
     store.close().unwrap();
     // Who was refused was told; no number was given.
-    assert_eq!(every_number_is_accounted_for(&read_journal(&machine.world(), &Scenario::dir()).unwrap()), pushed);
+    assert_eq!(every_number_is_accounted_for(&read_store(&machine.world(), &Scenario::dir()).unwrap()), pushed);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn a_lane_that_blocks_waits_for_room_up_to_its_limit() {
     gate.open();
     store.append(&normal(admitted)).unwrap();
     store.close().unwrap();
-    let journal = read_journal(&World::real(), &dir.path().join("store")).unwrap();
+    let journal = read_store(&World::real(), &dir.path().join("store")).unwrap();
     assert_eq!(every_number_is_accounted_for(&journal), admitted + 1);
 }
 
@@ -243,7 +243,7 @@ fn what_is_refused_at_the_door_is_counted_in_the_log() {
     assert_eq!(store.stats().rejected, 10);
     // Nothing follows the last three: closing must not forget them.
     store.close().unwrap();
-    let counts: Vec<u64> = gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap())
+    let counts: Vec<u64> = gaps(&read_store(&machine.world(), &Scenario::dir()).unwrap())
         .iter()
         .filter(|gap| gap.reason == "rejected")
         .map(|gap| gap.count)
@@ -259,7 +259,7 @@ fn refusals_alone_are_worth_a_frame() {
     let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
     assert!(store.emit(&Draft::new("no verb")).is_err());
     store.close().unwrap();
-    let gaps = gaps(&read_journal(&machine.world(), &Scenario::dir()).unwrap());
+    let gaps = gaps(&read_store(&machine.world(), &Scenario::dir()).unwrap());
     assert_eq!(gaps.iter().map(|gap| (gap.reason.as_str(), gap.count)).collect::<Vec<_>>(), [("rejected", 1)]);
 }
 
@@ -268,7 +268,7 @@ fn nobody_else_numbers_events_in_the_name_of_the_store() {
     let machine = SimWorld::new(5);
     let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
     store.append(&normal(0)).unwrap();
-    let journal = read_journal(&machine.world(), &Scenario::dir()).unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     let (id, epoch) = journal
         .iter()
         .find_map(|placed| placed.record()?.head()?.producer.map(|producer| (producer.id.to_owned(), producer.epoch)))

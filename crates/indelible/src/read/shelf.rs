@@ -1,0 +1,62 @@
+//! What a reader keeps of the sealed part of a store: the manifest, and the segments that were opened so far.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use indelible_segment::Segment;
+use parking_lot::Mutex;
+
+use crate::error::Result;
+use crate::identity::Identity;
+use crate::seal::files;
+use crate::seal::{Manifest, SegmentInfo};
+use crate::world::World;
+
+/// Shared by the clones of a reader. Segments never change under their name, so an open one is as good as the file.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The manifest's bytes, to see whether it was replaced, and what they say.
+    manifest: Option<(Option<Vec<u8>>, Arc<Manifest>)>,
+    segments: HashMap<String, Arc<Segment<Bytes>>>,
+}
+
+impl std::fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shelf").field("open", &self.kept.lock().segments.len()).finish()
+    }
+}
+
+impl Shelf {
+    /// The manifest as it is on disk now.
+    pub(crate) fn manifest(&self, world: &World, dir: &Path, identity: &Identity) -> Result<Arc<Manifest>> {
+        let bytes = Manifest::bytes(world, dir)?;
+        let mut kept = self.kept.lock();
+        if let Some((known, manifest)) = &kept.manifest
+            && *known == bytes
+        {
+            return Ok(Arc::clone(manifest));
+        }
+        let manifest = bytes.as_deref().map_or_else(|| Ok(Manifest::empty()), |bytes| Manifest::from_json(bytes, identity))?;
+        let manifest = Arc::new(manifest);
+        kept.segments.retain(|name, _| manifest.segments.iter().any(|segment| segment.file == *name));
+        kept.manifest = Some((bytes, Arc::clone(&manifest)));
+        Ok(manifest)
+    }
+
+    /// A segment that a manifest names.
+    pub(crate) fn segment(&self, world: &World, dir: &Path, info: &SegmentInfo) -> Result<Arc<Segment<Bytes>>> {
+        if let Some(segment) = self.kept.lock().segments.get(&info.file) {
+            return Ok(Arc::clone(segment));
+        }
+        let segment = Arc::new(files::open_segment(world, dir, info)?);
+        self.kept.lock().segments.insert(info.file.clone(), Arc::clone(&segment));
+        Ok(segment)
+    }
+}

@@ -1,0 +1,151 @@
+//! One segment while it is being written.
+
+use std::path::Path;
+
+use indelible_format::leaf::{self, Salts, Seed};
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_format::merkle::root_of;
+use indelible_format::{Hash, Head, Record};
+use indelible_segment::{Options, Proof, SegmentError, SegmentWriter};
+
+use super::files::{self, FileWriter};
+use super::manifest::SegmentInfo;
+use crate::error::{Error, ErrorKind, Result};
+use crate::world::{DiskFile, World};
+
+/// A segment that takes rows.
+pub(crate) struct Building {
+    info: SegmentInfo,
+    writer: SegmentWriter<FileWriter>,
+    origin: String,
+    before: Vec<Hash>,
+    seeds: Vec<Seed>,
+    group: OpenGroup,
+    /// Group roots computed from values, where those of the tree file are not to be believed.
+    computed: Option<Vec<Hash>>,
+}
+
+/// The records of the group that is not complete yet.
+#[derive(Default)]
+struct OpenGroup {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A segment that is written and synced, under its `.new` name.
+pub(crate) struct Written {
+    pub(crate) info: SegmentInfo,
+    pub(crate) file: Box<dyn DiskFile>,
+    /// Leaves of the group that is not complete at its end, and that group's seed.
+    pub(crate) partial: Vec<Hash>,
+    pub(crate) seed: Option<Seed>,
+    /// Roots of the groups that are complete within.
+    pub(crate) roots: Vec<Hash>,
+}
+
+impl Building {
+    /// Begins a segment of `log` at `first_seq`; `before` are the leaves of its group that come before.
+    pub(crate) fn create(
+        world: &World,
+        dir: &Path,
+        info: SegmentInfo,
+        origin: String,
+        before: Vec<Hash>,
+        compute: bool,
+        options: Options,
+    ) -> Result<Self> {
+        let path = files::folder(dir).join(files::fresh(&info.file));
+        let out = FileWriter::create(world, &path).map_err(|error| write_failed(&info.file, error))?;
+        let writer = SegmentWriter::new(out, info.log, info.first_seq, options).map_err(|error| failed(&info.file, error))?;
+        let computed = compute.then(Vec::new);
+        Ok(Self { info, writer, origin, before, seeds: Vec::new(), group: OpenGroup::default(), computed })
+    }
+
+    pub(crate) const fn log(&self) -> u32 {
+        self.info.log
+    }
+
+    /// Rows so far.
+    pub(crate) const fn count(&self) -> u64 {
+        self.info.count
+    }
+
+    /// The position that comes next.
+    pub(crate) const fn end(&self) -> u64 {
+        self.info.end()
+    }
+
+    /// Adds the next record. `seed`: of its group, if the frame has it.
+    pub(crate) fn push(&mut self, record: &Record<'_>, head: Option<&Head<'_>>, seed: Option<&Seed>) -> Result<()> {
+        let seq = self.end();
+        if seq.is_multiple_of(GROUP_LEAVES) {
+            self.group.bytes.clear();
+            self.group.ends.clear();
+        }
+        if seq / GROUP_LEAVES - self.info.first_seq / GROUP_LEAVES >= self.seeds.len() as u64 {
+            self.seeds.push(seed.cloned().unwrap_or(Seed([0; 32])));
+        }
+        self.group.bytes.extend_from_slice(record.bytes());
+        self.group.ends.push(self.group.bytes.len());
+        self.writer.push(record).map_err(|error| failed(&self.info.file, error))?;
+        self.info.count += 1;
+        self.info.journal_bytes += record.bytes().len() as u64;
+        self.info.keyed += u64::from(record.idempotency().is_some());
+        if let Some(head) = head {
+            widen(&mut self.info.time, head.time);
+            widen(&mut self.info.received, head.received);
+        }
+        if self.computed.is_some() && self.end().is_multiple_of(GROUP_LEAVES) {
+            let root = root_of(&self.leaves()?);
+            self.computed.iter_mut().for_each(|roots| roots.push(root));
+        }
+        Ok(())
+    }
+
+    /// Leaves of the group that the last record is in.
+    fn leaves(&self) -> Result<Vec<Hash>> {
+        let Some(seed) = self.seeds.last() else { return Ok(self.before.clone()) };
+        // Of the first group, those before the first row are known.
+        let mut leaves = if self.seeds.len() == 1 { self.before.clone() } else { Vec::new() };
+        let mut salts = Salts::new(seed.clone());
+        let mut from = 0;
+        for (end, seq) in self.group.ends.iter().zip(self.end() - self.group.ends.len() as u64..) {
+            let record = self.group.bytes.get(from..*end).and_then(Record::parse);
+            let record = record.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("position {seq} is no record")))?;
+            leaves.push(leaf::leaf(&record, seq, &mut salts));
+            from = *end;
+        }
+        Ok(leaves)
+    }
+
+    /// Writes proof and footer, and syncs. `roots`: where they come from, unless they were computed here.
+    pub(crate) fn finish(mut self, roots: impl FnOnce(u64, u64) -> Result<Vec<Hash>>) -> Result<Written> {
+        let partial = if self.end().is_multiple_of(GROUP_LEAVES) { Vec::new() } else { self.leaves()? };
+        let roots = match self.computed.take() {
+            Some(computed) => computed,
+            None => roots(self.info.first_seq / GROUP_LEAVES, self.end() / GROUP_LEAVES)?,
+        };
+        let seed = if partial.is_empty() { None } else { self.seeds.last().cloned() };
+        let SegmentInfo { log, first_seq, count, .. } = self.info;
+        let proof = Proof { origin: self.origin, log, first_seq, count, before: self.before, roots, seeds: self.seeds };
+        let (out, _) = self.writer.finish(&proof).map_err(|error| failed(&self.info.file, error))?;
+        let (file, bytes) = out.finish().map_err(|error| write_failed(&self.info.file, error))?;
+        self.info.bytes = bytes;
+        Ok(Written { info: self.info, file, partial, seed, roots: proof.roots })
+    }
+}
+
+fn widen(range: &mut Option<(i64, i64)>, at: i64) {
+    *range = Some(range.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+}
+
+fn write_failed(name: &str, error: std::io::Error) -> Error {
+    Error::io(format!("could not write segments/{name}"), error)
+}
+
+fn failed(name: &str, error: SegmentError) -> Error {
+    match error.into_io() {
+        Ok(error) => write_failed(name, error),
+        Err(error) => Error::new(ErrorKind::Corrupt, format!("could not write segments/{name}: {error}")),
+    }
+}

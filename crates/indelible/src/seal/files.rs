@@ -1,0 +1,187 @@
+//! Files of `segments/`: their names, writing and opening them, and what an interrupted seal leaves behind.
+//!
+//! A name that ends in `.parquet` is a whole, synced segment. What is being written ends in `.new`, what was replaced in `.old`: whoever
+//! lists `*.parquet` sees neither, and never an old segment beside the one that took its place.
+
+use std::io::{self, IoSlice, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use indelible_segment::Segment;
+
+use super::manifest::{Manifest, SegmentInfo};
+use crate::error::{Error, ErrorKind, Result};
+use crate::world::{DiskFile, Open, World};
+
+const SUFFIX: &str = ".parquet";
+/// Bytes gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+pub(crate) fn folder(dir: &Path) -> PathBuf {
+    dir.join("segments")
+}
+
+/// Name of a segment: its log, its first position, and the generation of the manifest that first named it.
+pub(crate) fn segment_name(log: u32, first_seq: u64, generation: u64) -> String {
+    format!("{log}-{first_seq:012}-{generation:08}{SUFFIX}")
+}
+
+/// Whether a name is one that [`segment_name`] gives.
+pub(crate) fn is_segment(name: &str) -> bool {
+    let mut parts = name.strip_suffix(SUFFIX).unwrap_or_default().split('-').map(str::parse::<u64>);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(Ok(log)), Some(Ok(first_seq)), Some(Ok(generation)), None) => {
+            u32::try_from(log).is_ok_and(|log| segment_name(log, first_seq, generation) == name)
+        }
+        _ => false,
+    }
+}
+
+/// Name of the state that goes with a manifest.
+pub(crate) fn state_name(generation: u64) -> String {
+    format!("{generation:08}.state")
+}
+
+fn is_state(name: &str) -> bool {
+    let number = name.strip_suffix(".state").and_then(|digits| digits.parse().ok());
+    number.is_some_and(|number: u64| state_name(number) == name)
+}
+
+/// What is being written.
+pub(crate) fn fresh(name: &str) -> String {
+    format!("{name}.new")
+}
+
+/// What was replaced.
+pub(crate) fn replaced(name: &str) -> String {
+    format!("{name}.old")
+}
+
+/// Opens a segment that the manifest names.
+///
+/// # Errors
+/// `Io`; `Corrupt`: it is not the segment that the manifest describes.
+pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Result<Segment<Bytes>> {
+    let path = folder(dir).join(&info.file);
+    // For a moment, while it is being replaced, it has its other name.
+    let file = match world.disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            world.disk.open(&folder(dir).join(replaced(&info.file)), Open::Read)
+        }
+        opened => opened,
+    };
+    let file = file.map_err(|error| Error::io(format!("could not open segments/{}", info.file), error))?;
+    let segment = read_segment(file.as_ref(), &info.file)?;
+    let proof = segment.proof();
+    if (proof.log, proof.first_seq, proof.count) != (info.log, info.first_seq, info.count) {
+        return Err(damaged(&info.file, &"it holds other positions than the manifest says"));
+    }
+    Ok(segment)
+}
+
+/// Opens a segment file, whatever it holds.
+pub(crate) fn read_segment(file: &dyn DiskFile, name: &str) -> Result<Segment<Bytes>> {
+    let failed = |error| Error::io(format!("could not read segments/{name}"), error);
+    let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
+    bytes.truncate(read);
+    Segment::open(Bytes::from(bytes)).map_err(|error| damaged(name, &error))
+}
+
+/// A segment that is not what it should be.
+pub(crate) fn damaged(name: &str, what: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("segments/{name}: {what}"))
+        .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
+}
+
+/// Writes a file from its beginning to its end.
+pub(crate) struct FileWriter {
+    file: Box<dyn DiskFile>,
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl FileWriter {
+    pub(crate) fn create(world: &World, path: &Path) -> io::Result<Self> {
+        // A name like this is left over from an attempt that ended before.
+        if world.disk.exists(path) {
+            world.disk.remove(path)?;
+        }
+        let file = world.disk.open(path, Open::CreateNew)?;
+        Ok(Self { file, at: 0, buffer: Vec::with_capacity(BUFFER_BYTES) })
+    }
+
+    /// Writes what is left and syncs. Gives the file and its length.
+    pub(crate) fn finish(mut self) -> io::Result<(Box<dyn DiskFile>, u64)> {
+        self.flush()?;
+        self.file.sync_data()?;
+        Ok((self.file, self.at))
+    }
+}
+
+impl Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.file.write_at(&[IoSlice::new(&self.buffer)], self.at)?;
+            self.at += self.buffer.len() as u64;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Makes `segments/` hold what the manifest names and nothing else that an interrupted seal can have left. Files that are not named as a
+/// store names its own stay.
+pub(crate) fn tidy(world: &World, dir: &Path, manifest: &Manifest) -> io::Result<()> {
+    let folder = folder(dir);
+    let names = match world.disk.list(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        listed => listed?,
+    };
+    let mut changed = false;
+    for segment in &manifest.segments {
+        let old = replaced(&segment.file);
+        if !names.contains(&segment.file) && names.contains(&old) {
+            world.disk.rename(&folder.join(old), &folder.join(&segment.file))?;
+            changed = true;
+        }
+    }
+    let state = state_name(manifest.generation);
+    for name in &names {
+        let base = name.strip_suffix(".new").or_else(|| name.strip_suffix(".old")).unwrap_or(name);
+        let ours = is_segment(base) || is_state(base);
+        let named = *name == state || manifest.segments.iter().any(|segment| segment.file == *name);
+        if ours && !named && world.disk.exists(&folder.join(name)) {
+            world.disk.remove(&folder.join(name))?;
+            changed = true;
+        }
+    }
+    if changed { world.disk.sync_dir(&folder) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_ours_are_ours() {
+        let name = segment_name(1, 262_144, 7);
+        assert_eq!(name, "1-000000262144-00000007.parquet");
+        assert!(is_segment(&name));
+        for other in
+            ["export.parquet", "1-0-0.parquet", "1-000000262144-00000007.parquet.new", "../1-000000262144-00000007.parquet"]
+        {
+            assert!(!is_segment(other), "{other}");
+        }
+        assert!(is_state("00000012.state") && !is_state("12.state"));
+        assert!(is_segment(&segment_name(u32::MAX, u64::MAX, u64::MAX)));
+    }
+}

@@ -1,0 +1,91 @@
+//! Sealing an open store: when, and up to where.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::commit::journal::file_name;
+use crate::commit::pipeline::{OPEN, Shared};
+use crate::error::Result;
+use crate::read::frames;
+use crate::seal::sealer::Sealed;
+use crate::world::{self, fork};
+
+/// How long to wait after a failure: most often for room on disk.
+const RETRY: Duration = Duration::from_secs(10);
+
+impl Shared {
+    /// Seals what complete journal files hold, until `stop` says so. `all`: ends the file in use first, so that everything durable is
+    /// sealed.
+    pub(crate) fn seal(&self, all: bool, stop: &dyn Fn() -> bool) -> Result<Sealed> {
+        if fork::generation() != self.forks {
+            return Err(self.why_closed());
+        }
+        let mut sealer = self.sealer.lock();
+        let boundary = {
+            let mut writer = self.writer.lock();
+            if all {
+                writer.journal.end_file();
+            }
+            let heads = self.heads.read().clone();
+            writer.journal.boundary(heads)
+        };
+        // The checkpoints that opening the store looks for shall not lie behind what is sealed: there are no frames to compare them with.
+        self.sign_all()?;
+        self.save_checkpoints()?;
+        let sealed = sealer.seal(&boundary, &self.config.sealing.shape(), stop)?;
+        self.counters.segments.fetch_add(sealed.segments, Ordering::Relaxed);
+        Ok(sealed)
+    }
+
+    /// Bytes of journal files that are complete and not sealed.
+    fn sealable_bytes(&self) -> u64 {
+        let from = self.sealer.lock().manifest.start.file;
+        let to = self.writer.lock().journal.boundary(Vec::new()).file;
+        let journal = self.config.dir.join("journal");
+        let numbers = frames::numbers(&self.world, &self.config.dir).unwrap_or_default();
+        let complete = numbers.into_iter().filter(|number| (from..to).contains(number));
+        let bytes = |number| {
+            let file = self.world.disk.open(&journal.join(file_name(number)), world::Open::Read);
+            file.and_then(|file| file.len()).unwrap_or(0)
+        };
+        complete.map(bytes).sum()
+    }
+
+    /// Whether anything durable is not sealed.
+    fn is_unsealed(&self) -> bool {
+        let sealer = self.sealer.lock();
+        self.heads.read().iter().any(|head| head.size > sealer.state.size(head.log))
+    }
+}
+
+/// The background: seals once enough complete files have gathered, or once the oldest event has waited long enough.
+pub(crate) fn keep_sealing(shared: &Shared) {
+    // Commits come first: on a machine that is busy, sealing takes what they leave.
+    world::background();
+    let running = || shared.state.load(Ordering::Acquire) == OPEN;
+    let sealing = shared.config.sealing;
+    let mut since = Instant::now();
+    while running() {
+        let old = since.elapsed() >= sealing.interval;
+        let due = shared.sealable_bytes() >= sealing.journal_bytes || (old && shared.is_unsealed());
+        let mut wait = sealing.interval.saturating_sub(since.elapsed());
+        if due {
+            match shared.seal(old, &|| !running()) {
+                Ok(_) => {
+                    since = Instant::now();
+                    continue;
+                }
+                Err(_) => {
+                    shared.counters.seal_failures.fetch_add(1, Ordering::Relaxed);
+                    wait = RETRY;
+                }
+            }
+        } else if old {
+            // Nothing came since: nothing is old.
+            since = Instant::now();
+            continue;
+        }
+        // Woken when a journal file is complete, and when the store closes.
+        shared.sealing.nap(wait.max(Duration::from_millis(10)));
+    }
+}

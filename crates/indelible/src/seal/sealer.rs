@@ -1,0 +1,494 @@
+//! Sealing: from the frames of complete journal files to segments, and only then away with the files.
+//!
+//! Order of writes, each durable before the next begins: segments and state under their `.new` names; read back from disk and compared
+//! with the journal, byte for byte; renamed; the manifest replaced; journal files, replaced segments and the old state removed. Until the
+//! manifest is replaced everything that was there before is there still. Nothing here waits for a commit, and no commit for it.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indelible_format::frame::FLAG_CARRY;
+use indelible_format::limits::GROUP_LEAVES;
+use indelible_format::merkle::{Frontier, GROUP_LEVEL};
+use indelible_format::record::{Kind, Records};
+use indelible_format::{Hash, Record};
+
+use super::building::{Building, Written};
+use super::files;
+use super::manifest::{Manifest, SegmentInfo, Start};
+use super::rows::Rows;
+use super::state::State;
+use crate::commit::journal::{Place, file_name};
+use crate::digest::LogHead;
+use crate::digest::tree_file::{self, TreeFile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::Identity;
+use crate::read::frames::{self, Cursor, End, Next};
+use crate::world::World;
+
+/// Where the journal is to begin after sealing.
+pub(crate) struct Boundary {
+    /// The first file that stays.
+    pub(crate) file: u64,
+    /// Its first frame.
+    pub(crate) lsn: u64,
+    /// Every log before that frame.
+    pub(crate) heads: Vec<LogHead>,
+}
+
+/// How segments are made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Rows of a segment at most.
+    pub(crate) rows_max: u64,
+    pub(crate) options: indelible_segment::Options,
+}
+
+/// Segments of up to this many rows are taken into the next one whatever its size: rewriting them costs less than keeping them.
+const MERGED_ROWS: u64 = 4_096;
+
+/// What sealing did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// Positions that were sealed.
+    pub records: u64,
+    /// Their bytes in the journal.
+    pub journal_bytes: u64,
+    /// Segments written.
+    pub segments: u64,
+    /// Bytes of those.
+    pub segment_bytes: u64,
+    /// Segments that were taken into larger ones.
+    pub merged: u64,
+}
+
+/// Owned by whoever holds the writer's lock.
+pub(crate) struct Sealer {
+    world: World,
+    dir: PathBuf,
+    identity: Identity,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) state: State,
+    /// Why nobody knows which manifest a power cut would leave: then nothing is removed, and whoever opens the store next decides.
+    uncertain: Option<Error>,
+}
+
+/// What one pass over the journal gave.
+struct Pass {
+    written: Vec<Written>,
+    /// Segments that the written ones take the place of.
+    merged: Vec<SegmentInfo>,
+    state: State,
+    prev: Hash,
+    /// By log: the frames that have records of it.
+    frames: BTreeMap<u32, Vec<Place>>,
+    heads: Vec<LogHead>,
+}
+
+impl Sealer {
+    /// What is sealed in `dir`, with the state that goes with it.
+    ///
+    /// # Errors
+    /// `Corrupt`: the state is missing, or is not the one that its segments lead to. `Io`.
+    pub(crate) fn open(world: &World, dir: &Path, identity: &Identity) -> Result<Self> {
+        let manifest = Manifest::read(world, dir, identity)?;
+        let state = if manifest.generation == 0 { State::default() } else { read_state(world, dir, &manifest)? };
+        for log in manifest.logs() {
+            if manifest.sealed(log) != state.size(log) {
+                return Err(damaged_state(&manifest));
+            }
+        }
+        let world = world.clone();
+        Ok(Self { world, dir: dir.to_owned(), identity: identity.clone(), manifest: Arc::new(manifest), state, uncertain: None })
+    }
+
+    /// Removes what no manifest names any more: files of an interrupted seal, and of the journal before its start. Only once the journal
+    /// was found to begin where the manifest says.
+    pub(crate) fn tidy(&self) -> Result<()> {
+        // The manifest that is seen may be there only until the next power cut, if its writer could not sync the directory: once again,
+        // before anything is removed on its word.
+        if self.manifest.generation > 0 {
+            self.manifest.write(&self.world, &self.dir, &self.identity)?;
+        }
+        files::tidy(&self.world, &self.dir, &self.manifest)
+            .map_err(|error| Error::io("could not remove what an interrupted seal left", error))?;
+        self.remove_journal()
+    }
+
+    /// Makes `tree/<log>` begin with the roots of all sealed groups, taken from the segments if the file does not have them. Gives their
+    /// number.
+    pub(crate) fn restore_tree(&self, log: u32) -> Result<u64> {
+        let Some(state) = self.state.logs.iter().find(|state| state.log == log) else { return Ok(0) };
+        let groups = state.groups.size() / GROUP_LEAVES;
+        let stored = tree_file::read(&self.world, &self.dir, log, 0, groups).unwrap_or_default();
+        if leads_to(&stored, &state.groups) {
+            return Ok(groups);
+        }
+        let mut roots = Vec::new();
+        for info in self.manifest.of(log) {
+            let known = (roots.len() as u64).saturating_sub(info.first_seq / GROUP_LEAVES);
+            let segment = files::open_segment(&self.world, &self.dir, info)?;
+            roots.extend(segment.proof().roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
+        }
+        if !leads_to(&roots, &state.groups) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("the segments of log {log} do not lead to the root they were sealed with"),
+            )
+            .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup"));
+        }
+        TreeFile::open(&self.world, &self.dir, log, 0, &roots)
+            .map_err(|error| Error::io("could not write a tree file", error))?;
+        Ok(groups)
+    }
+
+    fn remove_journal(&self) -> Result<()> {
+        let journal = self.dir.join("journal");
+        for number in frames::numbers(&self.world, &self.dir)?.into_iter().filter(|number| *number < self.manifest.start.file) {
+            let name = file_name(number);
+            self.world
+                .disk
+                .remove(&journal.join(&name))
+                .map_err(|error| Error::io(format!("could not remove journal/{name}"), error))?;
+        }
+        Ok(())
+    }
+
+    /// Seals everything before `to`.
+    ///
+    /// # Errors
+    /// `Io` (no room, most often), `Corrupt`; `Closed`: `stop` said so. Whatever happened, everything is where it was, and a later call may try again.
+    pub(crate) fn seal(&mut self, to: &Boundary, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Sealed> {
+        if let Some(cause) = &self.uncertain {
+            return Err(Error::poisoned(cause));
+        }
+        if to.lsn <= self.manifest.start.lsn {
+            return Ok(Sealed::default());
+        }
+        let sealed = self.seal_once(to, shape, stop);
+        if sealed.is_err() && self.uncertain.is_none() {
+            // Best effort: what stays is removed at the next opening.
+            let _ = files::tidy(&self.world, &self.dir, &self.manifest);
+        }
+        sealed
+    }
+
+    fn seal_once(&mut self, to: &Boundary, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Sealed> {
+        let folder = files::folder(&self.dir);
+        let failed = |error| Error::io("could not write to segments", error);
+        if !self.world.disk.exists(&folder) {
+            self.world.disk.create_dir(&folder).map_err(failed)?;
+            self.world.disk.sync_dir(&self.dir).map_err(failed)?;
+        }
+        let mut pass = self.pass(to, shape, false, stop)?;
+        if !pass.agrees(to) {
+            // The tree file is derived and may have rotted. What is hashed anew either gives the roots, or the journal does not.
+            pass = self.pass(to, shape, true, stop)?;
+            if !pass.agrees(to) {
+                return Err(Error::new(ErrorKind::Corrupt, "what is in the journal does not lead to the roots that were signed")
+                    .with_hint("run `indelible verify` for all findings; nothing is sealed until then"));
+            }
+        }
+        self.compare(&pass, stop)?;
+        self.publish(to, pass)
+    }
+
+    /// Reads the frames before `to` and writes their records into segments. `compute`: hash all of them.
+    fn pass(&self, to: &Boundary, shape: &Shape, compute: bool, stop: &dyn Fn() -> bool) -> Result<Pass> {
+        let start = self.manifest.start;
+        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.once();
+        if cursor.first()?.is_some_and(|first| first != (start.lsn, start.prev)) {
+            return Err(broken("it does not begin where the segments end"));
+        }
+        let mut pass = Pass {
+            written: Vec::new(),
+            merged: Vec::new(),
+            state: self.state.clone(),
+            prev: Hash::ZERO,
+            frames: BTreeMap::new(),
+            heads: Vec::new(),
+        };
+        let mut open: BTreeMap<u32, Building> = BTreeMap::new();
+        loop {
+            let (frame, place) = match cursor.next()? {
+                Next::Frame(frame, place) => (frame, place),
+                Next::End(End::Limit) => break,
+                Next::End(end) => return Err(broken(&format!("it ends before the place to seal up to: {end:?}"))),
+            };
+            if stop() {
+                return Err(stopped());
+            }
+            if frame.meta.flags & FLAG_CARRY != 0 {
+                continue;
+            }
+            for change in &frame.meta.logs {
+                pass.frames.entry(change.log).or_default().push(place);
+            }
+            for record in Records::new(frame.payload) {
+                let log = record.log();
+                if !open.contains_key(&log) {
+                    let building = self.begin(log, to, shape, compute, &mut pass)?;
+                    open.insert(log, building);
+                }
+                let Some(building) = open.get_mut(&log) else { continue };
+                let group = building.end() / GROUP_LEAVES;
+                let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
+                let head = record.head();
+                building.push(&record, head.as_ref(), seed)?;
+                if let Some(head) = head.filter(|_| record.kind() == Kind::Event) {
+                    *pass.state.log(log).tenants.entry(head.tenant) = head.tenant_seq.saturating_add(1);
+                    if let Some(producer) = head.producer {
+                        pass.state.producers.arrive(producer.id, producer.epoch, producer.seq);
+                    }
+                }
+                // The next one begins with a group, so that it needs no leaves from before.
+                if building.count() + GROUP_LEAVES > shape.rows_max && building.end().is_multiple_of(GROUP_LEAVES) {
+                    let Some(full) = open.remove(&log) else { continue };
+                    self.finish(full, &mut pass)?;
+                }
+            }
+        }
+        pass.prev = cursor.prev;
+        for (_, building) in open {
+            self.finish(building, &mut pass)?;
+        }
+        pass.heads = pass.state.logs.iter().map(super::state::LogState::head).collect();
+        Ok(pass)
+    }
+
+    /// Begins a segment where the last one of its log ends, or with small ones before it, which it takes in.
+    fn begin(&self, log: u32, to: &Boundary, shape: &Shape, compute: bool, pass: &mut Pass) -> Result<Building> {
+        let generation = self.manifest.generation + 1;
+        let state = pass.state.log(log);
+        let (mut first_seq, mut before) = (state.size(), state.partial.clone());
+        let size = to.heads.iter().find(|head| head.log == log).map_or(first_seq, |head| head.size);
+        let first_of_log = !pass.written.iter().any(|written| written.info.log == log);
+        let merged = if first_of_log { mergeable(self.manifest.of(log), size - first_seq, shape.rows_max) } else { &[] };
+        let origin = self.identity.origin(log).unwrap_or_default();
+        let mut seeds = Vec::new();
+        if let Some(first) = merged.first() {
+            first_seq = first.first_seq;
+            let segment = files::open_segment(&self.world, &self.dir, first)?;
+            before.clone_from(&segment.proof().before);
+        }
+        let file = files::segment_name(log, first_seq, generation);
+        let (time, received) = (None, None);
+        let info = SegmentInfo { log, first_seq, count: 0, file, bytes: 0, journal_bytes: 0, keyed: 0, time, received };
+        let mut building = Building::create(&self.world, &self.dir, info, origin, before, compute, shape.options)?;
+        for info in merged {
+            seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
+            let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
+            while let Some(bytes) = rows.next()? {
+                let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;
+                let nth = building.end() / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
+                let seed = usize::try_from(nth).ok().and_then(|nth| seeds.get(nth));
+                building.push(&record, record.head().as_ref(), seed)?;
+            }
+        }
+        if !merged.is_empty() {
+            // The tree of the new segment begins where the first of them does.
+            pass.merged.extend_from_slice(merged);
+        }
+        Ok(building)
+    }
+
+    fn finish(&self, building: Building, pass: &mut Pass) -> Result<()> {
+        let log = building.log();
+        let written = building.finish(|from, to| {
+            let roots = tree_file::read(&self.world, &self.dir, log, from, to).unwrap_or_default();
+            // Where the file is short the roots are wrong, and that is found out: they are computed then.
+            let missing = usize::try_from(to - from).unwrap_or(0).saturating_sub(roots.len());
+            Ok(roots.into_iter().chain(std::iter::repeat_n(Hash::ZERO, missing)).collect())
+        })?;
+        let state = pass.state.log(log);
+        let known = (state.groups.size() / GROUP_LEAVES).saturating_sub(written.info.first_seq / GROUP_LEAVES);
+        for root in written.roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
+            state
+                .groups
+                .push_subtree(GROUP_LEVEL, *root)
+                .map_err(|error| Error::new(ErrorKind::Corrupt, format!("the tree of log {log} cannot go on: {error}")))?;
+        }
+        state.partial.clone_from(&written.partial);
+        state.seed.clone_from(&written.seed);
+        pass.written.push(written);
+        Ok(())
+    }
+
+    /// Reads every new segment back from disk and compares its records with those it was made of.
+    fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<()> {
+        let mut logs: Vec<u32> = pass.written.iter().map(|written| written.info.log).collect();
+        logs.dedup();
+        for log in logs {
+            let merged: Vec<SegmentInfo> = pass.merged.iter().filter(|segment| segment.log == log).cloned().collect();
+            let frames = pass.frames.get(&log).map(Vec::as_slice).unwrap_or_default();
+            let mut rows = Rows::new(&self.world, &self.dir, log, &merged, frames);
+            for written in pass.written.iter().filter(|written| written.info.log == log) {
+                let name = &written.info.file;
+                // Not what the page cache remembers of the writing.
+                written.file.have_read(0, written.info.bytes);
+                let segment = files::read_segment(written.file.as_ref(), name)?;
+                let mut failed = None;
+                if stop() {
+                    return Err(stopped());
+                }
+                let read = segment.records(&mut |seq, record| match rows.next() {
+                    Ok(Some(expected)) if expected == record => ControlFlow::Continue(()),
+                    Ok(_) => {
+                        failed = Some(files::damaged(name, &format!("position {seq} came back as other bytes")));
+                        ControlFlow::Break(())
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                });
+                read.map_err(|error| files::damaged(name, &error))?;
+                failed.map_or(Ok(()), Err)?;
+            }
+            if rows.next()?.is_some() {
+                return Err(Error::new(ErrorKind::Corrupt, format!("segments of log {log} have fewer rows than the journal")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the files their names, makes the manifest name them, and removes what they replace.
+    fn publish(&mut self, to: &Boundary, pass: Pass) -> Result<Sealed> {
+        let (disk, folder) = (&self.world.disk, files::folder(&self.dir));
+        let failed = |error| Error::io("could not write to segments", error);
+        let mut manifest = Manifest::clone(&self.manifest);
+        manifest.generation += 1;
+        manifest.start = Start { file: to.file, lsn: to.lsn, prev: pass.prev };
+        manifest.segments.retain(|segment| !pass.merged.contains(segment));
+        manifest.segments.extend(pass.written.iter().map(|written| written.info.clone()));
+        manifest.segments.sort_unstable_by_key(|segment| (segment.log, segment.first_seq));
+
+        let state = files::state_name(manifest.generation);
+        let mut file = files::FileWriter::create(&self.world, &folder.join(files::fresh(&state))).map_err(failed)?;
+        std::io::Write::write_all(&mut file, &pass.state.encode()).map_err(failed)?;
+        file.finish().map_err(failed)?;
+        disk.rename(&folder.join(files::fresh(&state)), &folder.join(&state)).map_err(failed)?;
+        // What is replaced goes out of sight first: nobody sees an event twice.
+        for old in &pass.merged {
+            disk.rename(&folder.join(&old.file), &folder.join(files::replaced(&old.file))).map_err(failed)?;
+        }
+        for written in &pass.written {
+            let name = &written.info.file;
+            disk.rename(&folder.join(files::fresh(name)), &folder.join(name)).map_err(failed)?;
+        }
+        disk.sync_dir(&folder).map_err(failed)?;
+        if let Err(error) = manifest.replace(&self.world, &self.dir, &self.identity) {
+            let found = Manifest::read(&self.world, &self.dir, &self.identity);
+            if !found.is_ok_and(|found| found.generation == self.manifest.generation) {
+                self.uncertain = Some(error.clone());
+            }
+            return Err(error);
+        }
+
+        let before: u64 = self.state.logs.iter().map(super::state::LogState::size).sum();
+        let after: u64 = pass.state.logs.iter().map(super::state::LogState::size).sum();
+        let sum = |of: fn(&SegmentInfo) -> u64, segments: &mut dyn Iterator<Item = &SegmentInfo>| segments.map(of).sum::<u64>();
+        let journal_bytes = |info: &SegmentInfo| info.journal_bytes;
+        let sealed = Sealed {
+            records: after - before,
+            journal_bytes: sum(journal_bytes, &mut pass.written.iter().map(|written| &written.info))
+                - sum(journal_bytes, &mut pass.merged.iter()),
+            segments: pass.written.len() as u64,
+            segment_bytes: sum(|info| info.bytes, &mut pass.written.iter().map(|written| &written.info)),
+            merged: pass.merged.len() as u64,
+        };
+        self.manifest = Arc::new(manifest);
+        self.state = pass.state;
+        // It is sealed; what cannot be removed now is removed at the next opening, and read by nobody.
+        let _ = files::tidy(&self.world, &self.dir, &self.manifest);
+        let _ = self.remove_journal();
+        Ok(sealed)
+    }
+}
+
+impl Pass {
+    /// Whether every log came out with the size and root that the journal had there.
+    fn agrees(&self, to: &Boundary) -> bool {
+        let of = |log: u32| self.heads.iter().find(|head| head.log == log);
+        to.heads.iter().filter(|head| head.size > 0).all(|head| of(head.log) == Some(head))
+    }
+}
+
+/// Whether these are the roots of all groups of the tree.
+fn leads_to(roots: &[Hash], tree: &Frontier) -> bool {
+    let mut frontier = Frontier::new();
+    roots.iter().all(|root| frontier.push_subtree(GROUP_LEVEL, *root).is_ok()) && frontier == *tree
+}
+
+/// The last segments of a log that the next one, of `rows` rows, takes in: so that their number grows with the logarithm of the rows.
+fn mergeable(segments: &[SegmentInfo], rows: u64, rows_max: u64) -> &[SegmentInfo] {
+    let (mut total, mut from) = (rows, segments.len());
+    while let Some(last) = from.checked_sub(1).and_then(|at| segments.get(at)) {
+        if last.count > total.max(MERGED_ROWS) || total + last.count + GROUP_LEAVES > rows_max {
+            break;
+        }
+        total += last.count;
+        from -= 1;
+    }
+    segments.get(from..).unwrap_or_default()
+}
+
+pub(crate) fn read_state(world: &World, dir: &Path, manifest: &Manifest) -> Result<State> {
+    let path = files::folder(dir).join(files::state_name(manifest.generation));
+    let failed = |error| Error::io(format!("could not read {}", path.display()), error);
+    let file = world.disk.open(&path, crate::world::Open::Read).map_err(failed)?;
+    let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
+    bytes.truncate(read);
+    State::decode(&bytes).ok_or_else(|| damaged_state(manifest))
+}
+
+fn damaged_state(manifest: &Manifest) -> Error {
+    let name = files::state_name(manifest.generation);
+    Error::new(ErrorKind::Corrupt, format!("segments/{name} is damaged, or does not belong to the manifest"))
+        .with_hint("run `indelible verify`; keep the directory as evidence and restore a backup")
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Closed, "the store was closed while it was being sealed")
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the journal cannot be sealed: {what}"))
+        .with_hint("run `indelible verify` for all findings; nothing is sealed until then")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_segments_grows_with_the_logarithm_of_the_rows() {
+        let info = |first_seq: u64, count: u64| SegmentInfo {
+            log: 1,
+            first_seq,
+            count,
+            file: files::segment_name(1, first_seq, 1),
+            bytes: 0,
+            journal_bytes: 0,
+            keyed: 0,
+            time: None,
+            received: None,
+        };
+        let (mut segments, mut end, mut rewritten) = (Vec::new(), 0, 0);
+        for _ in 0..1_000 {
+            let rows = 10_000;
+            let merged = mergeable(&segments, rows, 1 << 20).to_vec();
+            let first_seq = merged.first().map_or(end, |first: &SegmentInfo| first.first_seq);
+            rewritten += end - first_seq;
+            segments.truncate(segments.len() - merged.len());
+            end += rows;
+            segments.push(info(first_seq, end - first_seq));
+        }
+        assert!(segments.len() < 30, "{}", segments.len());
+        assert!(segments.iter().all(|segment| segment.count <= 1 << 20));
+        assert!(rewritten < 8 * end, "{rewritten} of {end}");
+    }
+}

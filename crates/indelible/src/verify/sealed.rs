@@ -1,0 +1,192 @@
+//! The pass over the segments: every row rebuilt from its columns, hashed, and held against all that claims to know it already.
+
+use std::ops::ControlFlow;
+
+use indelible_format::Record;
+use indelible_format::limits::GROUP_LEAVES;
+
+use super::finding::Code;
+use super::stream::Verifier;
+use crate::digest::replay::{Fault, Replay};
+use crate::error::{ErrorKind, Result};
+use crate::seal::{Manifest, SegmentInfo, sealer};
+
+impl Verifier<'_> {
+    /// Reads every sealed row that was not read yet. Gives the manifest that was gone by: the journal begins where it says.
+    pub(super) fn sealed(&mut self, replay: &mut Replay) -> Result<Manifest> {
+        self.claims.values_mut().for_each(|claims| claims.unordered = true);
+        let manifest = loop {
+            let manifest = match self.reader.manifest() {
+                Ok(manifest) => Manifest::clone(&manifest),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    self.fail(Code::Manifest, None, None, error.to_string());
+                    break Manifest::empty();
+                }
+                Err(error) => return Err(error),
+            };
+            let mut replaced = false;
+            for log in manifest.logs() {
+                replaced |= self.sealed_log(log, &manifest, replay)?;
+            }
+            if !replaced {
+                self.check_state(&manifest, replay)?;
+                break manifest;
+            }
+        };
+        for log in manifest.logs() {
+            let head = {
+                replay.tip(log).settle_root();
+                replay.head(log)
+            };
+            if let Some(claims) = self.claims.get_mut(&log) {
+                claims.sealed = manifest.sealed(log);
+                claims.boundary(head.size, head.root);
+            }
+        }
+        self.claims.values_mut().for_each(|claims| claims.unordered = false);
+        Ok(manifest)
+    }
+
+    /// Whether a writer has replaced this manifest.
+    pub(super) fn moved_on(&self, manifest: &Manifest) -> Result<bool> {
+        // One that cannot be read was reported, and is not read again.
+        Ok(self.reader.manifest().is_ok_and(|now| now.generation != manifest.generation))
+    }
+
+    /// Reads the segments of a log. Returns whether one was replaced meanwhile: then the manifest is to be read again.
+    fn sealed_log(&mut self, log: u32, manifest: &Manifest, replay: &mut Replay) -> Result<bool> {
+        if self.identity.origin(log).is_none() && !self.claims.contains_key(&log) {
+            self.claims.entry(log).or_default().unordered = true;
+            self.fail(Code::LogUnknown, Some(log), None, "segments of a log that store.json does not know");
+        }
+        for info in manifest.of(log) {
+            let next = replay.tip(log).next_seq;
+            if info.end() <= next {
+                continue;
+            }
+            if info.first_seq > next {
+                let message = format!("positions {next} to {} are in no segment", info.first_seq - 1);
+                self.fail(Code::Manifest, Some(log), Some(next), message);
+                self.skip(info, replay);
+                continue;
+            }
+            if let Err(error) = self.segment(info, replay) {
+                if self.moved_on(manifest)? {
+                    return Ok(true);
+                }
+                if error.kind() != ErrorKind::Corrupt && !error.is_missing() {
+                    return Err(error);
+                }
+                self.fail(Code::SegmentDamaged, Some(log), Some(replay.tip(log).next_seq), error.to_string());
+                self.skip(info, replay);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Nothing can be said of a segment's rows: nor of the tree from here on.
+    fn skip(&self, info: &SegmentInfo, replay: &mut Replay) {
+        replay.settle();
+        replay.diverge(info.log);
+        replay.tip(info.log).next_seq = info.end();
+    }
+
+    fn segment(&mut self, info: &SegmentInfo, replay: &mut Replay) -> Result<()> {
+        let log = info.log;
+        let segment = self.reader.segment(info)?;
+        let proof = segment.proof();
+        let place = format!("segments/{}", info.file);
+        if self.identity.origin(log).is_some_and(|origin| origin != proof.origin) {
+            self.fail(Code::StoreIdentity, Some(log), Some(info.first_seq), format!("{place} is of the log {}", proof.origin));
+        }
+        let group_first = info.first_seq - info.first_seq % GROUP_LEAVES;
+        if group_first < info.first_seq && self.reader.leaves_of(log, group_first, info.first_seq)? != proof.before {
+            let message = format!("{place} carries other leaves before its first row than the log has");
+            self.fail(Code::SegmentProof, Some(log), Some(info.first_seq), message);
+        }
+        let mut faults: Vec<Fault> = Vec::new();
+        let (mut malformed, mut next) = (None, replay.tip(log).next_seq);
+        let (details, findings) = (&mut self.details, &mut self.findings);
+        let read = segment.records(&mut |seq, bytes| {
+            if seq < next {
+                return ControlFlow::Continue(());
+            }
+            let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
+            let record = Record::parse(bytes).filter(|record| record.log() == log);
+            let (Some(record), Some(seed)) = (record, proof.seeds.get(group)) else {
+                malformed = Some(seq);
+                return ControlFlow::Break(());
+            };
+            next = seq + 1;
+            replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
+            ControlFlow::Continue(())
+        });
+        replay.settle();
+        self.events = self.details.events;
+        faults.iter().for_each(|fault| self.report(fault));
+        for (seq, log, size, root) in std::mem::take(&mut self.details.heads) {
+            self.claim(log, size, root, super::anchors::Source::Heads(seq), replay);
+        }
+        let tip = replay.tip(log);
+        let passed = std::mem::take(&mut tip.passed);
+        let roots = std::mem::take(&mut tip.group_roots);
+        if let Some(claims) = self.claims.get_mut(&log) {
+            for (size, root) in passed {
+                claims.reached(size, &root, log, &mut self.findings);
+            }
+        }
+        self.bytes_sealed += info.bytes;
+        read.map_err(|error| crate::seal::files::damaged(&info.file, &error))?;
+        if let Some(seq) = malformed {
+            return Err(crate::seal::files::damaged(&info.file, &format!("position {seq} is no record of its log")));
+        }
+        // A segment that took in others is read from its middle on, if the others were read before.
+        if !proof.roots.ends_with(&roots) && !replay.diverged().contains(&log) {
+            let message = format!("{place} carries other roots of its groups than its rows give");
+            self.fail(Code::SegmentProof, Some(log), Some(info.first_seq), message);
+        }
+        Ok(())
+    }
+
+    /// What opening the store would believe must be what the rows lead to.
+    fn check_state(&mut self, manifest: &Manifest, replay: &mut Replay) -> Result<()> {
+        if manifest.generation == 0 {
+            return Ok(());
+        }
+        let state = match sealer::read_state(self.reader.world(), self.reader.dir(), manifest) {
+            Ok(state) => state,
+            Err(_) if self.moved_on(manifest)? => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::Corrupt || error.is_missing() => {
+                self.fail(Code::SealedState, None, None, error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for log in &state.logs {
+            let tip = replay.tip(log.log);
+            tip.settle_root();
+            let tenants = log.tenants.iter().all(|(name, next)| tip.tenants.get(name) == Some(next))
+                && tip.tenants.iter().count() == log.tenants.iter().count();
+            if tip.head() != log.head() || !tenants {
+                let message =
+                    format!("the state says that log {} had {} entries, with another root or other tenants", log.log, log.size());
+                self.fail(Code::SealedState, Some(log.log), Some(log.size()), message);
+            }
+        }
+        let producers = |producers: &crate::commit::producers::Producers| {
+            let mut all: Vec<_> =
+                producers.iter().map(|(id, epoch, intervals)| (id.to_owned(), epoch, intervals.as_slice().to_vec())).collect();
+            all.sort_unstable();
+            all
+        };
+        if producers(&state.producers) != producers(&self.details.producers) {
+            self.fail(
+                Code::SealedState,
+                None,
+                None,
+                "the state knows other producers, or other numbers of theirs, than the rows",
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! Sealing changes where events are and nothing else: none is lost, none is there twice, no leaf, root or proof becomes another, whatever
+//! call to the disk is the last before a crash, and whatever call fails.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indelible::verify::{self, Options};
+use indelible::{Config, ErrorKind, Reader, Store, trusted_state_path};
+use indelible_testkit::check::{Proofs, audit};
+use indelible_testkit::scenario::{OnError, Scenario, restart_and_check};
+use indelible_testkit::{CrashPolicy, Fault, OpKind, What, errno, seeds};
+
+use crate::durability::{crash_points, long, run_until};
+use crate::readers::event;
+
+#[test]
+fn a_sealed_store_is_the_store_it_was() {
+    for seed in seeds(3) {
+        let scenario = Scenario::sealing(seed);
+        let machine = scenario.machine();
+        let outcome = scenario.run(&machine, OnError::Stop);
+        assert!(outcome.failed.is_empty() && outcome.contradictions.is_empty(), "{outcome:?}");
+        let names = machine.world().disk.list(&Scenario::dir().join("segments")).unwrap();
+        assert!(names.iter().any(|name| name.ends_with(".parquet")), "{names:?}");
+        restart_and_check(machine.disk.crashed_copy(CrashPolicy::None, seed), 0, &outcome.ledger).unwrap();
+        // Sealed to the last event.
+        let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+        store.seal().unwrap();
+        store.close().unwrap();
+        audit(&machine.world(), &Scenario::dir(), &outcome.ledger, Proofs::Signed { by_engine: 5 }).expect_clean(&seed);
+    }
+}
+
+#[test]
+fn nothing_is_lost_by_a_crash_at_any_call_of_sealing() {
+    for seed in seeds(1) {
+        let scenario = Scenario::sealing(seed);
+        let points = crash_points(&scenario);
+        let machine = scenario.machine();
+        assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
+        let ops = machine.disk.ops();
+        let near = |at: u64| {
+            let at = usize::try_from(at).unwrap();
+            ops.iter().skip(at.saturating_sub(2)).take(4).any(|op| {
+                let path = op.path.to_string_lossy();
+                path.contains("segments") || path.contains("manifest") || (op.kind == OpKind::Remove && path.contains("journal"))
+            })
+        };
+        let points: Vec<u64> = points.into_iter().filter(|at| near(*at)).collect();
+        assert!(points.len() > 100, "{}", points.len());
+        for at in points {
+            let (machine, outcome) = run_until(&scenario, at, false);
+            for policy in CrashPolicy::ALL {
+                let disk = machine.disk.crashed_copy(policy, seed ^ at);
+                if let Err(problem) = restart_and_check(disk, at, &outcome.ledger) {
+                    panic!("seed {seed}: crash before call {at} ({:?}), {policy:?}: {problem}", machine.disk.ops().last());
+                }
+            }
+        }
+    }
+}
+
+/// Whatever sealing asks of the disk may fail, in every way, and the work go on.
+#[test]
+fn a_failing_call_of_sealing_takes_nothing_with_it() {
+    let kinds =
+        [OpKind::Write, OpKind::Sync, OpKind::Open, OpKind::Rename, OpKind::Remove, OpKind::SyncDir, OpKind::Read, OpKind::List];
+    let failures = [What::Error(errno::EIO), What::Error(errno::ENOSPC), What::ShortWrite, What::LandedButFailed];
+    for seed in seeds(1) {
+        let scenario = Scenario::sealing(seed);
+        let machine = scenario.machine();
+        assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
+        let ops = machine.disk.ops();
+        let mut struck = 0;
+        for kind in kinds {
+            for part in ["segments", "manifest"] {
+                let fits = |op: &&indelible_testkit::Op| op.kind == kind && op.path.to_string_lossy().contains(part);
+                let calls = ops.iter().filter(fits).count() as u64;
+                // Reading is asked for thousands of times.
+                let step = if long() { 1 } else { (calls / 12).max(1) };
+                for index in (0..calls).step_by(usize::try_from(step).unwrap()) {
+                    let turn = usize::try_from(index / step + seed).unwrap();
+                    let what = failures[turn % failures.len()];
+                    let machine = scenario.machine();
+                    machine.disk.fault(Fault::nth(kind, index, what).on(part));
+                    let outcome = scenario.run(&machine, OnError::GoOn);
+                    let story = format!("seed {seed}: {kind:?} {index} of {part} fails ({what:?})");
+                    assert!(outcome.contradictions.is_empty(), "{story}: {:?}", outcome.contradictions);
+                    for failed in &outcome.failed {
+                        assert!(matches!(failed.call, "seal" | "open"), "{story}: {failed:?}");
+                    }
+                    let policy = CrashPolicy::ALL[turn % 4];
+                    if let Err(problem) = restart_and_check(machine.disk.crashed_copy(policy, index), index, &outcome.ledger) {
+                        panic!("{story}, {policy:?}: {problem}");
+                    }
+                    struck += 1;
+                }
+            }
+        }
+        eprintln!("{struck} failures survived");
+        assert!(struck > 80, "{struck}");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_sealing_and_not_the_log() {
+    let machine = Scenario::sealing(3).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..600).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    machine.disk.fault(Fault::nth(OpKind::Write, 0, What::Error(errno::ENOSPC)).on("segments").lasting());
+    for _ in 0..2 {
+        let error = store.seal().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.hint().is_some_and(|hint| hint.contains("free disk space")), "{error:?}");
+        store.append(&event(1_000)).unwrap();
+        assert!(store.reader().unwrap().segments().unwrap().is_empty());
+    }
+    machine.disk.heal();
+    let sealed = store.seal().unwrap();
+    assert!(sealed.records > 600, "{sealed:?}");
+    assert_eq!(store.seal().unwrap().records, 0);
+    let reader = store.reader().unwrap();
+    assert_eq!(reader.record(1, 599).unwrap().unwrap().record().unwrap().head().unwrap().action, "widget.polish");
+    store.close().unwrap();
+}
+
+/// The tree file is derived: sealing believes it only as far as it leads to the roots of the journal.
+#[test]
+fn a_rotten_tree_file_does_not_get_into_a_segment() {
+    let machine = Scenario::sealing(4).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..700).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    machine.disk.tamper(&Scenario::dir().join("tree/1"), &[7; 64]).unwrap();
+    store.seal().unwrap();
+    store.close().unwrap();
+    let report = verify::verify_in(Scenario::dir(), Options::default(), &machine.world()).unwrap();
+    assert!(report.ok, "{:?}", report.findings);
+    // And it is made anew from the segments.
+    let reader = Reader::open_in(Scenario::dir(), machine.world()).unwrap();
+    let proof = reader.prove(1, 300).unwrap();
+    drop(Store::open_in(Scenario::config(), machine.world()).unwrap());
+    assert_eq!(machine.disk.contents(&Scenario::dir().join("tree/1")).unwrap().len(), 64);
+    assert_eq!(reader.prove(1, 300).unwrap().hashes, proof.hashes);
+}
+
+/// What is sealed is still the past that a trusted state knows, even if that state was away for a while.
+#[test]
+fn an_older_checkpoint_is_compared_with_what_is_sealed() {
+    let machine = Scenario::sealing(5).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..300).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    let old = store.checkpoint(1).unwrap();
+    let state = trusted_state_path("/trusted".as_ref(), store.identity().unwrap());
+    store.close().unwrap();
+    let kept = machine.disk.contents(&state).unwrap();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..300).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    store.seal().unwrap();
+    store.close().unwrap();
+    machine.disk.tamper(&state, &kept).unwrap();
+    drop(Store::open_in(Scenario::config(), machine.world()).unwrap());
+    let report = verify::verify_in(Scenario::dir(), Options { against: vec![old.note], ..Options::default() }, &machine.world());
+    let report = report.unwrap();
+    assert!(report.ok && report.logs[1].anchored == 300, "{report:?}");
+}
+
+#[test]
+fn readers_beside_a_sealing_writer_see_every_event_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut config = Config::new(&path);
+    config.checkpoint_interval = Duration::from_millis(20);
+    config.journal_file_bytes_max = 4 << 20;
+    config.sealing.journal_bytes = 4 << 20;
+    config.sealing.rows_max = 8_192;
+    let store = Store::open(config).unwrap();
+    let (acknowledged, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let pad = "x".repeat(1_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let began = Instant::now();
+            for n in 0.. {
+                store.emit(&event(n).detail("pad", pad.as_str())).unwrap();
+                if n % 100 == 0 {
+                    store.flush().unwrap();
+                    acknowledged.store(n + 1, Ordering::SeqCst);
+                }
+                if n > 60_000 || began.elapsed() > Duration::from_secs(20) {
+                    break;
+                }
+            }
+            over.store(true, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            // A reader that follows sees each position once, in order, wherever it is by then.
+            let mut next = 0;
+            let scan = Reader::open(&path).unwrap().tail(
+                &mut |position| {
+                    if position.log == 1 {
+                        assert_eq!(position.seq, next);
+                        next += 1;
+                    }
+                    ControlFlow::Continue(())
+                },
+                &mut || {
+                    std::thread::sleep(Duration::from_millis(3));
+                    if over.load(Ordering::SeqCst) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                },
+            );
+            assert!(scan.unwrap().complete);
+        });
+        while !over.load(Ordering::SeqCst) {
+            let before = acknowledged.load(Ordering::SeqCst);
+            let mut seen = 0;
+            let reader = Reader::open(&path).unwrap();
+            let scan = reader.records(&mut |position| {
+                if position.log == 1 {
+                    assert_eq!(position.seq, seen);
+                    seen += 1;
+                }
+                ControlFlow::Continue(())
+            });
+            assert!(scan.unwrap().complete);
+            assert!(seen >= before, "acknowledged {before}, seen {seen}");
+            let one = before.saturating_sub(1) / 2;
+            assert!(before == 0 || reader.record(1, one).unwrap().is_some(), "{one}");
+            let report = verify::verify(&path, Options::default()).unwrap();
+            assert!(report.ok, "{:?}", report.findings);
+        }
+    });
+    let stats = store.stats();
+    assert!(stats.segments > 0 && stats.seal_failures == 0, "{stats:?}");
+    store.close().unwrap();
+}
+
+/// When the manifest was renamed and its directory could not be synced, a power cut may leave the old one or the new one: the files of
+/// both must be there.
+#[test]
+fn a_manifest_whose_name_was_not_synced_takes_nothing_with_it() {
+    let scenario = Scenario::sealing(6);
+    let machine = scenario.machine();
+    assert!(scenario.run(&machine, OnError::Stop).failed.is_empty());
+    let ops = machine.disk.ops();
+    let renamed = |op: &indelible_testkit::Op| op.kind == OpKind::Rename && op.path.to_string_lossy().contains("manifest");
+    let synced: Vec<u64> = (1u64..)
+        .zip(ops.windows(2))
+        .filter(|(_, pair)| renamed(&pair[0]) && pair[1].kind == OpKind::SyncDir)
+        .map(|(at, _)| at)
+        .collect();
+    assert!(synced.len() > 5, "{}", synced.len());
+    for at in synced {
+        for (nth, what) in [What::Error(errno::EIO), What::ShortWrite, What::LandedButFailed].into_iter().enumerate() {
+            let machine = scenario.machine();
+            machine.disk.fault(Fault::at(at, what));
+            let outcome = scenario.run(&machine, OnError::GoOn);
+            assert!(!outcome.failed.is_empty(), "nothing failed at {at}");
+            for policy in CrashPolicy::ALL {
+                if let Err(problem) = restart_and_check(machine.disk.crashed_copy(policy, at), at + nth as u64, &outcome.ledger) {
+                    panic!("the sync of the directory at {at} fails ({what:?}), {policy:?}: {problem}");
+                }
+            }
+        }
+    }
+}
