@@ -4,10 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SegmentError {
-    /// The file is not readable Parquet, or could not be read or written at all.
-    #[error("not a readable Parquet file: {0}")]
-    Parquet(#[from] parquet::errors::ParquetError),
-    /// It is Parquet, but not a segment that this version knows.
+    /// The file could not be read or written.
+    #[error("could not read or write the segment")]
+    Io(#[source] std::io::Error),
+    /// Not a segment, or none that this version knows.
     #[error("not a segment: {0}")]
     Foreign(&'static str),
     /// It is a segment whose parts contradict each other.
@@ -18,34 +18,15 @@ pub enum SegmentError {
         /// The first bad position.
         seq: u64,
     },
-    /// A record was given that is none, or is not of the segment's log.
+    /// A record was given that is not of the segment's log.
     #[error("position {seq} is no record of this log")]
     Record {
         /// Its position.
         seq: u64,
     },
-}
-
-impl SegmentError {
-    /// What the file said, if that was the reason; else the error again.
-    ///
-    /// # Errors
-    /// It had another reason.
-    pub fn into_io(self) -> std::result::Result<std::io::Error, Self> {
-        match self {
-            Self::Parquet(parquet::errors::ParquetError::External(cause)) => match cause.downcast() {
-                Ok(error) => Ok(*error),
-                Err(cause) => Err(Self::Parquet(parquet::errors::ParquetError::External(cause))),
-            },
-            other => Err(other),
-        }
-    }
-}
-
-impl From<arrow_schema::ArrowError> for SegmentError {
-    fn from(error: arrow_schema::ArrowError) -> Self {
-        Self::Parquet(error.into())
-    }
+    /// A segment has as many rows as it may have; begin another.
+    #[error("the segment is full")]
+    Full,
 }
 
 pub(crate) type Result<T> = std::result::Result<T, SegmentError>;

@@ -4,17 +4,32 @@
 //! have typed columns under the names of the search language; the rest is JSON text. A record that its columns cannot give back exactly
 //! is kept whole beside them, so that nothing depends on the columns being clever. Bytes: docs/format/segment.md.
 //!
-//! This crate knows nothing of journals, threads or keys.
+//! - [`SegmentWriter`] turns records into columns, pages and an index, and writes the file in one go.
+//! - [`Segment`] gives records back: all in order, or one by its position. [`Segment::page`] shows columns without records,
+//!   [`Segment::pages`] what each page holds at most, [`Segment::blocks_of`] where a term is.
+//! - [`PageCache`] keeps decoded pages for all segments that are open.
+//!
+//! Invariants: no bytes make this crate panic or allocate more than a bounded multiple of what it was given; a page is decoded only after
+//! its checksum was compared. This crate knows nothing of journals, threads or keys.
 
+mod cache;
+mod column;
+mod container;
+mod encoding;
 mod error;
+mod index;
+mod layout;
+mod limits;
 mod proof;
 mod read;
-mod rebuild;
-mod rows;
-mod schema;
 mod write;
 
+pub use cache::PageCache;
+pub use column::Column;
+pub use container::footer::Bounds;
 pub use error::SegmentError;
+pub use index::{BLOCK_ROWS, IndexField, pair};
+pub use limits::ROWS_MAX;
 pub use proof::Proof;
-pub use read::Segment;
+pub use read::{Blocks, Dictionary, Difference, Page, PageInfo, ReadAt, Scratch, Segment};
 pub use write::{Options, SegmentWriter, Summary};

@@ -1,7 +1,13 @@
 //! Segments give back every record, byte for byte, and are plain Parquet for everyone else.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 
+mod access;
 mod corpus;
+mod golden;
+mod hostile;
+mod index;
+mod oracle;
 mod records;
 mod support;

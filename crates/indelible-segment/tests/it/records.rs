@@ -5,7 +5,7 @@ use indelible_format::head::Trace;
 use indelible_format::limits;
 use indelible_format::record::{self, Idempotency};
 use indelible_format::{Canonical, Class, Draft, Hash, Outcome, Producer, Severity, taxonomy};
-use indelible_segment::{Segment, SegmentError};
+use indelible_segment::{PageCache, Scratch, Segment, SegmentError};
 
 use crate::support::{LOG, event, proof, read, round_trip, write};
 
@@ -98,11 +98,13 @@ fn one_record_is_read_by_its_position() {
     let records: Vec<_> = (0..9_000i64).map(|n| event(&full(), n, n.unsigned_abs())).collect();
     let (bytes, _) = write(1_000, &records);
     let segment = Segment::open(bytes).unwrap();
+    let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
     for nth in [0, 1, 255, 256, 4_096, 8_191, 8_192, 8_999] {
-        assert_eq!(segment.record(1_000 + nth as u64).unwrap().as_ref(), records.get(nth));
+        let found = segment.record(1_000 + nth as u64, &cache, &mut scratch).unwrap();
+        assert_eq!(found, records.get(nth).map(Vec::as_slice));
     }
     for outside in [0, 999, 10_000, u64::MAX] {
-        assert_eq!(segment.record(outside).unwrap(), None);
+        assert_eq!(segment.record(outside, &cache, &mut scratch).unwrap(), None);
     }
 }
 
@@ -155,5 +157,5 @@ fn a_changed_segment_is_refused_or_says_something_else() {
     let mut bad = good.to_vec();
     bad[proof_at + 40] ^= 1;
     assert!(matches!(read(bad.into()), Err(SegmentError::Damaged { .. })));
-    assert!(matches!(read(bytes::Bytes::from_static(b"PAR1")), Err(SegmentError::Parquet(_))));
+    assert!(matches!(read(bytes::Bytes::from_static(b"PAR1")), Err(SegmentError::Foreign(_))));
 }

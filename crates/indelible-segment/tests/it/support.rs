@@ -49,7 +49,7 @@ pub(crate) fn write(first_seq: u64, records: &[Vec<u8>]) -> (Bytes, Summary) {
 
 pub(crate) fn read(bytes: Bytes) -> Result<Vec<(u64, Vec<u8>)>, SegmentError> {
     let mut records = Vec::new();
-    Segment::open(bytes)?.records(&mut |seq, record| {
+    Segment::open(bytes)?.records(0..u64::MAX, &mut |seq, record| {
         records.push((seq, record.to_vec()));
         ControlFlow::Continue(())
     })?;
@@ -66,4 +66,70 @@ pub(crate) fn round_trip(first_seq: u64, records: &[Vec<u8>]) -> (Bytes, Summary
         assert!(found == record, "position {seq} came back as other bytes");
     }
     (bytes, summary)
+}
+
+/// Rows of many shapes, the same for the same seed: events with and without each field, lists of any length, control entries and leaves,
+/// some of which come in long runs of the same.
+pub(crate) fn mixed(rows: usize, seed: u64) -> Vec<Vec<u8>> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    (0..rows).map(|nth| mixed_row(nth, &mut rng)).collect()
+}
+
+fn mixed_row(nth: usize, rng: &mut fastrand::Rng) -> Vec<u8> {
+    let received = 1_700_000_000_000_000_000 + i64::try_from(nth).unwrap() * 1_000_000;
+    // The middle third says one thing only.
+    let quiet = nth % 30_000 >= 10_000 && nth % 30_000 < 20_000;
+    if !quiet && rng.u32(..500) == 0 {
+        let mut control = Vec::new();
+        record::encode_control(LOG, format!(r#"{{"n":{nth},"type":"gap"}}"#).as_bytes(), &mut control).unwrap();
+        return control;
+    }
+    if !quiet && rng.u32(..500) == 0 {
+        let mut leaf = Vec::new();
+        record::encode_leaf(LOG, &Hash([rng.u8(..); 32]), &mut leaf);
+        return leaf;
+    }
+    let texts: Vec<String> = ["actor", "session", "tenant", "target", "unique"]
+        .iter()
+        .map(|name| format!("{name}-{}", if *name == "unique" { rng.u32(..) } else { rng.u32(..200) }))
+        .collect();
+    let [actor, session, tenant, target, unique] = texts.as_slice() else { unreachable!() };
+    let mut draft = Draft::new(*rng.choice(&["user.login", "data.read", "role.grant"]).unwrap())
+        .detail("n", rng.u32(..))
+        .time_ns(received - 5);
+    let some = |rng: &mut fastrand::Rng| !quiet && rng.u32(..4) == 0;
+    if quiet || rng.u32(..10) > 0 {
+        draft = draft.actor(actor).tenant(tenant);
+    }
+    if some(rng) {
+        draft = draft.actor_name("a \"quoted\" name\n").actor_email(unique);
+    }
+    if some(rng) {
+        draft = draft.session(session).ip("10.0.0.1").host("");
+    }
+    for _ in 0..if quiet { 0 } else { rng.usize(..4) } {
+        draft = draft.target("repo", target);
+    }
+    if some(rng) {
+        draft.targets.push(indelible_format::draft::Target { kind: None, id: None, name: Some("nobody") });
+    }
+    if some(rng) {
+        draft = draft.frameworks(&["sox", "hipaa"]);
+    }
+    if some(rng) {
+        draft = draft.trace(indelible_format::head::Trace { trace_id: [rng.u8(..); 16], span_id: [rng.u8(..); 8] });
+    }
+    if some(rng) {
+        draft = draft.producer(indelible_format::Producer { id: "p", epoch: rng.u64(..3), seq: nth as u64 });
+    }
+    if some(rng) {
+        draft = draft.id(unique);
+    }
+    if some(rng) {
+        draft = draft.idempotency_key(unique);
+    }
+    if some(rng) {
+        draft = draft.raw(indelible_format::draft::Raw { media_type: "text/plain", bytes: unique.as_bytes() });
+    }
+    event(&draft, received, rng.u64(..1 << 40))
 }

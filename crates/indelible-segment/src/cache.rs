@@ -1,0 +1,169 @@
+//! Decoded pages and dictionaries, shared by all readers and bounded in bytes.
+//!
+//! Sixteen shards, each behind its own lock, which is held for a look-up or an insertion and never while a page is read or decoded. Within
+//! a shard the clock algorithm chooses what to give up: an entry that was used since the hand last passed gets a second round.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::column::Column;
+use crate::read::{Dictionary, Page};
+
+const SHARDS: usize = 16;
+
+/// Which page of which open segment; the dictionary of a column is page `u32::MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) segment: u64,
+    pub(crate) column: Column,
+    pub(crate) page: u32,
+}
+
+impl Key {
+    /// Of a column's dictionary.
+    pub(crate) const fn dictionary(segment: u64, column: Column) -> Self {
+        Self { segment, column, page: u32::MAX }
+    }
+
+    fn shard(&self) -> usize {
+        // Neighbouring pages and columns of one row go to different shards.
+        let mixed = self.segment.wrapping_mul(31).wrapping_add(self.column.index() as u64 * 7).wrapping_add(u64::from(self.page));
+        usize::try_from(mixed % SHARDS as u64).unwrap_or(0)
+    }
+}
+
+#[derive(Clone)]
+pub(crate) enum Cached {
+    Page(Arc<Page>),
+    Dictionary(Arc<Dictionary>),
+}
+
+struct Slot {
+    key: Key,
+    entry: Cached,
+    bytes: usize,
+    used: bool,
+}
+
+#[derive(Default)]
+struct Shard {
+    places: HashMap<Key, usize, foldhash::fast::RandomState>,
+    slots: Vec<Slot>,
+    hand: usize,
+    bytes: usize,
+}
+
+/// Keeps pages that were decoded, up to a number of bytes. Shared by reference between threads and segments.
+///
+/// A page keeps the dictionary of its column alive, so memory may exceed the budget by the dictionaries of segments that have pages here.
+pub struct PageCache {
+    shards: [Mutex<Shard>; SHARDS],
+    shard_bytes_max: usize,
+}
+
+impl std::fmt::Debug for PageCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PageCache").field("bytes", &self.bytes()).field("bytes_max", &(self.shard_bytes_max * SHARDS)).finish()
+    }
+}
+
+impl PageCache {
+    /// A cache of at most `bytes_max` bytes; 0 keeps nothing.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), shard_bytes_max: bytes_max / SHARDS }
+    }
+
+    /// Bytes held now.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().bytes).sum()
+    }
+
+    /// Gives up all pages of a segment: [`Segment::id`](crate::Segment::id).
+    pub fn forget(&self, segment: u64) {
+        for shard in &self.shards {
+            shard.lock().forget(segment);
+        }
+    }
+
+    fn shard(&self, key: &Key) -> Option<&Mutex<Shard>> {
+        self.shards.get(key.shard())
+    }
+
+    pub(crate) fn page(&self, key: &Key) -> Option<Arc<Page>> {
+        match self.shard(key)?.lock().find(key)? {
+            Cached::Page(page) => Some(page),
+            Cached::Dictionary(_) => None,
+        }
+    }
+
+    pub(crate) fn dictionary(&self, key: &Key) -> Option<Arc<Dictionary>> {
+        match self.shard(key)?.lock().find(key)? {
+            Cached::Dictionary(dictionary) => Some(dictionary),
+            Cached::Page(_) => None,
+        }
+    }
+
+    pub(crate) fn keep(&self, key: Key, entry: Cached) {
+        let bytes = match &entry {
+            Cached::Page(page) => page.memory(),
+            Cached::Dictionary(dictionary) => dictionary.memory(),
+        };
+        // What would empty the shard for itself alone is better read again.
+        if bytes <= self.shard_bytes_max
+            && let Some(shard) = self.shard(&key)
+        {
+            shard.lock().keep(Slot { key, entry, bytes, used: false }, self.shard_bytes_max);
+        }
+    }
+}
+
+impl Shard {
+    fn find(&mut self, key: &Key) -> Option<Cached> {
+        let slot = self.slots.get_mut(*self.places.get(key)?)?;
+        slot.used = true;
+        Some(slot.entry.clone())
+    }
+
+    fn keep(&mut self, slot: Slot, bytes_max: usize) {
+        // Another reader may have been faster.
+        if self.places.contains_key(&slot.key) {
+            return;
+        }
+        while self.bytes + slot.bytes > bytes_max && !self.slots.is_empty() {
+            self.hand %= self.slots.len();
+            match self.slots.get_mut(self.hand) {
+                Some(slot) if slot.used => {
+                    slot.used = false;
+                    self.hand += 1;
+                }
+                _ => self.remove(self.hand),
+            }
+        }
+        self.bytes += slot.bytes;
+        self.places.insert(slot.key, self.slots.len());
+        self.slots.push(slot);
+    }
+
+    fn remove(&mut self, at: usize) {
+        if at >= self.slots.len() {
+            return;
+        }
+        let gone = self.slots.swap_remove(at);
+        self.bytes -= gone.bytes;
+        self.places.remove(&gone.key);
+        if let Some(moved) = self.slots.get(at) {
+            self.places.insert(moved.key, at);
+        }
+    }
+
+    fn forget(&mut self, segment: u64) {
+        let mut at = 0;
+        while let Some(slot) = self.slots.get(at) {
+            if slot.key.segment == segment { self.remove(at) } else { at += 1 }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! From the bytes of a page to a [`Page`]. Total: whatever the bytes are, the answer is a page or `None`, and memory is bounded by what
+//! [`crate::limits`] says of pages.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use zstd::bulk::Decompressor;
+
+use super::page::{Dictionary, Page, Presence, Shape, Store, Values};
+use crate::column::{Column, Kind};
+use crate::container::page_header::{self as encoding, Body, PageHeader};
+use crate::encoding::bits::PADDING;
+use crate::encoding::delta;
+use crate::encoding::rle::{self, Run, Runs};
+use crate::limits::{ELEMENTS_MAX, PAGE_ROWS_MAX, is_justified};
+
+/// Bytes of a page with [`PADDING`] behind them, and what its header says of them.
+pub(crate) struct Raw {
+    bytes: Vec<u8>,
+    header: PageHeader,
+    /// Where the page begins in `bytes`.
+    start: usize,
+}
+
+impl Raw {
+    /// Of bytes as they were read, header first, [`PADDING`] behind the last. `None`: the header or the checksum is wrong, or
+    /// there is none.
+    pub(crate) fn read(bytes: Vec<u8>) -> Option<Self> {
+        let stored = bytes.get(..bytes.len().checked_sub(PADDING)?)?;
+        let (header, body) = PageHeader::read(stored)?;
+        let start = stored.len() - body.len();
+        let whole = body.len() == header.bytes && header.crc == Some(crc32fast::hash(body));
+        whole.then_some(Self { bytes, header, start })
+    }
+
+    /// The values of a dictionary page.
+    pub(crate) fn into_dictionary(self, column: Column, is_compressed: bool) -> Option<Dictionary> {
+        let Body::Dictionary { values } = self.header.body else { return None };
+        let raw_bytes = self.header.raw_bytes;
+        let bytes = if is_compressed {
+            decompress(self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes)?
+        } else {
+            self.bytes.get(self.start..)?.to_vec()
+        };
+        let fixed = column.fixed_bytes();
+        let length = bytes.len().checked_sub(PADDING)?;
+        Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?))
+    }
+
+    /// How many rows a data page says that it has, and whether it needs a dictionary.
+    pub(crate) const fn rows(&self) -> Option<(u32, bool)> {
+        match self.header.body {
+            Body::Data { rows, encoding, .. } => {
+                Some((rows, matches!(encoding, encoding::RLE_DICTIONARY | encoding::PLAIN_DICTIONARY)))
+            }
+            Body::Dictionary { .. } => None,
+        }
+    }
+
+    /// The rows of a data page.
+    pub(crate) fn into_page(
+        self,
+        column: Column,
+        first_row: u32,
+        is_compressed: bool,
+        dictionary: Option<Arc<Dictionary>>,
+    ) -> Option<Page> {
+        let Body::Data { entries, nulls, rows, encoding: used, definition_bytes, repetition_bytes, compressed, .. } =
+            self.header.body
+        else {
+            return None;
+        };
+        let is_list = column.is_list();
+        if rows == 0 || entries < rows as usize || entries > if is_list { rows as usize * ELEMENTS_MAX } else { rows as usize } {
+            return None;
+        }
+        let levels_bytes = repetition_bytes.checked_add(definition_bytes)?;
+        let body = self.bytes.get(self.start..self.bytes.len() - PADDING)?;
+        let (levels, stored) = body.split_at_checked(levels_bytes)?;
+        let (repetitions, definitions) = levels.split_at_checked(repetition_bytes)?;
+        let repetitions = if is_list { levels_of(repetitions, 1, entries)? } else { LevelRun::Same(0) };
+        let definitions = match column.place().level_width() {
+            0 => LevelRun::Same(0),
+            width => levels_of(definitions, width, entries)?,
+        };
+        let is_constant = matches!((&repetitions, &definitions), (LevelRun::Same(0), LevelRun::Same(_)));
+        if rows > PAGE_ROWS_MAX && !is_constant {
+            return None;
+        }
+        let (shape, presence, count) = shape(column, rows, entries, &repetitions, &definitions)?;
+        if !is_list && entries - count != nulls {
+            return None;
+        }
+        let raw_bytes = self.header.raw_bytes.checked_sub(levels_bytes)?;
+        let (bytes, from) = if compressed && is_compressed && !stored.is_empty() {
+            (decompress(stored, raw_bytes)?, 0)
+        } else if stored.len() == raw_bytes {
+            let from = self.start + levels_bytes;
+            (self.bytes, from)
+        } else {
+            return None;
+        };
+        let length = bytes.len() - PADDING;
+        let values = match used {
+            _ if count == 0 => Values::Empty,
+            encoding::RLE_DICTIONARY | encoding::PLAIN_DICTIONARY => words(bytes, from, count, rows)?,
+            // Beyond this, rows are all the same, and only words can be that in few bytes.
+            _ if rows > PAGE_ROWS_MAX => return None,
+            encoding::PLAIN => {
+                let bytes = if from == 0 { bytes } else { bytes.get(from..)?.to_vec() };
+                Values::Store(Store::read(bytes, length - from, count, column.fixed_bytes(), column.kind() == Kind::Text)?)
+            }
+            encoding::DELTA_BINARY_PACKED if matches!(column.kind(), Kind::Time | Kind::Number) => {
+                Values::Numbers(delta::numbers(bytes.get(from..)?, count)?.0)
+            }
+            encoding::DELTA_BYTE_ARRAY if column.kind() == Kind::Fixed(16) => Values::Ids(delta::ids(bytes.get(from..)?, count)?),
+            _ => return None,
+        };
+        let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Packed(..) | Values::Words(_)));
+        Some(Page { column, first_row, rows, shape, presence, values, dictionary })
+    }
+}
+
+enum LevelRun {
+    Same(u32),
+    Each(Vec<u32>),
+}
+
+impl LevelRun {
+    fn iter(&self, count: usize) -> impl Iterator<Item = u32> {
+        let (same, each) = match self {
+            Self::Same(level) => (Some(std::iter::repeat_n(*level, count)), None),
+            Self::Each(levels) => (None, Some(levels.iter().copied())),
+        };
+        same.into_iter().flatten().chain(each.into_iter().flatten())
+    }
+}
+
+fn levels_of(bytes: &[u8], width: u32, count: usize) -> Option<LevelRun> {
+    match Runs::new(bytes, width, count).next()? {
+        Run::Same(level, all) if all == count => Some(LevelRun::Same(level)),
+        _ if count > PAGE_ROWS_MAX as usize * ELEMENTS_MAX => None,
+        _ => rle::decode(bytes, width, count).map(LevelRun::Each),
+    }
+}
+
+/// What the levels mean: the elements of each row, which of them have values, and how many values there are.
+fn shape(
+    column: Column,
+    rows: u32,
+    entries: usize,
+    repetitions: &LevelRun,
+    definitions: &LevelRun,
+) -> Option<(Shape, Presence, usize)> {
+    let max = u32::from(column.place().level_max());
+    let element = u32::from(column.place().element_level());
+    if let (LevelRun::Same(0), LevelRun::Same(level)) = (repetitions, definitions) {
+        if entries != rows as usize || *level > max {
+            return None;
+        }
+        let shape = if *level < element { Shape::Empty } else { Shape::OneEach };
+        return Some(if *level == max { (shape, Presence::All, entries) } else { (shape, Presence::None, 0) });
+    }
+    if !column.is_list() {
+        let (presence, count) = Presence::of(definitions.iter(entries).map(|level| level == max));
+        return Some((Shape::OneEach, presence, count));
+    }
+    let mut starts = Vec::with_capacity(rows as usize + 1);
+    let mut elements = 0u32;
+    let mut there = Vec::new();
+    for (nth, (repetition, definition)) in repetitions.iter(entries).zip(definitions.iter(entries)).enumerate() {
+        if repetition == 0 {
+            starts.push(elements);
+        } else if nth == 0 || definition < element {
+            return None;
+        }
+        if definition >= element {
+            there.push(definition == max);
+            elements += 1;
+        }
+    }
+    if starts.len() != rows as usize {
+        return None;
+    }
+    starts.push(elements);
+    let (presence, count) = Presence::of(there.into_iter());
+    Some((Shape::Lists(starts), presence, count))
+}
+
+/// Numbers in the dictionary: as they stand, if they are one piece.
+fn words(bytes: Vec<u8>, from: usize, count: usize, rows: u32) -> Option<Values> {
+    let end = bytes.len() - PADDING;
+    let (width, hybrid) = bytes.get(from..end)?.split_first()?;
+    let width = u32::from(*width);
+    if width > 32 {
+        return None;
+    }
+    let mut runs = Runs::new(hybrid, width, count);
+    match runs.next()? {
+        Run::Same(word, all) if all == count => Some(Values::Same(word)),
+        _ if rows > PAGE_ROWS_MAX => None,
+        Run::Packed(packed, all) if all == count => {
+            let at = end - runs.rest() - packed.len();
+            Some(Values::Packed(bytes, at * 8, width, count))
+        }
+        _ => rle::decode(hybrid, width, count).map(Values::Words),
+    }
+}
+
+thread_local! {
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Exactly `raw_bytes` bytes, and [`PADDING`].
+fn decompress(stored: &[u8], raw_bytes: usize) -> Option<Vec<u8>> {
+    if !is_justified(raw_bytes, stored.len()) {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(raw_bytes + PADDING);
+    DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        if decompressor.is_none() {
+            *decompressor = Decompressor::new().ok();
+        }
+        decompressor.as_mut()?.decompress_to_buffer(stored, &mut bytes).ok()
+    })?;
+    if bytes.len() != raw_bytes {
+        return None;
+    }
+    bytes.resize(raw_bytes + PADDING, 0);
+    Some(bytes)
+}

@@ -1,0 +1,357 @@
+//! Reading a segment.
+
+mod check;
+mod decode;
+mod open;
+mod page;
+mod rebuild;
+mod source;
+
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, OnceLock};
+
+pub use check::Difference;
+pub use page::{Dictionary, Page};
+pub use rebuild::Scratch;
+pub use source::ReadAt;
+
+use crate::cache::{Cached, Key, PageCache};
+use crate::column::{Column, PerColumn};
+use crate::container::footer::{Bounds, PagePlace, Zone};
+use crate::encoding::bits::PADDING;
+use crate::error::{Result, SegmentError};
+use crate::index::block::{self, Entry};
+use crate::index::{self, BLOCK_ROWS, IndexField};
+use crate::proof::Proof;
+use decode::Raw;
+use source::read_exact;
+
+/// A column of one page that is no longer than this is decoded once and kept with the segment.
+const PINNED_BYTES_MAX: u32 = 4 << 10;
+
+/// An open segment. Footer, page indexes and proof block were checked for what they say of themselves; nothing is known of the rows yet.
+///
+/// Memory: the place and the bounds of every page, and the proof: about 0.6 MB for a million rows. Shared by reference between threads.
+pub struct Segment {
+    id: u64,
+    input: Box<dyn ReadAt>,
+    proof: Proof,
+    rows: u32,
+    columns: PerColumn<ColumnPlaces>,
+    index: Option<IndexPlace>,
+}
+
+/// Where the pages of a column are, and what is said of them.
+struct ColumnPlaces {
+    pages: Vec<PagePlace>,
+    zones: Option<Vec<Zone>>,
+    /// Offset, and length with its header.
+    dictionary: Option<(u64, u32)>,
+    is_compressed: bool,
+    entries: u64,
+    nulls: Option<u64>,
+    bounds: Option<Bounds>,
+    /// The one page of a column that says the same in every row.
+    pinned: OnceLock<Arc<Page>>,
+}
+
+struct IndexPlace {
+    offset: u64,
+    bytes: u64,
+    /// Of the whole block, in hexadecimal.
+    digest: String,
+    entries: Vec<Entry>,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Proof { log, first_seq, count, .. } = &self.proof;
+        f.debug_struct("Segment").field("log", log).field("first_seq", first_seq).field("count", count).finish_non_exhaustive()
+    }
+}
+
+/// What the file says of a page without decoding it.
+#[derive(Debug, Clone, Copy)]
+pub struct PageInfo<'s> {
+    /// Its first row, counted from the first of the segment.
+    pub first_row: u32,
+    /// How many rows it has.
+    pub rows: u32,
+    /// Least and greatest value, exactly. `None`: not told, or there are no values.
+    pub bounds: Option<&'s Bounds>,
+    /// How many entries have no value, if that is told.
+    pub nulls: Option<u64>,
+}
+
+/// Blocks of [`BLOCK_ROWS`] rows in which a term is, perhaps with others of the same hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocks {
+    blocks: Vec<u32>,
+    rows: u32,
+}
+
+impl Blocks {
+    /// The numbers of the blocks, ascending.
+    #[must_use]
+    pub fn numbers(&self) -> &[u32] {
+        &self.blocks
+    }
+
+    /// The rows of each block, ascending; from the back: the newest first.
+    pub fn ranges(&self) -> impl DoubleEndedIterator<Item = Range<u32>> + ExactSizeIterator {
+        self.blocks.iter().map(|block| {
+            let first = block * BLOCK_ROWS;
+            first..(first + BLOCK_ROWS).min(self.rows)
+        })
+    }
+}
+
+impl Segment {
+    /// A number that no other segment opened by this process has: the key of its pages in a [`PageCache`].
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Where it belongs, and what proves its rows.
+    #[must_use]
+    pub const fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Position of the first row.
+    #[must_use]
+    pub const fn first_seq(&self) -> u64 {
+        self.proof.first_seq
+    }
+
+    /// Least and greatest `time`, as the file says. `None`: no row has one, or it is not told.
+    #[must_use]
+    pub fn time_range(&self) -> Option<(i64, i64)> {
+        self.number_range(Column::Time)
+    }
+
+    /// Least and greatest `received`, as the file says.
+    #[must_use]
+    pub fn received_range(&self) -> Option<(i64, i64)> {
+        self.number_range(Column::Received)
+    }
+
+    fn number_range(&self, column: Column) -> Option<(i64, i64)> {
+        match self.columns.of(column).bounds {
+            Some(Bounds::Numbers(min, max)) => Some((min, max)),
+            _ => None,
+        }
+    }
+
+    /// Least and greatest value of a column, as the file says.
+    #[must_use]
+    pub fn bounds(&self, column: Column) -> Option<&Bounds> {
+        self.columns.of(column).bounds.as_ref()
+    }
+
+    /// How many rows were recorded under an idempotency key, as the file says.
+    #[must_use]
+    pub fn keyed_rows(&self) -> Option<u64> {
+        let column = self.columns.of(Column::IdempotencyKey);
+        column.entries.checked_sub(column.nulls?)
+    }
+
+    /// What the file says of the pages of a column, in order.
+    pub fn pages(&self, column: Column) -> impl ExactSizeIterator<Item = PageInfo<'_>> + DoubleEndedIterator {
+        let places = self.columns.of(column);
+        (0..places.pages.len()).map(move |nth| {
+            let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
+            let rows = self.page_rows(places, nth);
+            PageInfo {
+                first_row: rows.start,
+                rows: rows.end - rows.start,
+                bounds: zone.and_then(|zone| zone.bounds.as_ref()),
+                nulls: zone.map(|zone| zone.nulls),
+            }
+        })
+    }
+
+    fn page_rows(&self, places: &ColumnPlaces, nth: usize) -> Range<u32> {
+        let first = |nth: usize| places.pages.get(nth).map_or(self.rows, |page| page.first_row);
+        first(nth)..first(nth + 1)
+    }
+
+    /// The page that holds a row.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`. A row that the segment does not have is `Damaged`, too: ask [`rows`](Self::rows) first.
+    ///
+    /// # Cost
+    /// From the cache: a lock. Else the page is read and decoded, and at first the column's dictionary.
+    pub fn page(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
+        let places = self.columns.of(column);
+        if let Some(page) = places.pinned.get() {
+            return Ok(page.clone());
+        }
+        let nth = self.page_of(places, row)?;
+        let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX - 1) };
+        if let Some(page) = cache.page(&key) {
+            return Ok(page);
+        }
+        let page = Arc::new(self.load(column, nth, &mut || self.dictionary(column, cache))?);
+        if is_pinned(places) {
+            return Ok(places.pinned.get_or_init(|| page).clone());
+        }
+        cache.keep(key, Cached::Page(page.clone()));
+        Ok(page)
+    }
+
+    /// The dictionary of a column. `None`: none of its pages has numbers instead of values.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    pub fn dictionary(&self, column: Column, cache: &PageCache) -> Result<Option<Arc<Dictionary>>> {
+        let key = Key::dictionary(self.id, column);
+        if let Some(dictionary) = cache.dictionary(&key) {
+            return Ok(Some(dictionary));
+        }
+        let dictionary = self.load_dictionary(column)?;
+        if let Some(dictionary) = &dictionary {
+            cache.keep(key, Cached::Dictionary(dictionary.clone()));
+        }
+        Ok(dictionary)
+    }
+
+    /// Rebuilds one record; `None`: the position lies outside of the segment.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    ///
+    /// # Cost
+    /// One page of each column that is not in the cache is read and decoded; see [`page`](Self::page). Pages of the last call that `scratch`
+    /// still has are used without looking into the cache.
+    pub fn record<'s>(&self, seq: u64, cache: &PageCache, scratch: &'s mut Scratch) -> Result<Option<&'s [u8]>> {
+        let row = seq.checked_sub(self.proof.first_seq).and_then(|row| u32::try_from(row).ok()).filter(|row| *row < self.rows);
+        let Some(row) = row else { return Ok(None) };
+        let (window, memory) = scratch.parts(self.id);
+        for column in Column::ALL.iter().copied() {
+            // Where the row is says what its position is.
+            if column != Column::Seq && !window.holds(column, row) {
+                window.put(self.page(column, row, cache)?);
+            }
+        }
+        let record = window.record(row, self.proof.log, memory);
+        record.map(Some).ok_or(SegmentError::Damaged { what: "a row is no record", seq })
+    }
+
+    /// Rebuilds the records of these positions in order, as far as the segment has them, until `each` says stop.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`: a row that is no record, or out of order.
+    ///
+    /// # Cost
+    /// Reads each page once, past any cache. Memory: one page of each column, and the dictionaries.
+    pub fn records(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<()> {
+        let first_seq = self.proof.first_seq;
+        let row_of = |seq: u64| u32::try_from(seq.saturating_sub(first_seq)).map_or(self.rows, |row| row.min(self.rows));
+        let rows = row_of(range.start)..row_of(range.end);
+        let mut dictionaries: PerColumn<Option<Option<Arc<Dictionary>>>> = PerColumn::new(|_| None);
+        let mut scratch = Scratch::default();
+        let (window, memory) = scratch.parts(self.id);
+        // The first row for which some column needs another page.
+        let mut next = rows.start;
+        for row in rows {
+            let seq = first_seq + u64::from(row);
+            if row >= next {
+                next = self.rows;
+                for column in Column::ALL.iter().copied() {
+                    if !window.holds(column, row) {
+                        let nth = self.page_of(self.columns.of(column), row)?;
+                        let known = dictionaries.of_mut(column);
+                        window.put(Arc::new(self.load(column, nth, &mut || match known {
+                            Some(dictionary) => Ok(dictionary.clone()),
+                            None => Ok(known.insert(self.load_dictionary(column)?).clone()),
+                        })?));
+                    }
+                    next = next.min(window.end(column));
+                }
+            }
+            if window.seq_and_log(row) != Some((seq, self.proof.log)) {
+                return Err(SegmentError::Damaged { what: "a row is out of order", seq });
+            }
+            let record = window.record(row, self.proof.log, memory);
+            let record = record.ok_or(SegmentError::Damaged { what: "a row is no record", seq })?;
+            if each(seq, record).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Blocks of rows in which `term` may be in `field`: all of those in which it is, and seldom another. `None`: this file does not index
+    /// the field; of [`IndexField::Id`] then the bounds of pages say enough.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    ///
+    /// # Cost
+    /// Two reads, a few hundred bytes of which are decoded.
+    pub fn blocks_of(&self, field: IndexField, term: &[u8]) -> Result<Option<Blocks>> {
+        let Some(place) = &self.index else { return Ok(None) };
+        let Some(entry) = place.entries.iter().find(|entry| entry.field == field.number()) else {
+            let is_empty = field != IndexField::Id;
+            return Ok(is_empty.then_some(Blocks { blocks: Vec::new(), rows: self.rows }));
+        };
+        let segment_blocks = self.rows.div_ceil(BLOCK_ROWS);
+        let found = block::look_up(entry, field, index::hash(field, term), segment_blocks, |offset, length| {
+            read_exact(&*self.input, place.offset + offset, length as usize, 0)
+        });
+        match found {
+            Ok(blocks) => Ok(Some(Blocks { blocks, rows: self.rows })),
+            Err(Some(error)) => Err(SegmentError::Io(error)),
+            Err(None) => Err(SegmentError::Damaged { what: "its index was changed", seq: self.proof.first_seq }),
+        }
+    }
+
+    fn page_of(&self, places: &ColumnPlaces, row: u32) -> Result<usize> {
+        let nth = places.pages.partition_point(|page| page.first_row <= row).checked_sub(1);
+        nth.filter(|_| row < self.rows).ok_or_else(|| self.damaged("it has no such row", row))
+    }
+
+    fn damaged(&self, what: &'static str, row: u32) -> SegmentError {
+        SegmentError::Damaged { what, seq: self.proof.first_seq.saturating_add(u64::from(row)) }
+    }
+
+    /// Reads and decodes a page.
+    fn load(&self, column: Column, nth: usize, dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>) -> Result<Page> {
+        let places = self.columns.of(column);
+        let rows = self.page_rows(places, nth);
+        let place = places.pages.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
+        let bytes = read_exact(&*self.input, place.offset, place.bytes as usize, PADDING).map_err(SegmentError::Io)?;
+        let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
+        let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
+        if said != rows.end - rows.start {
+            return Err(self.damaged("a page has other rows than its index says", rows.start));
+        }
+        let dictionary = if needs_dictionary { dictionary()? } else { None };
+        raw.into_page(column, rows.start, places.is_compressed, dictionary)
+            .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+    }
+
+    fn load_dictionary(&self, column: Column) -> Result<Option<Arc<Dictionary>>> {
+        let places = self.columns.of(column);
+        let Some((offset, bytes)) = places.dictionary else { return Ok(None) };
+        let bytes = read_exact(&*self.input, offset, bytes as usize, PADDING).map_err(SegmentError::Io)?;
+        let dictionary = Raw::read(bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
+        dictionary.map(|dictionary| Some(Arc::new(dictionary))).ok_or_else(|| self.damaged("a dictionary was changed", 0))
+    }
+}
+
+fn is_pinned(places: &ColumnPlaces) -> bool {
+    let short = |bytes: u32| bytes <= PINNED_BYTES_MAX;
+    places.pages.len() == 1
+        && places.pages.first().is_some_and(|page| short(page.bytes))
+        && places.dictionary.is_none_or(|(_, bytes)| short(bytes))
+}

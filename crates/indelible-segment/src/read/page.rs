@@ -1,0 +1,442 @@
+//! A decoded page: any of its values without looking at the others.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::column::Column;
+use crate::encoding::bits::extract;
+use crate::layout::is_plain;
+
+/// Texts, or values of one length, one behind the other.
+#[derive(Debug)]
+pub(crate) enum Store {
+    /// PLAIN as it was read, and where each text begins: behind its length. One more entry than texts, as if another followed.
+    Texts(Vec<u8>, Vec<u32>),
+    /// Values of this many bytes, how many there are, and perhaps something behind them.
+    Fixed(Vec<u8>, usize, usize),
+}
+
+impl Store {
+    /// Reads `count` values from the front of `bytes`. `None`: there are not as many, more, or a text that is no UTF-8 where it must be.
+    pub(crate) fn read(bytes: Vec<u8>, length: usize, count: usize, fixed: Option<usize>, is_text: bool) -> Option<Self> {
+        let plain = bytes.get(..length)?;
+        if let Some(size) = fixed {
+            return (plain.len() == count.checked_mul(size)?).then_some(Self::Fixed(bytes, size, count));
+        }
+        // Every text has a length of four bytes.
+        if count > plain.len() / 4 {
+            return None;
+        }
+        let mut starts = Vec::with_capacity(count + 1);
+        let mut at = 4;
+        let mut rest = plain;
+        for _ in 0..count {
+            starts.push(u32::try_from(at).ok()?);
+            let (text_length, tail) = rest.split_first_chunk()?;
+            let (text, tail) = tail.split_at_checked(u32::from_le_bytes(*text_length) as usize)?;
+            if is_text && !text.is_ascii() && std::str::from_utf8(text).is_err() {
+                return None;
+            }
+            at += text.len() + 4;
+            rest = tail;
+        }
+        starts.push(u32::try_from(at).ok()?);
+        rest.is_empty().then_some(Self::Texts(bytes, starts))
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Texts(_, starts) => starts.len().saturating_sub(1),
+            Self::Fixed(_, _, count) => *count,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, nth: usize) -> Option<&[u8]> {
+        match self {
+            Self::Texts(bytes, starts) => {
+                let [start, next] = *starts.get(nth..)?.first_chunk()?;
+                bytes.get(start as usize..(next - 4) as usize)
+            }
+            Self::Fixed(bytes, size, count) => {
+                let at = nth * size;
+                if nth < *count { bytes.get(at..at + size) } else { None }
+            }
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Self::Texts(bytes, starts) => bytes.capacity() + starts.capacity() * 4,
+            Self::Fixed(bytes, ..) => bytes.capacity(),
+        }
+    }
+}
+
+/// The distinct values of a column, as far as its pages have numbers instead of values.
+#[derive(Debug)]
+pub struct Dictionary {
+    store: Store,
+    /// Whether all of them stand in a JSON string as they are.
+    is_plain: bool,
+}
+
+impl Dictionary {
+    pub(crate) fn new(store: Store) -> Self {
+        let is_plain = (0..store.len()).all(|nth| store.get(nth).is_some_and(is_plain));
+        Self { store, is_plain }
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A value; numbers are eight or four bytes, the lowest first.
+    #[must_use]
+    pub fn bytes(&self, index: u32) -> Option<&[u8]> {
+        self.store.get(index as usize)
+    }
+
+    /// A value as text.
+    #[must_use]
+    pub fn text(&self, index: u32) -> Option<&str> {
+        std::str::from_utf8(self.bytes(index)?).ok()
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.store.memory() + size_of::<Self>()
+    }
+}
+
+/// Which of a page's entries have a value.
+#[derive(Debug)]
+pub(crate) enum Presence {
+    All,
+    None,
+    /// A bit for each, and how many are set before each word.
+    Some(Vec<u64>, Vec<u32>),
+}
+
+impl Presence {
+    /// Of entries, each there or not.
+    pub(crate) fn of(entries: impl Iterator<Item = bool>) -> (Self, usize) {
+        let (mut words, mut ranks) = (Vec::new(), Vec::new());
+        let (mut word, mut bit, mut count, mut set) = (0u64, 0u32, 0usize, 0u32);
+        for is_there in entries {
+            word |= u64::from(is_there) << bit;
+            count += 1;
+            bit += 1;
+            if bit == 64 {
+                ranks.push(set);
+                set += word.count_ones();
+                words.push(word);
+                (word, bit) = (0, 0);
+            }
+        }
+        ranks.push(set);
+        set += word.count_ones();
+        words.push(word);
+        let set = set as usize;
+        match set {
+            0 => (Self::None, 0),
+            _ if set == count => (Self::All, set),
+            _ => (Self::Some(words, ranks), set),
+        }
+    }
+
+    /// The number of an entry's value among the values.
+    #[inline]
+    fn slot(&self, entry: u32) -> Option<usize> {
+        match self {
+            Self::All => Some(entry as usize),
+            Self::None => None,
+            Self::Some(words, ranks) => {
+                let (at, bit) = (entry as usize / 64, entry % 64);
+                let (word, rank) = (words.get(at)?, ranks.get(at)?);
+                (word >> bit & 1 == 1).then(|| *rank as usize + (word & !(u64::MAX << bit)).count_ones() as usize)
+            }
+        }
+    }
+}
+
+/// The elements of the rows of a page.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// One for each row: so it is in every column that is no list.
+    OneEach,
+    /// No row has any.
+    Empty,
+    /// Where the elements of each row begin, and where the last end.
+    Lists(Vec<u32>),
+}
+
+#[derive(Debug)]
+pub(crate) enum Values {
+    /// There are none.
+    Empty,
+    /// All have this number in the dictionary.
+    Same(u32),
+    /// Numbers in the dictionary, packed: bytes, bit at which they begin, bits of each, how many.
+    Packed(Vec<u8>, usize, u32, usize),
+    /// Numbers in the dictionary.
+    Words(Vec<u32>),
+    Numbers(Vec<i64>),
+    Ids(Vec<[u8; 16]>),
+    Store(Store),
+}
+
+/// Some consecutive rows of one column, decoded as far as any of them needs.
+///
+/// Rows are counted from the first row of the segment. In a column of lists a row has any number of elements, which are numbered through
+/// the page; in any other it has one, whose number is that of the row within the page.
+#[derive(Debug)]
+pub struct Page {
+    pub(crate) column: Column,
+    pub(crate) first_row: u32,
+    pub(crate) rows: u32,
+    pub(crate) shape: Shape,
+    pub(crate) presence: Presence,
+    pub(crate) values: Values,
+    pub(crate) dictionary: Option<Arc<Dictionary>>,
+}
+
+impl Page {
+    /// Whose column it is.
+    #[must_use]
+    pub const fn column(&self) -> Column {
+        self.column
+    }
+
+    /// Its first row.
+    #[must_use]
+    pub const fn first_row(&self) -> u32 {
+        self.first_row
+    }
+
+    /// How many rows it has.
+    #[must_use]
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether it has this row.
+    #[must_use]
+    #[inline]
+    pub const fn holds(&self, row: u32) -> bool {
+        row.wrapping_sub(self.first_row) < self.rows
+    }
+
+    /// The dictionary that [`index`](Self::index) is about, if the page has numbers instead of values.
+    #[must_use]
+    pub const fn dictionary(&self) -> Option<&Arc<Dictionary>> {
+        self.dictionary.as_ref()
+    }
+
+    /// The elements of a row.
+    #[must_use]
+    #[inline]
+    pub fn elements(&self, row: u32) -> Range<u32> {
+        let nth = row.wrapping_sub(self.first_row);
+        match &self.shape {
+            _ if nth >= self.rows => 0..0,
+            Shape::OneEach => nth..nth + 1,
+            Shape::Empty => 0..0,
+            Shape::Lists(starts) => match starts.get(nth as usize..).and_then(<[u32]>::first_chunk::<2>) {
+                Some([start, end]) => *start..*end,
+                None => 0..0,
+            },
+        }
+    }
+
+    /// The number of an element's value among the values; of a row's one element without going through its list.
+    #[inline]
+    fn slot(&self, element: u32) -> Option<usize> {
+        self.presence.slot(element)
+    }
+
+    /// The number in the dictionary of an element.
+    #[must_use]
+    #[inline]
+    pub fn element_index(&self, element: u32) -> Option<u32> {
+        self.word(self.slot(element)?)
+    }
+
+    #[inline]
+    fn word(&self, slot: usize) -> Option<u32> {
+        match &self.values {
+            Values::Same(word) => Some(*word),
+            Values::Packed(bytes, at, width, count) => {
+                if slot >= *count {
+                    return None;
+                }
+                let [a, b, c, d, ..] = extract(bytes, at + slot * *width as usize, *width).to_le_bytes();
+                Some(u32::from_le_bytes([a, b, c, d]))
+            }
+            Values::Words(words) => words.get(slot).copied(),
+            Values::Empty | Values::Numbers(_) | Values::Ids(_) | Values::Store(_) => None,
+        }
+    }
+
+    /// The bytes of an element, and whether they are known to stand in a JSON string as they are.
+    #[inline]
+    pub(crate) fn element_and_plain(&self, element: u32) -> Option<(&[u8], bool)> {
+        let slot = self.slot(element)?;
+        match &self.values {
+            Values::Store(store) => store.get(slot).map(|bytes| (bytes, false)),
+            Values::Ids(ids) => ids.get(slot).map(|id| (id.as_slice(), false)),
+            Values::Empty | Values::Numbers(_) => None,
+            Values::Same(_) | Values::Packed(..) | Values::Words(_) => {
+                let dictionary = self.dictionary.as_ref()?;
+                Some((dictionary.bytes(self.word(slot)?)?, dictionary.is_plain))
+            }
+        }
+    }
+
+    /// The bytes of an element.
+    #[must_use]
+    pub fn element_bytes(&self, element: u32) -> Option<&[u8]> {
+        self.element_and_plain(element).map(|(bytes, _)| bytes)
+    }
+
+    /// The text of an element.
+    #[must_use]
+    pub fn element_text(&self, element: u32) -> Option<&str> {
+        std::str::from_utf8(self.element_bytes(element)?).ok()
+    }
+
+    #[inline]
+    fn element_of(&self, row: u32) -> Option<u32> {
+        match self.shape {
+            Shape::OneEach => Some(row.wrapping_sub(self.first_row)).filter(|nth| *nth < self.rows),
+            _ => self.elements(row).next(),
+        }
+    }
+
+    /// Whether a row has no value; in a list: no element with one at its front.
+    #[must_use]
+    pub fn is_null(&self, row: u32) -> bool {
+        self.element_of(row).and_then(|element| self.slot(element)).is_none()
+    }
+
+    /// The value of a row as bytes; in a list that of its first element. Numbers of delta encoded columns have none.
+    #[must_use]
+    #[inline]
+    pub fn bytes(&self, row: u32) -> Option<&[u8]> {
+        self.element_bytes(self.element_of(row)?)
+    }
+
+    /// As [`bytes`](Self::bytes), with whether they are known to stand in a JSON string as they are.
+    #[inline]
+    pub(crate) fn bytes_and_plain(&self, row: u32) -> Option<(&[u8], bool)> {
+        self.element_and_plain(self.element_of(row)?)
+    }
+
+    /// The value of a row as text.
+    #[must_use]
+    pub fn text(&self, row: u32) -> Option<&str> {
+        std::str::from_utf8(self.bytes(row)?).ok()
+    }
+
+    /// The number of a row's value in the dictionary.
+    #[must_use]
+    #[inline]
+    pub fn index(&self, row: u32) -> Option<u32> {
+        self.element_index(self.element_of(row)?)
+    }
+
+    /// The number of a row; of an unsigned column the signed number of the same bits.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, row: u32) -> Option<i64> {
+        let slot = self.slot(self.element_of(row)?)?;
+        match &self.values {
+            Values::Numbers(numbers) => numbers.get(slot).copied(),
+            Values::Store(store) if self.column.is_number() => Some(number(store.get(slot)?)),
+            Values::Same(_) | Values::Packed(..) | Values::Words(_) if self.column.is_number() => {
+                Some(number(self.dictionary.as_ref()?.bytes(self.word(slot)?)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends the number in the dictionary of each element, `u32::MAX` for one without a value or of a page without dictionary.
+    pub fn indices(&self, out: &mut Vec<u32>) {
+        let elements = self.element_count();
+        match (&self.presence, &self.values) {
+            (Presence::All, Values::Same(word)) => out.extend(std::iter::repeat_n(*word, elements as usize)),
+            (Presence::All, Values::Words(words)) => out.extend_from_slice(words),
+            (_, Values::Empty | Values::Numbers(_) | Values::Ids(_) | Values::Store(_)) => {
+                out.extend(std::iter::repeat_n(u32::MAX, elements as usize));
+            }
+            _ => out.extend((0..elements).map(|element| self.element_index(element).unwrap_or(u32::MAX))),
+        }
+    }
+
+    /// Appends the number of each row, 0 for one without.
+    pub fn numbers(&self, out: &mut Vec<i64>) {
+        match (&self.presence, &self.values) {
+            (Presence::All, Values::Numbers(numbers)) => out.extend_from_slice(numbers),
+            _ => out.extend((0..self.rows).map(|nth| self.number(self.first_row + nth).unwrap_or(0))),
+        }
+    }
+
+    /// How many elements it has; in a column that is no list as many as rows.
+    #[must_use]
+    pub fn element_count(&self) -> u32 {
+        match &self.shape {
+            Shape::OneEach => self.rows,
+            Shape::Empty => 0,
+            Shape::Lists(starts) => starts.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// The same value in every row, by its number in the dictionary: `None` if rows differ.
+    #[must_use]
+    pub const fn same(&self) -> Option<u32> {
+        match (&self.shape, &self.presence, &self.values) {
+            (Shape::OneEach, Presence::All, Values::Same(word)) => Some(*word),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory, without the dictionary.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let shape = match &self.shape {
+            Shape::OneEach | Shape::Empty => 0,
+            Shape::Lists(starts) => starts.capacity() * 4,
+        };
+        let presence = match &self.presence {
+            Presence::All | Presence::None => 0,
+            Presence::Some(words, ranks) => words.capacity() * 8 + ranks.capacity() * 4,
+        };
+        let values = match &self.values {
+            Values::Empty | Values::Same(_) => 0,
+            Values::Packed(bytes, ..) => bytes.capacity(),
+            Values::Words(words) => words.capacity() * 4,
+            Values::Numbers(numbers) => numbers.capacity() * 8,
+            Values::Ids(ids) => ids.capacity() * 16,
+            Values::Store(store) => store.memory(),
+        };
+        size_of::<Self>() + shape + presence + values
+    }
+}
+
+/// A number of four or eight bytes.
+#[inline]
+fn number(bytes: &[u8]) -> i64 {
+    match bytes.first_chunk::<8>() {
+        Some(bytes) => i64::from_le_bytes(*bytes),
+        None => bytes.first_chunk::<4>().map_or(0, |bytes| i64::from(u32::from_le_bytes(*bytes))),
+    }
+}
