@@ -4,6 +4,7 @@
 //! a shard the clock algorithm chooses what to give up: an entry that was used since the hand last passed gets a second round.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -61,6 +62,20 @@ struct Shard {
 pub struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
     shard_bytes_max: usize,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    bytes_read: AtomicU64,
+}
+
+/// What a cache did since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Pages and dictionaries that were there.
+    pub hits: u64,
+    /// Pages and dictionaries that were read and decoded.
+    pub misses: u64,
+    /// Bytes of those, as they are in the file.
+    pub bytes_read: u64,
 }
 
 impl std::fmt::Debug for PageCache {
@@ -73,7 +88,32 @@ impl PageCache {
     /// A cache of at most `bytes_max` bytes; 0 keeps nothing.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), shard_bytes_max: bytes_max / SHARDS }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            shard_bytes_max: bytes_max / SHARDS,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
+        }
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn counts(&self) -> CacheCounts {
+        let [hits, misses, bytes_read] = [&self.hits, &self.misses, &self.bytes_read].map(|count| count.load(Ordering::Relaxed));
+        CacheCounts { hits, misses, bytes_read }
+    }
+
+    /// Notes that so many bytes were read, for a page that was not there.
+    pub(crate) fn count_read(&self, bytes: u64) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn find(&self, key: &Key) -> Option<Cached> {
+        let found = self.shard(key)?.lock().find(key)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(found)
     }
 
     /// Bytes held now.
@@ -94,14 +134,14 @@ impl PageCache {
     }
 
     pub(crate) fn page(&self, key: &Key) -> Option<Arc<Page>> {
-        match self.shard(key)?.lock().find(key)? {
+        match self.find(key)? {
             Cached::Page(page) => Some(page),
             Cached::Dictionary(_) => None,
         }
     }
 
     pub(crate) fn dictionary(&self, key: &Key) -> Option<Arc<Dictionary>> {
-        match self.shard(key)?.lock().find(key)? {
+        match self.find(key)? {
             Cached::Dictionary(dictionary) => Some(dictionary),
             Cached::Page(_) => None,
         }

@@ -24,7 +24,7 @@ mod proof;
 mod read;
 mod write;
 
-pub use cache::PageCache;
+pub use cache::{CacheCounts, PageCache};
 pub use column::Column;
 pub use container::footer::Bounds;
 pub use error::SegmentError;

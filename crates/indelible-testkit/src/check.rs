@@ -283,7 +283,7 @@ fn read_segment(
     salts: &mut BTreeMap<(u32, u64), Salts>,
     placed: &mut Vec<Placed>,
 ) -> Result<(), String> {
-    let segment = Segment::open(bytes::Bytes::from(bytes)).map_err(|error| error.to_string())?;
+    let segment = Segment::open(bytes).map_err(|error| error.to_string())?;
     let proof = segment.proof();
     let size = sizes.entry(proof.log).or_default();
     if proof.first_seq != *size {
@@ -292,7 +292,7 @@ fn read_segment(
     for (seed, group) in proof.seeds.iter().zip(proof.first_seq / GROUP_LEAVES..) {
         salts.insert((proof.log, group), Salts::new(seed.clone()));
     }
-    let read = segment.records(&mut |seq, bytes| {
+    let read = segment.records(0..u64::MAX, &mut |seq, bytes| {
         let (Some(record), Some(salts)) = (Record::parse(bytes), salts.get_mut(&(proof.log, seq / GROUP_LEAVES))) else {
             return ControlFlow::Break(());
         };

@@ -27,6 +27,16 @@ pub struct Difference {
     pub seq: u64,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.what)?;
+        if let Some(column) = self.column {
+            write!(f, ", column {}", column.name())?;
+        }
+        write!(f, ", from position {}", self.seq)
+    }
+}
+
 /// A dictionary that was asked for, if the column has one.
 type Known = Option<Option<Arc<Dictionary>>>;
 

@@ -178,6 +178,12 @@ impl Segment {
         })
     }
 
+    /// What the file says of the page that holds a row.
+    #[must_use]
+    pub fn page_info(&self, column: Column, row: u32) -> Option<PageInfo<'_>> {
+        self.pages(column).nth(self.page_of(self.columns.of(column), row).ok()?)
+    }
+
     fn page_rows(&self, places: &ColumnPlaces, nth: usize) -> Range<u32> {
         let first = |nth: usize| places.pages.get(nth).map_or(self.rows, |page| page.first_row);
         first(nth)..first(nth + 1)
@@ -200,6 +206,7 @@ impl Segment {
         if let Some(page) = cache.page(&key) {
             return Ok(page);
         }
+        cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
         let page = Arc::new(self.load(column, nth, &mut || self.dictionary(column, cache))?);
         if is_pinned(places) {
             return Ok(places.pinned.get_or_init(|| page).clone());

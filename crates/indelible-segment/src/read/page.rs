@@ -409,6 +409,22 @@ impl Page {
         }
     }
 
+    /// Whether none of its rows has a value.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        matches!(self.presence, Presence::None) || matches!(self.shape, Shape::Empty)
+    }
+
+    /// All values one behind the other, each behind its length, if the page has texts or bytes and no dictionary: for who looks whether
+    /// something can be in any of them. `None`: it has other values.
+    #[must_use]
+    pub fn plain(&self) -> Option<&[u8]> {
+        match &self.values {
+            Values::Store(Store::Texts(bytes, _)) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Bytes of memory, without the dictionary.
     #[must_use]
     pub fn memory(&self) -> usize {

@@ -177,7 +177,7 @@ fn insert_sealed_keys(
         for info in segments.iter().skip(segments.len() - needed).filter(|info| info.keyed > 0) {
             let segment = files::open_segment(world, &config.dir, info)?;
             let mut failed = None;
-            let read = segment.records(&mut |seq, bytes| {
+            let read = segment.records(0..u64::MAX, &mut |seq, bytes| {
                 if let Some(idempotency) = Record::parse(bytes).and_then(|record| record.idempotency()) {
                     failed = index.insert(&idempotency, seq).err();
                 }
@@ -186,7 +186,7 @@ fn insert_sealed_keys(
             if let Some(error) = failed {
                 return Err(Error::io("could not rebuild the index of idempotency keys", error));
             }
-            read.map_err(|error| files::damaged(&info.file, &error))?;
+            read.map_err(|error| files::failed(&info.file, error))?;
         }
     }
     Ok(())

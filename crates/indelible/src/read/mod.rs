@@ -3,16 +3,17 @@
 pub(crate) mod frames;
 mod prove;
 pub(crate) mod shelf;
+pub(crate) mod tail;
 mod walk;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use indelible_format::Record;
 use indelible_format::limits::GROUP_LEAVES;
-use indelible_segment::Segment;
+use indelible_segment::{PageCache, Scratch, Segment};
+use parking_lot::MutexGuard;
 
 pub use frames::Stored;
 
@@ -22,9 +23,10 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::read::frames::{Cursor, Next};
 use crate::read::shelf::Shelf;
-use crate::read::walk::Walk;
+use crate::read::tail::Tail;
 use crate::seal::{Manifest, SegmentInfo, files};
 use crate::world::World;
+use walk::Walk;
 
 /// A reader of a store. Opening one costs a small file; every question reads what is durable at that moment.
 #[derive(Debug, Clone)]
@@ -153,7 +155,16 @@ impl Reader {
         self.shelf.manifest(&self.world, &self.dir, &self.identity)
     }
 
-    pub(crate) fn segment(&self, info: &SegmentInfo) -> Result<Arc<Segment<Bytes>>> {
+    pub(crate) fn cache(&self) -> &PageCache {
+        self.shelf.cache()
+    }
+
+    /// What of the unsealed part was read so far.
+    pub(crate) fn tail_lock(&self) -> MutexGuard<'_, Tail> {
+        self.shelf.tail()
+    }
+
+    pub(crate) fn segment(&self, info: &SegmentInfo) -> Result<Arc<Segment>> {
         self.shelf.segment(&self.world, &self.dir, info)
     }
 
@@ -177,7 +188,9 @@ impl Reader {
 
     fn sealed_record(&self, info: &SegmentInfo, seq: u64) -> Result<Option<Stored>> {
         let segment = self.segment(info)?;
-        let bytes = segment.record(seq).map_err(|error| files::damaged(&info.file, &error))?;
+        let mut scratch = Scratch::default();
+        let bytes = segment.record(seq, self.cache(), &mut scratch).map_err(|error| files::failed(&info.file, error))?;
+        let bytes = bytes.map(<[u8]>::to_vec);
         let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
         let seed = usize::try_from(group).ok().and_then(|group| segment.proof().seeds.get(group)).cloned();
         Ok(bytes.map(|bytes| Stored { log: info.log, seq, bytes, seed }))
@@ -205,6 +218,6 @@ impl Reader {
     /// # Errors
     /// `Io`, `Corrupt`.
     pub fn heads(&self) -> Result<Vec<LogHead>> {
-        Ok(self.advance(&mut Walk::at_journal(self)?, &mut |_| ControlFlow::Continue(()))?.heads)
+        Ok(self.advance(&mut Walk::behind(&*self.manifest()?), &mut |_| ControlFlow::Continue(()))?.heads)
     }
 }

@@ -110,19 +110,16 @@ impl Reader {
         for info in manifest.of(log).iter().filter(|info| info.end() > first && info.first_seq < last) {
             let segment = self.segment(info)?;
             let seeds = &segment.proof().seeds;
-            let read = segment.records(&mut |seq, bytes| {
-                if seq < next {
-                    return ControlFlow::Continue(());
-                }
+            let read = segment.records(next..last, &mut |seq, bytes| {
                 let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
                 if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {
                     salts.rekey(seed);
                 }
                 each(Record::parse(bytes).map_or(Hash::ZERO, |record| leaf::leaf(&record, seq, &mut salts)));
                 next += 1;
-                if next < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                ControlFlow::Continue(())
             });
-            read.map_err(|error| files::damaged(&info.file, &error))?;
+            read.map_err(|error| files::failed(&info.file, error))?;
         }
         if next >= last {
             return Ok(());

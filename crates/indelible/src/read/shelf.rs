@@ -4,27 +4,37 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use indelible_segment::Segment;
-use parking_lot::Mutex;
+use indelible_segment::{PageCache, Segment};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::Result;
 use crate::identity::Identity;
+use crate::read::tail::Tail;
 use crate::seal::files;
 use crate::seal::{Manifest, SegmentInfo};
 use crate::world::World;
 
 /// Shared by the clones of a reader. Segments never change under their name, so an open one is as good as the file.
-#[derive(Default)]
 pub(crate) struct Shelf {
     kept: Mutex<Kept>,
+    tail: Mutex<Tail>,
+    cache: PageCache,
+}
+
+/// Decoded pages that a reader keeps, bytes.
+const CACHE_BYTES: usize = 96 << 20;
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), tail: Mutex::default(), cache: PageCache::new(CACHE_BYTES) }
+    }
 }
 
 #[derive(Default)]
 struct Kept {
     /// The manifest's bytes, to see whether it was replaced, and what they say.
     manifest: Option<(Option<Vec<u8>>, Arc<Manifest>)>,
-    segments: HashMap<String, Arc<Segment<Bytes>>>,
+    segments: HashMap<String, Arc<Segment>>,
 }
 
 impl std::fmt::Debug for Shelf {
@@ -34,6 +44,15 @@ impl std::fmt::Debug for Shelf {
 }
 
 impl Shelf {
+    /// Decoded pages.
+    pub(crate) const fn cache(&self) -> &PageCache {
+        &self.cache
+    }
+
+    pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock()
+    }
+
     /// The manifest as it is on disk now.
     pub(crate) fn manifest(&self, world: &World, dir: &Path, identity: &Identity) -> Result<Arc<Manifest>> {
         let bytes = Manifest::bytes(world, dir)?;
@@ -51,7 +70,7 @@ impl Shelf {
     }
 
     /// A segment that a manifest names.
-    pub(crate) fn segment(&self, world: &World, dir: &Path, info: &SegmentInfo) -> Result<Arc<Segment<Bytes>>> {
+    pub(crate) fn segment(&self, world: &World, dir: &Path, info: &SegmentInfo) -> Result<Arc<Segment>> {
         if let Some(segment) = self.kept.lock().segments.get(&info.file) {
             return Ok(Arc::clone(segment));
         }

@@ -31,10 +31,9 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// Past everything that is sealed.
-    pub(crate) fn at_journal(reader: &Reader) -> Result<Self> {
-        let manifest = reader.manifest()?;
+    pub(crate) fn behind(manifest: &Manifest) -> Self {
         let next = manifest.logs().into_iter().map(|log| (log, manifest.sealed(log))).collect();
-        Ok(Self { next, ..Self::default() })
+        Self { next, ..Self::default() }
     }
 }
 
@@ -124,10 +123,7 @@ impl Reader {
             }
             let segment = self.segment(info)?;
             let mut stopped = false;
-            let read = segment.records(&mut |seq, bytes| {
-                if seq < *next {
-                    return ControlFlow::Continue(());
-                }
+            let read = segment.records(*next..u64::MAX, &mut |seq, bytes| {
                 let Some(record) = Record::parse(bytes) else { return ControlFlow::Break(()) };
                 *next = seq + 1;
                 scan.records += 1;
@@ -138,7 +134,7 @@ impl Reader {
             if stopped {
                 return Ok(ControlFlow::Break(()));
             }
-            read.map_err(|error| crate::seal::files::damaged(&info.file, &error))?;
+            read.map_err(|error| crate::seal::files::failed(&info.file, error))?;
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -1,6 +1,7 @@
 //! One segment while it is being written.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indelible_format::leaf::{self, Salts, Seed};
 use indelible_format::limits::GROUP_LEAVES;
@@ -35,7 +36,7 @@ struct OpenGroup {
 /// A segment that is written and synced, under its `.new` name.
 pub(crate) struct Written {
     pub(crate) info: SegmentInfo,
-    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) file: Arc<dyn DiskFile>,
     /// Leaves of the group that is not complete at its end, and that group's seed.
     pub(crate) partial: Vec<Hash>,
     pub(crate) seed: Option<Seed>,
@@ -131,7 +132,7 @@ impl Building {
         let (out, _) = self.writer.finish(&proof).map_err(|error| failed(&self.info.file, error))?;
         let (file, bytes) = out.finish().map_err(|error| write_failed(&self.info.file, error))?;
         self.info.bytes = bytes;
-        Ok(Written { info: self.info, file, partial, seed, roots: proof.roots })
+        Ok(Written { info: self.info, file: file.into(), partial, seed, roots: proof.roots })
     }
 }
 
@@ -144,8 +145,8 @@ fn write_failed(name: &str, error: std::io::Error) -> Error {
 }
 
 fn failed(name: &str, error: SegmentError) -> Error {
-    match error.into_io() {
-        Ok(error) => write_failed(name, error),
-        Err(error) => Error::new(ErrorKind::Corrupt, format!("could not write segments/{name}: {error}")),
+    match error {
+        SegmentError::Io(error) => write_failed(name, error),
+        error => Error::new(ErrorKind::Corrupt, format!("could not write segments/{name}: {error}")),
     }
 }

@@ -6,8 +6,7 @@
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use indelible_segment::Segment;
+use indelible_segment::{ReadAt, Segment, SegmentError};
 
 use super::manifest::{Manifest, SegmentInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -61,7 +60,7 @@ pub(crate) fn replaced(name: &str) -> String {
 ///
 /// # Errors
 /// `Io`; `Corrupt`: it is not the segment that the manifest describes.
-pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Result<Segment<Bytes>> {
+pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Result<Segment> {
     let path = folder(dir).join(&info.file);
     // For a moment, while it is being replaced, it has its other name.
     let file = match world.disk.open(&path, Open::Read) {
@@ -71,7 +70,7 @@ pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Res
         opened => opened,
     };
     let file = file.map_err(|error| Error::io(format!("could not open segments/{}", info.file), error))?;
-    let segment = read_segment(file.as_ref(), &info.file)?;
+    let segment = read_segment(SegmentFile(file), &info.file)?;
     let proof = segment.proof();
     if (proof.log, proof.first_seq, proof.count) != (info.log, info.first_seq, info.count) {
         return Err(damaged(&info.file, &"it holds other positions than the manifest says"));
@@ -80,12 +79,29 @@ pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Res
 }
 
 /// Opens a segment file, whatever it holds.
-pub(crate) fn read_segment(file: &dyn DiskFile, name: &str) -> Result<Segment<Bytes>> {
-    let failed = |error| Error::io(format!("could not read segments/{name}"), error);
-    let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).unwrap_or(0)];
-    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
-    bytes.truncate(read);
-    Segment::open(Bytes::from(bytes)).map_err(|error| damaged(name, &error))
+pub(crate) fn read_segment(file: impl ReadAt + 'static, name: &str) -> Result<Segment> {
+    Segment::open(file).map_err(|error| failed(name, error))
+}
+
+/// A file of the store's disk as segments are read from it.
+pub(crate) struct SegmentFile(pub(crate) Box<dyn DiskFile>);
+
+impl ReadAt for SegmentFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+}
+
+/// Why a segment could not be read: for want of something, or because it is not what it should be.
+pub(crate) fn failed(name: &str, error: SegmentError) -> Error {
+    match error {
+        SegmentError::Io(error) => Error::io(format!("could not read segments/{name}"), error),
+        error => damaged(name, &error),
+    }
 }
 
 /// A segment that is not what it should be.

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use indelible_format::record::Records;
+use indelible_segment::Segment;
 
 use super::files;
 use super::manifest::SegmentInfo;
@@ -13,12 +14,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::read::frames::FileReader;
 use crate::world::World;
 
+/// Rows of a segment that are read together; a multiple of what its pages have.
+const CHUNK_ROWS: u64 = 8_192;
+
 /// Gives the records one by one.
 pub(crate) struct Rows<'r> {
     world: &'r World,
     dir: &'r Path,
     log: u32,
     segments: VecDeque<&'r SegmentInfo>,
+    /// The segment being read, and its next position.
+    segment: Option<(Segment, &'r str, u64)>,
     frames: std::slice::Iter<'r, Place>,
     reader: Option<FileReader>,
     /// Records that were read and not given yet, one behind the other.
@@ -31,7 +37,8 @@ impl<'r> Rows<'r> {
     /// First the rows of `segments`, then the records of `log` in `frames`.
     pub(crate) fn new(world: &'r World, dir: &'r Path, log: u32, segments: &'r [SegmentInfo], frames: &'r [Place]) -> Self {
         let (bytes, ends) = (Vec::new(), VecDeque::new());
-        Self { world, dir, log, segments: segments.iter().collect(), frames: frames.iter(), reader: None, bytes, ends, at: 0 }
+        let segments = segments.iter().collect();
+        Self { world, dir, log, segments, segment: None, frames: frames.iter(), reader: None, bytes, ends, at: 0 }
     }
 
     /// The next record; `None`: that was all.
@@ -47,19 +54,27 @@ impl<'r> Rows<'r> {
         Ok(Some(record))
     }
 
-    /// Reads the next segment or frame. Returns whether there was one.
+    /// Reads the next rows of a segment, or the next frame. Returns whether there was one.
     fn fill(&mut self) -> Result<bool> {
         self.bytes.clear();
         self.at = 0;
         let (bytes, ends) = (&mut self.bytes, &mut self.ends);
-        if let Some(info) = self.segments.pop_front() {
-            let segment = files::open_segment(self.world, self.dir, info)?;
-            let read = segment.records(&mut |_, record| {
+        if self.segment.is_none()
+            && let Some(info) = self.segments.pop_front()
+        {
+            self.segment = Some((files::open_segment(self.world, self.dir, info)?, &info.file, info.first_seq));
+        }
+        if let Some((segment, name, next)) = &mut self.segment {
+            let read = segment.records(*next..*next + CHUNK_ROWS, &mut |_, record| {
                 bytes.extend_from_slice(record);
                 ends.push_back(bytes.len());
                 ControlFlow::Continue(())
             });
-            read.map_err(|error| files::damaged(&info.file, &error))?;
+            read.map_err(|error| files::failed(name, error))?;
+            *next += CHUNK_ROWS;
+            if *next >= segment.first_seq() + u64::from(segment.rows()) {
+                self.segment = None;
+            }
             return Ok(true);
         }
         let Some(place) = self.frames.next() else { return Ok(false) };

@@ -62,6 +62,8 @@ impl Shared {
 pub(crate) fn keep_sealing(shared: &Shared) {
     // Commits come first: on a machine that is busy, sealing takes what they leave.
     world::background();
+    // From here on a wake-up is not lost, whenever it comes.
+    shared.sealing.nap(Duration::ZERO);
     let running = || shared.state.load(Ordering::Acquire) == OPEN;
     let sealing = shared.config.sealing;
     let mut since = Instant::now();

@@ -14,6 +14,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, GROUP_LEVEL};
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Record};
+use indelible_segment::ReadAt;
 
 use super::building::{Building, Written};
 use super::files;
@@ -26,7 +27,7 @@ use crate::digest::tree_file::{self, TreeFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
 use crate::read::frames::{self, Cursor, End, Next};
-use crate::world::World;
+use crate::world::{DiskFile, World};
 
 /// Where the journal is to begin after sealing.
 pub(crate) struct Boundary {
@@ -328,12 +329,12 @@ impl Sealer {
                 let name = &written.info.file;
                 // Not what the page cache remembers of the writing.
                 written.file.have_read(0, written.info.bytes);
-                let segment = files::read_segment(written.file.as_ref(), name)?;
+                let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
                 let mut failed = None;
                 if stop() {
                     return Err(stopped());
                 }
-                let read = segment.records(&mut |seq, record| match rows.next() {
+                let read = segment.records(0..u64::MAX, &mut |seq, record| match rows.next() {
                     Ok(Some(expected)) if expected == record => ControlFlow::Continue(()),
                     Ok(_) => {
                         failed = Some(files::damaged(name, &format!("position {seq} came back as other bytes")));
@@ -344,7 +345,7 @@ impl Sealer {
                         ControlFlow::Break(())
                     }
                 });
-                read.map_err(|error| files::damaged(name, &error))?;
+                read.map_err(|error| files::failed(name, error))?;
                 failed.map_or(Ok(()), Err)?;
             }
             if rows.next()?.is_some() {
@@ -405,6 +406,19 @@ impl Sealer {
         let _ = files::tidy(&self.world, &self.dir, &self.manifest);
         let _ = self.remove_journal();
         Ok(sealed)
+    }
+}
+
+/// A file that is still being written about, read as a segment.
+struct SharedFile(Arc<dyn DiskFile>);
+
+impl ReadAt for SharedFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.0.read_at(buf, offset)
+    }
+
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
     }
 }
 

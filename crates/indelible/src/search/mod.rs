@@ -1,16 +1,24 @@
 //! Search: one `field:value` language over what is stored. docs/search.md describes it for users.
 //!
-//! A search reads what is durable when it begins, by a scan over the journal in which spans answer for well-known fields, so that no
-//! JSON is parsed for them. Every answer says whether it is complete and how far each log reached.
+//! Sealed events are found by index, by the bounds of pages, then by their columns; a record is put together only to be shown, or where
+//! columns do not tell. Behind them comes the journal, in which spans answer for well-known fields, so that no JSON is parsed for them.
+//! Every answer says whether it is complete and how far each log reached.
 
+mod explain;
+mod facet;
 mod filter;
+mod latest;
 mod scan;
+mod sealed;
 pub mod time;
 mod view;
 
+pub use explain::Explain;
+pub use facet::Facet;
 pub use filter::{
     DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name,
     Pattern, Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,
 };
+pub use latest::{Latest, PageEnd};
 pub use scan::{Query, Summary};
 pub use view::{Selector, View, select};

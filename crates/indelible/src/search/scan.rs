@@ -1,12 +1,19 @@
-//! Asking a store: every durable event that a query matches, in commit order.
+//! Asking a store for everything that a query matches, in the order of each log; or only how much that is.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use indelible_format::Record;
 use indelible_format::record::Kind;
 
+use super::explain::Explain;
+use super::sealed::{self, Passed, Rows, Tools};
 use crate::digest::LogHead;
 use crate::error::Result;
 use crate::read::Reader;
+use crate::read::tail::Moment;
+use crate::seal::{Manifest, SegmentInfo};
 use crate::search::{Filter, FilterError, Matcher, View};
 
 /// What to look for, ready to be asked any number of times.
@@ -26,12 +33,14 @@ pub struct Query {
 pub struct Summary {
     /// Events that match.
     pub matched: u64,
-    /// Events looked at.
+    /// Positions there were: events looked at, or passed over because an index or the bounds of a page exclude them, and control entries.
     pub scanned: u64,
     /// Why events may be missing from the answer; `None`: it is complete up to where the caller broke off.
     pub incomplete: Option<String>,
     /// How far each log reached.
     pub heads: Vec<LogHead>,
+    /// How the answer was found.
+    pub explain: Explain,
 }
 
 impl Query {
@@ -51,35 +60,294 @@ impl Query {
             && self.until.is_none_or(|until| view.head.time < until)
             && self.matcher.matches(view)
     }
+
+    pub(crate) const fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
 }
 
+/// Some blocks of one segment: a piece of work for one thread.
+struct Piece<'m> {
+    info: &'m SegmentInfo,
+    blocks: Vec<u32>,
+}
+
+/// Blocks that are worth a piece of their own.
+const PIECE_BLOCKS: usize = 128;
+
 impl Reader {
-    /// Shows `each` every durable event that matches, in commit order, until it breaks off.
+    /// Shows `each` every durable event that matches, in the order of its log, until it breaks off: first what is sealed, log by log, then
+    /// the journal in its order.
     ///
-    /// **Cost**: one pass over the journal in constant memory.
+    /// **Cost**: blocks of sealed events that cannot match are passed over; one pass over the journal. Constant memory.
     ///
     /// # Errors
-    /// `Io`. A journal that is damaged, or an event whose head cannot be read, makes the answer incomplete, not an error.
+    /// `Io`, `Corrupt` (a segment). A journal that is damaged, or an event whose head cannot be read, makes the answer incomplete, not an
+    /// error.
     pub fn search(&self, query: &Query, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
-        let (mut matched, mut scanned, mut unreadable) = (0, 0, 0u64);
-        let scan = self.records(&mut |position| {
-            let Some(head) = position.record.head() else {
-                unreadable += u64::from(position.record.kind() == Kind::Event);
-                return ControlFlow::Continue(());
-            };
-            scanned += 1;
-            let view = View { log: position.log, seq: position.seq, record: position.record, head: &head };
-            if !query.matches(&view) {
-                return ControlFlow::Continue(());
-            }
+        let counted = self.cache().counts();
+        // How far each log was searched, if its segments are replaced on the way.
+        let mut done: BTreeMap<u32, u64> = BTreeMap::new();
+        let (mut matched, mut explain) = (0, Explain::default());
+        let mut each = |view: &View<'_>| {
             matched += 1;
-            each(&view)
-        })?;
-        let incomplete = match (scan.complete, unreadable) {
-            (false, _) => Some(scan.reason.unwrap_or_else(|| "the journal could not be read to its end".into())),
-            (true, 0) => None,
-            (true, count) => Some(format!("the heads of {count} events are withheld or cannot be read")),
+            each(view)
         };
-        Ok(Summary { matched, scanned, incomplete, heads: scan.heads })
+        loop {
+            let moment = self.moment()?;
+            explain.segments = moment.manifest.segments.len() as u64;
+            match self.search_at(&moment, query, &mut done, &mut explain, &mut each) {
+                Ok(unreadable) => {
+                    explain.count(&counted, &self.cache().counts());
+                    let incomplete = incomplete(moment.problem.clone(), unreadable);
+                    return Ok(Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain });
+                }
+                Err(_) if self.manifest()?.generation != moment.manifest.generation => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
+
+    /// Gives how many events have no head that can be read.
+    fn search_at(
+        &self,
+        moment: &Moment,
+        query: &Query,
+        done: &mut BTreeMap<u32, u64>,
+        explain: &mut Explain,
+        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let tools = Tools::new(query, self.cache());
+        for info in &moment.manifest.segments {
+            let from = done.get(&info.log).copied().unwrap_or(0);
+            if info.end() <= from {
+                continue;
+            }
+            let flow = self.search_segment(&tools, info, from, explain, &mut |view| {
+                done.insert(view.log, view.seq + 1);
+                each(view)
+            })?;
+            if flow.is_break() {
+                return Ok(0);
+            }
+            done.insert(info.log, info.end());
+        }
+        self.search_tail(moment, &tools, done, explain, each)
+    }
+
+    /// Shows the unsealed events that match, from the positions in `done` on. Gives how many have no head that can be read.
+    fn search_tail(
+        &self,
+        moment: &Moment,
+        tools: &Tools<'_>,
+        done: &BTreeMap<u32, u64>,
+        explain: &mut Explain,
+        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let mut unreadable = 0;
+        for block in &moment.blocks {
+            if tools.excludes(block) {
+                explain.tail_records_by_index += block.len() as u64;
+                continue;
+            }
+            let block = block.loaded(self.world(), self.dir())?;
+            for nth in 0..block.len() {
+                let (Some((log, seq)), Some(bytes)) = (block.position(nth), block.record(nth)) else { continue };
+                if seq < done.get(&log).copied().unwrap_or(0) {
+                    continue;
+                }
+                let Some(record) = Record::parse(bytes) else { continue };
+                let Some(head) = record.head() else {
+                    unreadable += u64::from(record.kind() == Kind::Event);
+                    continue;
+                };
+                explain.tail_records += 1;
+                let view = View { log, seq, record: &record, head: &head };
+                if tools.query.matches(&view) && each(&view).is_break() {
+                    return Ok(unreadable);
+                }
+            }
+        }
+        Ok(unreadable)
+    }
+
+    fn search_segment(
+        &self,
+        tools: &Tools<'_>,
+        info: &SegmentInfo,
+        from: u64,
+        explain: &mut Explain,
+        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        if sealed::is_outside(tools.query, info) {
+            explain.segments_by_time += 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let segment = self.segment(info)?;
+        let blocks = sealed::candidates(tools, info, &segment, explain)?;
+        let mut rows = Rows::new(tools, info, segment);
+        for block in blocks {
+            let Passed { first, must, may } = rows.sift(block, &(from..u64::MAX), explain)?;
+            for place in may.places() {
+                let seq = info.first_seq + u64::from(first + place);
+                let Some(record) = Record::parse(rows.record(first + place, explain)?) else { continue };
+                let Some(head) = record.head() else { continue };
+                let view = View { log: info.log, seq, record: &record, head: &head };
+                if (must.holds(place) || tools.query.matches(&view)) && each(&view).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// How many durable events match.
+    ///
+    /// **Cost**: columns of sealed events are read, records only where columns do not tell; two threads. One pass over the journal.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn count(&self, query: &Query) -> Result<Summary> {
+        self.gather(query, &Nothing).map(|((), summary)| summary)
+    }
+
+    /// Goes through everything that may match, on two threads where that pays.
+    pub(crate) fn gather<G: Gather>(&self, query: &Query, gather: &G) -> Result<(G::Part, Summary)> {
+        loop {
+            let counted = self.cache().counts();
+            let moment = self.moment()?;
+            let gathered = self.gather_at(&moment, query, gather);
+            let (sum, matched, mut explain, unreadable) = match gathered {
+                Ok(gathered) => gathered,
+                Err(_) if self.manifest()?.generation != moment.manifest.generation => continue,
+                Err(error) => return Err(error),
+            };
+            explain.count(&counted, &self.cache().counts());
+            let incomplete = incomplete(moment.problem.clone(), unreadable);
+            return Ok((sum, Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain }));
+        }
+    }
+
+    fn gather_at<G: Gather>(&self, moment: &Moment, query: &Query, gather: &G) -> Result<(G::Part, u64, Explain, u64)> {
+        let Worked { parts, mut explain, mut matched } = self.gather_sealed(query, &moment.manifest, gather)?;
+        let mut sum = G::Part::default();
+        parts.into_iter().for_each(|part| gather.join(&mut sum, part));
+        let done = moment.manifest.logs().into_iter().map(|log| (log, moment.manifest.sealed(log))).collect();
+        let tools = Tools::new(query, self.cache());
+        let unreadable = self.search_tail(moment, &tools, &done, &mut explain, &mut |view| {
+            matched += 1;
+            gather.one(&mut sum, view);
+            ControlFlow::Continue(())
+        })?;
+        Ok((sum, matched, explain, unreadable))
+    }
+
+    fn gather_sealed<G: Gather>(&self, query: &Query, manifest: &Manifest, gather: &G) -> Result<Worked<G::Part>> {
+        let mut all = Worked::default();
+        all.explain.segments = manifest.segments.len() as u64;
+        let tools = Tools::new(query, self.cache());
+        let mut pieces = Vec::new();
+        for info in &manifest.segments {
+            if sealed::is_outside(query, info) {
+                all.explain.segments_by_time += 1;
+                continue;
+            }
+            let segment = self.segment(info)?;
+            let blocks = sealed::candidates(&tools, info, &segment, &mut all.explain)?;
+            pieces.extend(blocks.chunks(PIECE_BLOCKS).map(|blocks| Piece { info, blocks: blocks.to_vec() }));
+        }
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Worked<G::Part>> {
+            let mut worked = Worked::default();
+            let tools = Tools::new(query, self.cache());
+            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let mut rows = Rows::new(&tools, piece.info, self.segment(piece.info)?);
+                let mut part = G::Part::default();
+                for block in &piece.blocks {
+                    let passed = rows.sift(*block, &(0..u64::MAX), &mut worked.explain)?;
+                    worked.matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut part)?;
+                }
+                gather.end(&rows, &mut part)?;
+                worked.parts.push(part);
+            }
+            Ok(worked)
+        };
+        // A thread costs as much as a piece or two.
+        let is_helped = pieces.len() > 2;
+        let (own, other) = std::thread::scope(|scope| {
+            let spawn = || std::thread::Builder::new().name("indelible-scan".into()).spawn_scoped(scope, &work).ok();
+            let helper = is_helped.then(spawn).flatten();
+            (work(), helper.map(std::thread::ScopedJoinHandle::join))
+        });
+        all.add(own?);
+        match other {
+            Some(Ok(other)) => all.add(other?),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {}
+        }
+        Ok(all)
+    }
+}
+
+/// What is gathered from everything that matches.
+pub(crate) trait Gather: Sync {
+    /// What one thread has gathered from some blocks of a segment, and what all of it becomes.
+    type Part: Default + Send;
+
+    /// Gathers the rows of a block. Gives how many match.
+    fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, part: &mut Self::Part) -> Result<u64>;
+
+    /// The last block of these rows was gathered.
+    fn end(&self, _rows: &Rows<'_>, _part: &mut Self::Part) -> Result<()> {
+        Ok(())
+    }
+
+    fn join(&self, sum: &mut Self::Part, part: Self::Part);
+
+    /// Gathers a match that is not sealed.
+    fn one(&self, sum: &mut Self::Part, view: &View<'_>);
+}
+
+/// Only how many there are.
+struct Nothing;
+
+impl Gather for Nothing {
+    type Part = ();
+
+    fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, (): &mut ()) -> Result<u64> {
+        let mut matched = passed.must.count();
+        for place in passed.may.without(passed.must).places() {
+            matched += u64::from(rows.matches(passed.first + place, explain)?);
+        }
+        Ok(matched)
+    }
+
+    fn join(&self, (): &mut (), (): ()) {}
+
+    fn one(&self, (): &mut (), _view: &View<'_>) {}
+}
+
+/// What a thread did.
+struct Worked<T> {
+    parts: Vec<T>,
+    explain: Explain,
+    matched: u64,
+}
+
+impl<T> Default for Worked<T> {
+    fn default() -> Self {
+        Self { parts: Vec::new(), explain: Explain::default(), matched: 0 }
+    }
+}
+
+impl<T> Worked<T> {
+    fn add(&mut self, other: Self) {
+        self.parts.extend(other.parts);
+        self.explain.add(&other.explain);
+        self.matched += other.matched;
+    }
+}
+
+fn incomplete(problem: Option<String>, unreadable: u64) -> Option<String> {
+    problem.or_else(|| (unreadable > 0).then(|| format!("the heads of {unreadable} events are withheld or cannot be read")))
 }

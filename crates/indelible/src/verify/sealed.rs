@@ -9,7 +9,7 @@ use super::finding::Code;
 use super::stream::Verifier;
 use crate::digest::replay::{Fault, Replay};
 use crate::error::{ErrorKind, Result};
-use crate::seal::{Manifest, SegmentInfo, sealer};
+use crate::seal::{Manifest, SegmentInfo, files, sealer};
 
 impl Verifier<'_> {
     /// Reads every sealed row that was not read yet. Gives the manifest that was gone by: the journal begins where it says.
@@ -105,19 +105,15 @@ impl Verifier<'_> {
             self.fail(Code::SegmentProof, Some(log), Some(info.first_seq), message);
         }
         let mut faults: Vec<Fault> = Vec::new();
-        let (mut malformed, mut next) = (None, replay.tip(log).next_seq);
+        let (mut malformed, next) = (None, replay.tip(log).next_seq);
         let (details, findings) = (&mut self.details, &mut self.findings);
-        let read = segment.records(&mut |seq, bytes| {
-            if seq < next {
-                return ControlFlow::Continue(());
-            }
+        let read = segment.records(next..u64::MAX, &mut |seq, bytes| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
             let record = Record::parse(bytes).filter(|record| record.log() == log);
             let (Some(record), Some(seed)) = (record, proof.seeds.get(group)) else {
                 malformed = Some(seq);
                 return ControlFlow::Break(());
             };
-            next = seq + 1;
             replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
             ControlFlow::Continue(())
         });
@@ -136,9 +132,15 @@ impl Verifier<'_> {
             }
         }
         self.bytes_sealed += info.bytes;
-        read.map_err(|error| crate::seal::files::damaged(&info.file, &error))?;
+        read.map_err(|error| files::failed(&info.file, error))?;
         if let Some(seq) = malformed {
-            return Err(crate::seal::files::damaged(&info.file, &format!("position {seq} is no record of its log")));
+            return Err(files::damaged(&info.file, &format!("position {seq} is no record of its log")));
+        }
+        for difference in segment.check_index().and_then(|index| Ok((index, segment.check_statistics()?))).map_or_else(
+            |error| vec![error.to_string()],
+            |(index, statistics)| index.iter().chain(&statistics).map(ToString::to_string).collect(),
+        ) {
+            self.fail(Code::SegmentIndex, Some(log), Some(info.first_seq), format!("{place}: {difference}"));
         }
         // A segment that took in others is read from its middle on, if the others were read before.
         if !proof.roots.ends_with(&roots) && !replay.diverged().contains(&log) {

@@ -10,5 +10,6 @@ mod order;
 mod readers;
 mod recovery;
 mod sealing;
+mod searching;
 mod smoke;
 mod tasks;

@@ -62,6 +62,18 @@ impl Glob {
         Self { runs: runs(pattern.pieces(), Needle::folded), from_start: false, to_end: false }
     }
 
+    /// The one text that fits, if there is only one.
+    pub(crate) fn literal(&self) -> Option<&[u8]> {
+        let [Run(units)] = self.runs.as_slice() else { return None };
+        match units.as_slice() {
+            [Unit::Literal(literal)] if self.from_start && self.to_end => match &literal.plain {
+                Needle { search: Search::Exact(_), bytes } => Some(bytes),
+                Needle { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether `text` fits.
     #[inline]
     pub(crate) fn matches(&self, text: &[u8], form: Form) -> bool {

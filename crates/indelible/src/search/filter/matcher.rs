@@ -34,6 +34,10 @@ impl Matcher {
         self.root.matches(view)
     }
 
+    pub(super) const fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Whether every event passes, so that there is nothing to run.
     #[must_use]
     pub const fn is_all(&self) -> bool {
@@ -172,7 +176,7 @@ pub(super) enum HeadText {
     Span,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TargetText {
     /// `type:id`, or the id alone.
     Whole,
@@ -291,7 +295,7 @@ fn digit(nibble: u8) -> u8 {
     DIGITS.get(usize::from(nibble & 15)).copied().unwrap_or(b'?')
 }
 
-fn hex<const N: usize, const TWICE: usize>(bytes: &[u8; N]) -> [u8; TWICE] {
+pub(super) fn hex<const N: usize, const TWICE: usize>(bytes: &[u8; N]) -> [u8; TWICE] {
     let mut text = [0; TWICE];
     for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[digit(byte >> 4), digit(*byte)]);
@@ -300,7 +304,7 @@ fn hex<const N: usize, const TWICE: usize>(bytes: &[u8; N]) -> [u8; TWICE] {
 }
 
 /// `8-4-4-4-12` lower-case digits.
-fn uuid_text(uuid: &[u8; 16]) -> [u8; 36] {
+pub(super) fn uuid_text(uuid: &[u8; 16]) -> [u8; 36] {
     let mut text = [b'-'; 36];
     let mut digits = hex::<16, 32>(uuid).into_iter();
     for (at, slot) in text.iter_mut().enumerate() {
@@ -327,7 +331,7 @@ fn target_matches(target: &TargetView<'_>, which: TargetText, glob: Option<&Glob
 }
 
 /// Asks `fits` about `kind:id`, put together on the stack unless it is long.
-fn joined(kind: &[u8], id: &[u8], fits: impl Fn(&[u8]) -> bool) -> bool {
+pub(super) fn joined(kind: &[u8], id: &[u8], fits: impl Fn(&[u8]) -> bool) -> bool {
     let mut short = [0u8; 256];
     let length = kind.len() + 1 + id.len();
     if let Some(place) = short.get_mut(..length) {
@@ -368,14 +372,14 @@ fn spanned_text_matches(view: &View<'_>, glob: &Glob, tag: Tag) -> bool {
 
 impl ValueTest {
     /// False only if nothing in `json` can pass; one pass at memory speed.
-    fn may_pass(&self, json: &[u8]) -> bool {
+    pub(super) fn may_pass(&self, json: &[u8]) -> bool {
         match self {
             Self::Is { glob, number: None, network: None } => glob.may_occur(json),
             _ => true,
         }
     }
 
-    fn passes(&self, path: &Path, json: &[u8]) -> bool {
+    pub(super) fn passes(&self, path: &Path, json: &[u8]) -> bool {
         match self {
             Self::Exists => path.exists(json),
             _ => path.find(json, &mut |kind, text| self.fits(kind, text)),

@@ -19,10 +19,13 @@ mod error;
 mod fields;
 mod glob;
 mod lexer;
+pub(crate) mod mask;
 mod matcher;
+mod needs;
 mod network;
 mod parse;
 pub(super) mod path;
+mod sieve;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,8 @@ mod tests;
 pub use error::{FilterError, FilterErrorKind};
 pub use fields::{FIELDS, FieldInfo, FieldKind, KnownField, Name, Step};
 pub use matcher::Matcher;
+pub(crate) use needs::Need;
+pub(crate) use sieve::Sieve;
 
 /// Bytes of a query.
 pub const QUERY_BYTES_MAX: usize = 8 * 1024;

@@ -1,0 +1,304 @@
+//! The newest matches first, a page at a time, stopping as soon as the page is full.
+//!
+//! Each log is walked from its end; between logs the event that was admitted later comes first. Where the page ended is told by
+//! position in each log, so the next page begins exactly there, whatever was appended or sealed since.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use indelible_format::Record;
+
+use super::explain::Explain;
+use super::sealed::{self, Rows, Tools};
+use super::{Query, View};
+use crate::digest::LogHead;
+use crate::error::Result;
+use crate::read::Reader;
+use crate::read::tail::{Block, Moment};
+use crate::seal::SegmentInfo;
+
+/// Where a page ended: everything from these positions on was shown, or passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageEnd(BTreeMap<u32, u64>);
+
+/// What [`Reader::latest`] found out, besides the events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Latest {
+    /// Events shown.
+    pub shown: u64,
+    /// Where the next page begins; `None`: there is nothing older.
+    pub next: Option<PageEnd>,
+    /// Why events may be missing; `None`: there are none.
+    pub incomplete: Option<String>,
+    /// How far each log reached.
+    pub heads: Vec<LogHead>,
+    /// How the answer was found.
+    pub explain: Explain,
+}
+
+impl std::fmt::Display for PageEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (nth, (log, seq)) in self.0.iter().enumerate() {
+            write!(f, "{}{log}:{seq}", if nth > 0 { "," } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for PageEnd {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let part = |part: &str| {
+            let (log, seq) = part.split_once(':')?;
+            Some((log.parse().ok()?, seq.parse().ok()?))
+        };
+        let parts: Option<BTreeMap<u32, u64>> = text.split(',').map(part).collect();
+        parts.map(Self).ok_or_else(|| format!("\"{text}\" is not where a page ended: that reads 1:4711, or 1:4711,2:33"))
+    }
+}
+
+impl Reader {
+    /// Shows `each` the newest matches, newest first, `limit` of them at most, until it breaks off; `before`: only those older than a
+    /// page that was shown.
+    ///
+    /// **Cost**: what is sealed is found through its index, and rows are read only as far as needed for the page; of the unsealed part,
+    /// what this reader has not seen yet is read once.
+    ///
+    /// # Errors
+    /// `Io`, `Corrupt`.
+    pub fn latest(
+        &self,
+        query: &Query,
+        limit: u64,
+        before: Option<&PageEnd>,
+        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+    ) -> Result<Latest> {
+        loop {
+            let moment = self.moment()?;
+            let mut seen = Vec::new();
+            match self.latest_at(&moment, query, limit, before, &mut seen) {
+                Ok((next, explain)) => {
+                    let mut shown = 0;
+                    let mut end = next;
+                    for (nth, found) in seen.iter().enumerate() {
+                        let Some(record) = Record::parse(&found.bytes) else { continue };
+                        let Some(head) = record.head() else { continue };
+                        shown += 1;
+                        if each(&View { log: found.log, seq: found.seq, record: &record, head: &head }).is_break() {
+                            end = Some(ends(before, seen.iter().take(nth + 1)));
+                            break;
+                        }
+                    }
+                    return Ok(Latest { shown, next: end, incomplete: moment.problem, heads: moment.heads, explain });
+                }
+                // A segment may have been replaced since the moment.
+                Err(_) if self.manifest()?.generation != moment.manifest.generation => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn latest_at(
+        &self,
+        moment: &Moment,
+        query: &Query,
+        limit: u64,
+        before: Option<&PageEnd>,
+        seen: &mut Vec<Found>,
+    ) -> Result<(Option<PageEnd>, Explain)> {
+        let tools = Tools::new(query, self.cache());
+        let mut explain = Explain { segments: moment.manifest.segments.len() as u64, ..Explain::default() };
+        let counted = self.cache().counts();
+        let mut logs: Vec<Descent<'_>> = moment
+            .heads
+            .iter()
+            .filter(|head| query.log.is_none_or(|log| log == head.log))
+            .map(|head| Descent::new(head.log, before.and_then(|before| before.0.get(&head.log)).copied().unwrap_or(head.size)))
+            .collect();
+        let mut ready: Vec<Option<Found>> = Vec::new();
+        for log in &mut logs {
+            ready.push(log.next(self, moment, &tools, &mut explain)?);
+        }
+        let mut next = None;
+        loop {
+            let newest = ready.iter().enumerate().filter_map(|(nth, found)| Some((found.as_ref()?.received, nth))).max();
+            let Some((_, nth)) = newest else { break };
+            if seen.len() as u64 >= limit {
+                next = Some(ends(before, seen.iter()));
+                break;
+            }
+            if let (Some(slot), Some(log)) = (ready.get_mut(nth), logs.get_mut(nth)) {
+                seen.extend(slot.take());
+                *slot = log.next(self, moment, &tools, &mut explain)?;
+            }
+        }
+        explain.segments_not_needed = logs.iter().map(|log| log.left(moment) as u64).sum();
+        explain.count(&counted, &self.cache().counts());
+        Ok((next, explain))
+    }
+}
+
+/// Where a page ends that shows these.
+fn ends<'f>(before: Option<&PageEnd>, shown: impl Iterator<Item = &'f Found>) -> PageEnd {
+    let mut end = before.cloned().unwrap_or_default();
+    for found in shown {
+        end.0.insert(found.log, found.seq);
+    }
+    end
+}
+
+/// A match.
+struct Found {
+    log: u32,
+    seq: u64,
+    received: i64,
+    bytes: Vec<u8>,
+}
+
+/// One log from its end.
+struct Descent<'q> {
+    log: u32,
+    /// Only positions before this one.
+    end: u64,
+    /// Blocks of the tail that were looked at.
+    tail: usize,
+    /// The block being looked at, and its next record.
+    block: Option<(Arc<Block>, usize)>,
+    /// Segments that were looked at.
+    segments: usize,
+    rows: Option<(Rows<'q>, Vec<u32>)>,
+    /// Rows of the block being looked at that may match: row and whether for certain; the newest last.
+    pending: Vec<(u32, bool)>,
+}
+
+impl<'q> Descent<'q> {
+    const fn new(log: u32, end: u64) -> Self {
+        Self { log, end, tail: 0, block: None, segments: 0, rows: None, pending: Vec::new() }
+    }
+
+    /// Segments of this log that need not be looked at.
+    fn left(&self, moment: &Moment) -> usize {
+        moment.manifest.of(self.log).len().saturating_sub(self.segments)
+    }
+
+    fn next(&mut self, reader: &Reader, moment: &Moment, tools: &'q Tools<'q>, explain: &mut Explain) -> Result<Option<Found>> {
+        if let Some(found) = self.next_of_tail(reader, moment, tools, explain)? {
+            return Ok(Some(found));
+        }
+        self.next_sealed(reader, moment, tools, explain)
+    }
+
+    fn next_of_tail(
+        &mut self,
+        reader: &Reader,
+        moment: &Moment,
+        tools: &Tools<'_>,
+        explain: &mut Explain,
+    ) -> Result<Option<Found>> {
+        let sealed = moment.manifest.sealed(self.log);
+        loop {
+            if let Some((block, next)) = &mut self.block {
+                while let Some(nth) = next.checked_sub(1) {
+                    *next = nth;
+                    let Some((log, seq)) = block.position(nth) else { continue };
+                    if log != self.log || seq >= self.end || seq < sealed {
+                        continue;
+                    }
+                    explain.tail_records += 1;
+                    let Some(bytes) = block.record(nth) else { continue };
+                    let Some(record) = Record::parse(bytes) else { continue };
+                    let Some(head) = record.head() else { continue };
+                    if tools.query.matches(&View { log, seq, record: &record, head: &head }) {
+                        return Ok(Some(Found { log, seq, received: head.received, bytes: bytes.to_vec() }));
+                    }
+                }
+                self.block = None;
+            }
+            let Some(at) = moment.blocks.len().checked_sub(self.tail + 1) else { return Ok(None) };
+            self.tail += 1;
+            let Some(block) = moment.blocks.get(at) else { return Ok(None) };
+            let mine = block.count(self.log, &(sealed..self.end));
+            if mine == 0 {
+                continue;
+            }
+            if tools.excludes(block) {
+                explain.tail_records_by_index += mine;
+                continue;
+            }
+            let block = block.loaded(reader.world(), reader.dir())?;
+            let count = block.len();
+            self.block = Some((block, count));
+        }
+    }
+
+    fn next_sealed(
+        &mut self,
+        reader: &Reader,
+        moment: &Moment,
+        tools: &'q Tools<'q>,
+        explain: &mut Explain,
+    ) -> Result<Option<Found>> {
+        loop {
+            while let Some((row, is_certain)) = self.pending.pop() {
+                let Some((rows, _)) = &mut self.rows else { break };
+                if !is_certain && !rows.matches(row, explain)? {
+                    continue;
+                }
+                let seq = rows.segment().first_seq() + u64::from(row);
+                let bytes = rows.record(row, explain)?.to_vec();
+                let received = Record::parse(&bytes).and_then(|record| record.head().map(|head| head.received));
+                return Ok(Some(Found { log: self.log, seq, received: received.unwrap_or_default(), bytes }));
+            }
+            if let Some((rows, blocks)) = &mut self.rows {
+                match blocks.pop() {
+                    Some(block) => {
+                        let passed = rows.sift(block, &(0..self.end), explain)?;
+                        let rows = passed.may.places().map(|place| (passed.first + place, passed.must.holds(place)));
+                        self.pending.extend(rows);
+                        continue;
+                    }
+                    None => self.rows = None,
+                }
+            }
+            let segments = moment.manifest.of(self.log);
+            let Some(info) = segments.len().checked_sub(self.segments + 1).and_then(|at| segments.get(at)) else {
+                return Ok(None);
+            };
+            self.segments += 1;
+            self.rows = self.open(reader, info, tools, explain)?;
+        }
+    }
+
+    fn open(
+        &self,
+        reader: &Reader,
+        info: &SegmentInfo,
+        tools: &'q Tools<'q>,
+        explain: &mut Explain,
+    ) -> Result<Option<(Rows<'q>, Vec<u32>)>> {
+        if info.first_seq >= self.end || sealed::is_outside(tools.query, info) {
+            explain.segments_by_time += 1;
+            return Ok(None);
+        }
+        let segment = reader.segment(info)?;
+        let blocks = sealed::candidates(tools, info, &segment, explain)?;
+        Ok((!blocks.is_empty()).then(|| (Rows::new(tools, info, segment), blocks)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_page_is_read_as_it_is_written() {
+        for text in ["1:4711", "0:0,1:18446744073709551615"] {
+            assert_eq!(text.parse::<PageEnd>().unwrap().to_string(), text);
+        }
+        for text in ["", "1", "1:", "a:1", "1:2,", "1:-1"] {
+            assert!(text.parse::<PageEnd>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! However an answer is found — by index, bounds, columns or records — it is the answer of looking at every event.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use indelible::search::{Filter, PageEnd, Query, Selector, View};
+use indelible::{Class, Config, Draft, Outcome, Reader, Severity, Store, Trace};
+
+const ACTIONS: [&str; 6] = ["user.login", "object.read", "object.delete", "role.grant", "config.change", "data.export"];
+const TENANTS: [&str; 4] = ["acme", "globex", "initech", "umbrella"];
+const TEXTS: [&str; 6] =
+    ["plain", "Straße \u{1F600}", "quote\" and \\ slash", "line\nbreak\ttab", "needle in a haystack", "NEEDLE"];
+
+/// A store of events that differ in everything a query can ask for: several segments, a journal behind them.
+fn store(dir: &std::path::Path, events: u64, seals: &[u64]) -> Reader {
+    let mut config = Config::new(dir.join("store"));
+    config.sealing.background = false;
+    config.sealing.rows_max = 2_048;
+    let store = Store::open(config).unwrap();
+    let mut rng = fastrand::Rng::with_seed(11);
+    for n in 0..events {
+        let actor = format!("u-{}", (rng.f64() * rng.f64() * 300.0) as u32);
+        let session = format!("s-{}", rng.u32(..900));
+        let ip =
+            if n % 17 == 0 { format!("2001:db8::{:x}", rng.u16(..)) } else { format!("10.0.{}.{}", rng.u8(..4), rng.u8(..)) };
+        let target = format!("ds:{}", rng.u32(..200));
+        let id = format!("own-{n}");
+        let mut draft = Draft::new(*rng.choice(ACTIONS).as_ref().unwrap())
+            .time_ns(1_700_000_000_000_000_000 + n.cast_signed() * 1_000_000_000 + rng.i64(-5_000_000_000..5_000_000_000))
+            .tenant(TENANTS[rng.usize(..4)])
+            .outcome(Outcome::ALL[rng.usize(..Outcome::ALL.len())])
+            .severity(Severity::ALL[rng.usize(..Severity::ALL.len())])
+            .ip(&ip)
+            .target("dataset", &target)
+            .detail("n", n)
+            .detail("text", TEXTS[rng.usize(..6)]);
+        if n % 3 != 0 {
+            draft = draft.actor(&actor).actor_type("user").actor_name(TEXTS[rng.usize(..6)]);
+        }
+        if n % 2 == 0 {
+            draft = draft.session(&session).target("bucket", "b\"1").host("app-1");
+        }
+        if n % 5 == 0 {
+            draft = draft.id(&id);
+        }
+        if n % 11 == 0 {
+            draft = draft.class(Class::Telemetry);
+        }
+        if n % 13 == 0 {
+            let mut trace_id = [0; 16];
+            trace_id[15] = u8::try_from(n % 251).unwrap();
+            draft = draft.trace(Trace { trace_id, span_id: [7; 8] });
+        }
+        store.append(&draft).unwrap();
+        if seals.contains(&n) {
+            store.seal().unwrap();
+        }
+    }
+    let reader = store.reader().unwrap();
+    store.close().unwrap();
+    reader
+}
+
+type Place = (u32, u64);
+
+/// The answer of looking at every event.
+fn asked_one_by_one(reader: &Reader, query: &Query) -> BTreeMap<Place, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let scan = reader.records(&mut |position| {
+        if let Some(head) = position.record.head() {
+            let view = View { log: position.log, seq: position.seq, record: position.record, head: &head };
+            if query.matches(&view) {
+                found.insert((position.log, position.seq), position.record.bytes().to_vec());
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    assert!(scan.unwrap().complete);
+    found
+}
+
+fn queries() -> Vec<Query> {
+    let texts = [
+        "*",
+        "actor.id:u-7",
+        "actor.id:u-7 OR actor.id:u-8",
+        "actor.id:u-1*",
+        "NOT actor.id:*",
+        "actor.id:nobody",
+        "tenant:acme action:user.login",
+        "tenant:acme action:(user.login OR role.grant)",
+        "action:object.*",
+        "severity:>=high outcome:failure",
+        "NOT severity:low",
+        "class:telemetry",
+        "session:s-17",
+        "ip:10.0.1.0/24",
+        "ip:10.0.1.7",
+        "ip:2001:db8::/32",
+        "target:ds:17",
+        "target:dataset:ds:17",
+        "target.type:bucket",
+        "target.id:\"b\\\"1\"",
+        "target:*",
+        "id:own-5*",
+        "id:own-500",
+        "trace:00000000000000000000000000000005",
+        "span:0707070707070707",
+        "details.n:1234",
+        "details.n:[100 TO 120]",
+        "details.text:\"needle in a haystack\"",
+        "details.text:*needle*",
+        "details.*:*tack*",
+        "details.none:*",
+        "needle",
+        "break",
+        "straße",
+        "host:app-1 NOT outcome:success",
+        "user_agent:*",
+        "seq:[100 TO 3000]",
+        "tenant_seq:<5",
+        "weight:1",
+        "time:>=2023-11-14T22:40:00Z time:<2023-11-14T23:00:00Z",
+        "(actor.id:u-3 session:s-3*) OR (target.id:ds:3 NOT class:telemetry) OR details.n:4999",
+        "log:2",
+        "producer:*",
+    ];
+    let mut queries: Vec<Query> = texts
+        .iter()
+        .map(|text| Query::new(&text.parse::<Filter>().unwrap_or_else(|error| panic!("{text}: {error}")), 0).unwrap())
+        .collect();
+    let mut some = Query::new(&"outcome:success".parse().unwrap(), 0).unwrap();
+    some.since = Some(1_700_000_000_000_000_000 + 2_000_000_000_000);
+    some.until = Some(1_700_000_000_000_000_000 + 2_500_000_000_000);
+    queries.push(some.clone());
+    some.log = Some(2);
+    queries.push(some);
+    queries
+}
+
+/// Shown whole, all of it, in pages of this size.
+fn paged(reader: &Reader, query: &Query, limit: u64) -> Vec<(Place, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut before: Option<PageEnd> = None;
+    loop {
+        let page = reader
+            .latest(query, limit, before.as_ref(), &mut |view| {
+                all.push(((view.log, view.seq), view.record.bytes().to_vec()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert_eq!(page.incomplete, None);
+        assert!(page.shown <= limit);
+        match page.next {
+            // As a caller would send it back.
+            Some(next) => before = Some(next.to_string().parse().unwrap()),
+            None => return all,
+        }
+    }
+}
+
+fn compare(reader: &Reader) {
+    for query in queries() {
+        let expected = asked_one_by_one(reader, &query);
+        let story = format!("{query:?}");
+        let mut found = BTreeMap::new();
+        let summary = reader
+            .search(&query, &mut |view| {
+                assert!(found.insert((view.log, view.seq), view.record.bytes().to_vec()).is_none(), "{story}: twice");
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        assert!(found == expected, "{story}: found {}, expected {}", found.len(), expected.len());
+        assert_eq!((summary.matched, summary.incomplete), (expected.len() as u64, None), "{story}");
+        assert_eq!(reader.count(&query).unwrap().matched, expected.len() as u64, "{story}");
+        for limit in [if expected.len() < 300 { 7 } else { 613 }, 10_000] {
+            let pages = paged(reader, &query, limit);
+            assert_eq!(pages.len(), expected.len(), "{story}: pages of {limit}");
+            for log in [1, 2] {
+                let mine: Vec<u64> = pages.iter().filter(|((of, _), _)| *of == log).map(|((_, seq), _)| *seq).collect();
+                assert!(mine.windows(2).all(|pair| pair[0] > pair[1]), "{story}: not newest first");
+            }
+            assert!(pages.into_iter().collect::<BTreeMap<_, _>>() == expected, "{story}: pages of {limit}");
+        }
+        for name in ["action", "actor.id", "target.id", "source", "details.text"] {
+            let field = Selector::new(name).unwrap();
+            let mut counts: BTreeMap<Option<String>, u64> = BTreeMap::new();
+            for ((log, seq), bytes) in &expected {
+                let record = indelible::Record::parse(bytes).unwrap();
+                let head = record.head().unwrap();
+                let mut values = Vec::new();
+                field.each(&View { log: *log, seq: *seq, record: &record, head: &head }, &mut |value| {
+                    values.push(value.into_owned())
+                });
+                values.sort_unstable();
+                values.dedup();
+                if values.is_empty() {
+                    *counts.entry(None).or_default() += 1;
+                }
+                values.into_iter().for_each(|value| *counts.entry(Some(value)).or_default() += 1);
+            }
+            let facet = reader.facet(&query, &field).unwrap();
+            assert_eq!(facet.counts.into_iter().collect::<BTreeMap<_, _>>(), counts, "{story}: {name}");
+            assert_eq!(facet.summary.matched, expected.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn answers_are_those_of_looking_at_every_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = store(dir.path(), 3_500, &[1_999, 2_100, 3_200]);
+    assert!(reader.segments().unwrap().len() >= 4, "{:?}", reader.segments().unwrap());
+    compare(&reader);
+    compare(&store(&dir.path().join("journal"), 700, &[]));
+}
+
+/// The index is what makes it fast: most of what cannot match is not looked at.
+#[test]
+fn an_explained_search_says_what_was_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = store(dir.path(), 5_000, &[4_999]);
+    let ask = |text: &str| {
+        let query = Query::new(&text.parse().unwrap(), 0).unwrap();
+        reader.latest(&query, 100, None, &mut |_| ControlFlow::Continue(())).unwrap().explain
+    };
+    let by_id = ask("id:own-4000");
+    assert!(by_id.blocks_by_index + 1 >= by_id.blocks && by_id.rows_read <= 1, "{by_id:?}");
+    let none = ask("actor.id:nobody");
+    assert_eq!((none.rows_sifted, none.rows_read), (0, 0), "{none:?}");
+    let newest = ask("*");
+    assert!(newest.segments_not_needed > 0 && newest.rows_read <= 110, "{newest:?}");
+}
