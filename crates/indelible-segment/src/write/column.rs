@@ -25,6 +25,8 @@ const PLAIN_PAGE_BYTES: usize = 16 << 10;
 const DICTIONARY_BYTES: usize = 4 << 20;
 /// Values after which a dictionary shall have shown that it is of use, and the share of new ones above which it is not.
 const DICTIONARY_TRIAL: u64 = 16_384;
+/// Words of a column by whose frequency its dictionary is put in order: frequent ones first, so that their numbers are small and alike.
+const ORDER_WORDS: usize = 1 << 16;
 /// Distinct values up to which pages of words have bounds.
 const BOUNDED_VALUES_MAX: usize = 256;
 /// Longest text that is a bound.
@@ -100,6 +102,21 @@ struct Same {
     word: Option<u32>,
 }
 
+/// How words are numbered in the file.
+enum Order {
+    /// Not known yet: pages wait until there are enough words.
+    Open { pages: Vec<Waiting>, words: usize },
+    /// By frequency, as far as they were known then: the number in the file of each. Later words keep theirs.
+    Known(Vec<u32>),
+}
+
+/// A page whose words are not numbered yet.
+struct Waiting {
+    body: Body,
+    levels: Vec<u8>,
+    words: Vec<u32>,
+}
+
 /// A column in the making.
 pub(crate) struct ColumnWriter {
     column: Column,
@@ -113,6 +130,7 @@ pub(crate) struct ColumnWriter {
     /// First row of the page in the making, and of the segment's rows that were taken into account.
     first_row: u32,
     dictionary: Dictionary,
+    order: Order,
     total_entries: u64,
     total_nulls: u64,
     raw_bytes: u64,
@@ -150,6 +168,10 @@ impl ColumnWriter {
             rows: 0,
             first_row: 0,
             dictionary: Dictionary::default(),
+            order: match column.coding() {
+                Coding::Words => Order::Open { pages: Vec::new(), words: 0 },
+                Coding::Delta | Coding::Ids | Coding::Plain => Order::Known(Vec::new()),
+            },
             total_entries: 0,
             total_nulls: 0,
             raw_bytes: 0,
@@ -277,7 +299,11 @@ impl ColumnWriter {
             return false;
         }
         let values = self.dictionary.len() as u64;
-        let met = self.total_entries - self.total_nulls;
+        let waiting = match &self.order {
+            Order::Open { words, .. } => *words as u64,
+            Order::Known(_) => 0,
+        };
+        let met = self.total_entries - self.total_nulls + waiting;
         self.dictionary.bytes() > DICTIONARY_BYTES || met >= DICTIONARY_TRIAL && values * 4 > met * 3
     }
 
@@ -333,17 +359,9 @@ impl ColumnWriter {
             rle::put_run(u32::from(same.definition), entries, place.level_width(), &mut maker.levels);
         }
         let definition_bytes = maker.levels.len() - repetition_bytes;
-        let mut used = encoding::PLAIN;
-        let mut nulls = entries;
-        if let Some(word) = same.word {
-            (nulls, used) = (0, encoding::RLE_DICTIONARY);
-            let width = self.word_width();
-            maker.values.push(u8::try_from(width).unwrap_or(0));
-            rle::put_run(word, entries, width, &mut maker.values);
-        }
-        let bounds = same.word.and_then(|word| self.word_bounds(&[word]));
+        let (used, nulls) = if same.word.is_some() { (encoding::RLE_DICTIONARY, 0) } else { (encoding::PLAIN, entries) };
         let body = Body::Data { entries, nulls, rows, encoding: used, definition_bytes, repetition_bytes, compressed: false };
-        self.put(body, bounds, maker)
+        self.put_words(body, same.word.into_iter().collect(), maker)
     }
 
     /// Bits of a word: at least one, as some readers stumble over none.
@@ -363,37 +381,100 @@ impl ColumnWriter {
         }
         let definition_bytes = maker.levels.len() - repetition_bytes;
         let (entries, nulls) = (self.definitions.count, self.definitions.not(place.level_max()));
-        let (used, bounds) = self.encode(nulls == entries, maker)?;
-        let rows = self.rows;
-        let body = Body::Data { entries, nulls, rows, encoding: used, definition_bytes, repetition_bytes, compressed: false };
-        self.put(body, bounds, maker)?;
+        let (rows, is_empty) = (self.rows, nulls == entries);
+        let body =
+            |encoding| Body::Data { entries, nulls, rows, encoding, definition_bytes, repetition_bytes, compressed: false };
+        if let Values::Words(words) = &mut self.values {
+            let words = std::mem::take(words);
+            let used = if is_empty { encoding::PLAIN } else { encoding::RLE_DICTIONARY };
+            self.put_words(body(used), words, maker)?;
+        } else {
+            let (used, bounds) = self.encode(is_empty, maker);
+            self.put(body(used), bounds, maker)?;
+        }
         self.rows = 0;
         self.clear();
         if self.dictionary_is_full() {
             // From here on values are written out; what was written stays. Bounds would be of no use.
+            self.set_order(maker)?;
             self.values = Values::Plain(Vec::new(), 0);
             self.zones = None;
         }
         Ok(())
     }
 
-    /// Appends the values in the buffers to `maker.values`; gives their encoding and bounds.
-    fn encode(&mut self, is_empty: bool, maker: &mut PageMaker) -> Result<(i32, Option<Bounds>)> {
-        if is_empty {
-            return Ok((encoding::PLAIN, None));
-        }
-        Ok(match &self.values {
-            Values::Words(words) => {
-                let width = self.word_width();
-                let first = words.first().copied().unwrap_or(0);
-                if words.iter().all(|word| *word == first) {
-                    maker.values.push(u8::try_from(width).unwrap_or(0));
-                    rle::put_run(first, words.len(), width, &mut maker.values);
-                } else {
-                    maker.words(words, width, &mut self.habit)?;
-                }
-                (encoding::RLE_DICTIONARY, self.word_bounds(words))
+    /// Writes a page of words whose levels are in `maker`, or lets it wait until words are numbered.
+    fn put_words(&mut self, body: Body, new: Vec<u32>, maker: &mut PageMaker) -> Result<()> {
+        match &mut self.order {
+            Order::Known(_) => self.encode_words(body, new, maker),
+            Order::Open { pages, words } => {
+                *words += new.len();
+                let enough = *words >= ORDER_WORDS;
+                let levels = std::mem::take(&mut maker.levels);
+                pages.push(Waiting { body, levels, words: new });
+                if enough { self.set_order(maker) } else { Ok(()) }
             }
+        }
+    }
+
+    /// Numbers the words known so far by how often they came, and writes the pages that waited for it.
+    fn set_order(&mut self, maker: &mut PageMaker) -> Result<()> {
+        let Order::Open { pages, .. } = &mut self.order else { return Ok(()) };
+        let pages = std::mem::take(pages);
+        let mut counts: Vec<(u32, u32)> =
+            (0..u32::try_from(self.dictionary.len()).unwrap_or(u32::MAX)).map(|word| (0, word)).collect();
+        for word in pages.iter().flat_map(|page| &page.words) {
+            if let Some((count, _)) = counts.get_mut(*word as usize) {
+                *count += 1;
+            }
+        }
+        // Words that came equally often stay in the order in which they came first.
+        counts.sort_unstable_by_key(|(count, word)| (std::cmp::Reverse(*count), *word));
+        let mut numbers = vec![0; counts.len()];
+        for (number, (_, word)) in (0..).zip(&counts) {
+            if let Some(slot) = numbers.get_mut(*word as usize) {
+                *slot = number;
+            }
+        }
+        self.order = Order::Known(numbers);
+        for Waiting { body, levels, words } in pages {
+            maker.levels = levels;
+            self.encode_words(body, words, maker)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a page of words whose levels are in `maker`.
+    fn encode_words(&mut self, body: Body, mut words: Vec<u32>, maker: &mut PageMaker) -> Result<()> {
+        let bounds = self.word_bounds(&words);
+        if let Order::Known(numbers) = &self.order {
+            words.iter_mut().for_each(|word| *word = numbers.get(*word as usize).copied().unwrap_or(*word));
+        }
+        if let (Some(first), Body::Data { entries, nulls, .. }) = (words.first().copied(), body) {
+            let width = self.word_width();
+            if words.iter().all(|word| *word == first) {
+                maker.values.push(u8::try_from(width).unwrap_or(0));
+                // Of a run only one word was kept.
+                rle::put_run(first, entries - nulls, width, &mut maker.values);
+            } else {
+                maker.words(&words, width, &mut self.habit)?;
+            }
+        }
+        self.put(body, bounds, maker)?;
+        if let Values::Words(spare) = &mut self.values {
+            words.clear();
+            *spare = words;
+        }
+        Ok(())
+    }
+
+    /// Appends the values in the buffers, which are no words, to `maker.values`; gives their encoding and bounds.
+    fn encode(&self, is_empty: bool, maker: &mut PageMaker) -> (i32, Option<Bounds>) {
+        if is_empty {
+            return (encoding::PLAIN, None);
+        }
+        match &self.values {
+            Values::Words(_) => (encoding::RLE_DICTIONARY, None),
             Values::Plain(bytes, _) => {
                 maker.values.extend_from_slice(bytes);
                 (encoding::PLAIN, None)
@@ -413,7 +494,7 @@ impl ColumnWriter {
                 let bounds = ids.iter().min().zip(ids.iter().max());
                 (encoding::DELTA_BYTE_ARRAY, bounds.map(|(min, max)| Bounds::Bytes((*min).into(), (*max).into())))
             }
-        })
+        }
     }
 
     /// Least and greatest of some words, if there are few different ones.
@@ -464,6 +545,27 @@ impl ColumnWriter {
         Ok(())
     }
 
+    /// Appends the values to `maker.values`, in the order of their numbers in the file.
+    fn put_dictionary(&self, maker: &mut PageMaker) {
+        let numbers = match &self.order {
+            Order::Known(numbers) => numbers.as_slice(),
+            Order::Open { .. } => &[],
+        };
+        let mut words: Vec<u32> = (0..u32::try_from(self.dictionary.len()).unwrap_or(u32::MAX)).collect();
+        for (word, number) in (0..).zip(numbers) {
+            if let Some(slot) = words.get_mut(*number as usize) {
+                *slot = word;
+            }
+        }
+        for word in words {
+            let value = self.dictionary.value(word);
+            if self.column.fixed_bytes().is_none() {
+                maker.values.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+            }
+            maker.values.extend_from_slice(value);
+        }
+    }
+
     /// Writes what is left, and the dictionary.
     pub(crate) fn finish(mut self, maker: &mut PageMaker) -> Result<(Finished, Dictionary)> {
         if let Some((same, count)) = self.run.take() {
@@ -476,14 +578,10 @@ impl ColumnWriter {
         if self.rows > 0 {
             self.flush(maker)?;
         }
+        self.set_order(maker)?;
         let mut dictionary_page = Vec::new();
         if self.dictionary.len() > 0 {
-            for value in self.dictionary.values() {
-                if self.column.fixed_bytes().is_none() {
-                    maker.values.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
-                }
-                maker.values.extend_from_slice(value);
-            }
+            self.put_dictionary(maker);
             self.raw_bytes += maker.dictionary_page(self.dictionary.len(), &mut dictionary_page)? as u64;
             if !self.encodings.contains(&encoding::PLAIN) {
                 self.encodings.push(encoding::PLAIN);

@@ -65,14 +65,14 @@ impl PageMaker {
         Ok(pays)
     }
 
-    /// Appends numbers in a dictionary, of which the largest has `width` bits, to `values`: in whole bytes and compressed, if that is smaller
-    /// than in as many bits as they need. (Zstandard sees bytes; what does not end where they end is noise to it.)
+    /// Appends numbers in a dictionary, of which the largest has `width` bits, to `values`: so that they end where bytes end and
+    /// compressed, if that is smaller than in as many bits as they need. (Zstandard sees bytes; what lies across them is noise to it.)
     pub(crate) fn words(&mut self, words: &[u32], width: u32, habit: &mut Habit) -> Result<()> {
         let needed = (words.len() * width as usize).div_ceil(8);
         let start = self.values.len();
         if habit.skip == 0 {
-            let bytes = width.div_ceil(8).max(1);
-            self.put_words(words, bytes * 8);
+            let aligned = if width <= 4 { width.next_power_of_two() } else { width.next_multiple_of(8) };
+            self.put_words(words, aligned);
             if self.pays(needed, habit)? {
                 self.decided = Some(true);
                 return Ok(());

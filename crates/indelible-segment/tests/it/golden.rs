@@ -25,7 +25,7 @@ fn the_blocks_and_the_file_are_those_of_version_1() {
         [
             "f7102005b4910a82cd861767d6fe98007f0f4f155d77f130dd9d0f15dd3b6e6a",
             "0589ffc4c9b518f2a9a7552be88848cf0c43409a9ce1d0e82d4f81f2fe58dfd8",
-            "232c31599ca08560297af52970af9146400c246fe1608ff2acdd17709f9b81a1"
+            "9fa8c8f8f1f045d0c81e7a72bafa0e227ca55a72918ac18a31fdbc5c49da1f42"
         ]
     );
 }
