@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, search, show, stats, tail, verify,
+    bench, checkpoint, completions, demo, doctor, drill, emit, facets, import, init, man, prove, search, show, stats, tail,
+    verify,
 };
 use crate::data_dir::Place;
 
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     /// Count events, or show how far the logs reach
     Stats(stats::StatsArgs),
+    /// Show what values fields have, the most frequent first
+    Facets(facets::FacetsArgs),
     /// Write the proof of one event to a file
     Prove(prove::ProveArgs),
     /// Recompute every hash and check every signature

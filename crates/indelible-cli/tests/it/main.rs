@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod agree;
 #[cfg(test)]
+mod counts;
 #[cfg(test)]
 mod drill;
 #[cfg(test)]
