@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, facets, import, init, man, prove, search, show, stats, tail,
-    verify,
+    bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, import, init, man, prove, search, show, stats,
+    tail, verify,
 };
 use crate::data_dir::Place;
 
@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Stats(stats::StatsArgs),
     /// Show what values fields have, the most frequent first
     Facets(facets::FacetsArgs),
+    /// Write events to a file: NDJSON, CSV, OCSF
+    Export(export::ExportArgs),
     /// Write the proof of one event to a file
     Prove(prove::ProveArgs),
     /// Recompute every hash and check every signature

@@ -11,6 +11,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod emit;
+pub(crate) mod export;
 pub(crate) mod facets;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Show(args) => show::run(place, &args),
         Command::Stats(args) => stats::run(place, &args),
         Command::Facets(args) => facets::run(place, &args),
+        Command::Export(args) => export::run(place, &args),
         Command::Prove(args) => prove::run(place, &args),
         Command::Verify(args) => verify::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),

@@ -9,6 +9,8 @@ mod counts;
 #[cfg(test)]
 mod drill;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod home;

@@ -1,0 +1,240 @@
+//! `indelible export`: every event that fits, as a file for other programs.
+//!
+//! One pass of the search in constant memory: each event is written behind the one before, in the order they were committed. How the
+//! file gets whole, and how an interrupted export goes on, is in `part`; what is written for one event is in `form`; what is said about
+//! the whole is in `trailer`.
+
+mod form;
+mod part;
+mod trailer;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indelible::Reader;
+use indelible::search::{Summary, View};
+
+use crate::commands::import::parse_bytes;
+use crate::data_dir::Place;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::progress::Progress;
+use crate::question::{QuestionArgs, bytes_text, grouped, grouped_rate, now_ns, summary_line};
+use crate::signals::Stop;
+
+use form::{Form, Writer};
+use part::{Part, Reached};
+use trailer::Trailer;
+
+/// Write events to a file for other programs.
+///
+/// Writes everything that fits the query, in the order it was committed, and then a trailer that says how many events there are and
+/// whether they are all. The file appears under its name when it is whole and on disk; until then it is FILE.part. An export that was
+/// interrupted goes on where it stopped when the same command is run again, and the result is the same file. See docs/export.md.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    question: QuestionArgs,
+
+    /// Form of the file
+    ///
+    /// ndjson and ocsf end with the trailer as a line of its own; csv has it beside it, in FILE.trailer.json.
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "ndjson")]
+    form: Form,
+
+    /// Where to write; stdout if left out
+    ///
+    /// What goes to stdout cannot go on after an interruption. The file can be read by its owner only.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Write these fields, separated by commas, instead of all; for ndjson and csv
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    fields: Vec<String>,
+
+    /// Replace FILE if it is there
+    ///
+    /// By default it is left alone, and the export refused.
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+
+    /// Make what was written durable, and note how far it got, whenever this much was written
+    ///
+    /// An interrupted export goes on from there. Less costs more syncs.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_bytes)]
+    save_every: u64,
+}
+
+/// Bytes that are handed on together.
+const BUFFER_BYTES: usize = 256 << 10;
+
+pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
+    let reader = place.reader()?;
+    let writer = Writer::new(args.form, &args.fields)?;
+    let request = trailer::request(args, reader.identity());
+    // Told before anything is touched: the query may be wrong.
+    args.question.compile(reader.identity())?;
+    let mut sink = match &args.out {
+        Some(path) => Sink::File(Box::new(Part::open(path, args.overwrite, request)?)),
+        None if std::io::stdout().is_terminal() => {
+            return Err(
+                Failure::usage("an export is not for terminals").hint("name a file with --out, or use `indelible search`")
+            );
+        }
+        None => Sink::Stdout(Reached::beginning(now_ns())),
+    };
+    let reached = sink.reached().clone();
+    if reached.bytes > 0 {
+        eprintln!("going on behind {} events ({}) that are written already", grouped(reached.count), bytes_text(reached.bytes));
+    }
+    let question = args.question.compile_at(reader.identity(), reached.now)?;
+    let stop = Stop::install()?;
+    let total: u64 = reader.identity().logs.iter().map(|log| signed_size(&reader, log.id)).sum();
+    let bar = Progress::share(total, "exporting");
+    let mut export = Export {
+        reader: &reader,
+        writer,
+        sink: &mut sink,
+        bar: &bar,
+        already: reached.count,
+        reached,
+        started: Instant::now(),
+        save_every: args.save_every.max(1),
+        buffer: Vec::with_capacity(BUFFER_BYTES * 2),
+        failed: None,
+    };
+    export.begin();
+    let answer = question.ask(&reader, &mut |view| if stop.asked() { ControlFlow::Break(()) } else { export.event(view) })?;
+    let stopped = stop.asked();
+    let trailer = Trailer { args, question: &question, answer: &answer, identity: reader.identity() };
+    let reached = export.end(&trailer, stopped)?;
+    drop(bar);
+    if stopped {
+        let next = if args.out.is_some() { "; run the same command again to go on" } else { "" };
+        eprintln!("interrupted after {} events{next}", grouped(reached.count));
+        return Ok(Exit::Incomplete);
+    }
+    // On a second run the search finds again what was written by the first.
+    let whole = Summary { matched: reached.count, ..answer };
+    eprintln!("{} · {} written", summary_line(&whole, reader.identity()), bytes_text(reached.bytes));
+    Ok(if whole.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
+}
+
+/// How long a log is known to be without reading it; for the bar only.
+fn signed_size(reader: &Reader, log: u32) -> u64 {
+    reader.checkpoint(log).ok().flatten().map_or(0, |checkpoint| checkpoint.size)
+}
+
+/// Where the bytes go.
+enum Sink {
+    File(Box<Part>),
+    Stdout(Reached),
+}
+
+impl Sink {
+    fn reached(&self) -> &Reached {
+        match self {
+            Self::File(part) => part.reached(),
+            Self::Stdout(reached) => reached,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match self {
+            Self::File(part) => part.write(bytes),
+            Self::Stdout(_) => std::io::stdout().lock().write_all(bytes).map_err(|error| Failure::stdout(&error)),
+        }
+    }
+}
+
+/// An export on its way.
+struct Export<'e> {
+    reader: &'e Reader,
+    writer: Writer,
+    sink: &'e mut Sink,
+    bar: &'e Progress,
+    /// Events that an earlier run wrote.
+    already: u64,
+    /// How far it is, what is still in `buffer` included.
+    reached: Reached,
+    started: Instant,
+    save_every: u64,
+    buffer: Vec<u8>,
+    failed: Option<Failure>,
+}
+
+impl Export<'_> {
+    fn begin(&mut self) {
+        if self.reached.bytes == 0 {
+            self.writer.header(&mut self.buffer);
+        }
+    }
+
+    fn event(&mut self, view: &View<'_>) -> ControlFlow<()> {
+        if !self.reached.advance(view.log, view.seq) {
+            return ControlFlow::Continue(());
+        }
+        self.writer.event(&mut self.buffer, view, self.reader.identity());
+        if self.buffer.len() < BUFFER_BYTES && (self.buffer.len() as u64) < self.save_every {
+            return ControlFlow::Continue(());
+        }
+        match self.hand_on() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
+                self.failed = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Writes what is in the buffer, and saves how far it got when it is time.
+    fn hand_on(&mut self) -> Result<()> {
+        self.sink.write(&self.buffer)?;
+        self.reached.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.bar.at(self.reached.positions());
+        let events = self.reached.count - self.already;
+        let rate = events as f64 / self.started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+        self.bar.says(format!("{} events, {}/s", grouped(self.reached.count), grouped_rate(rate)));
+        if let Sink::File(part) = &mut *self.sink
+            && self.reached.bytes - part.reached().bytes >= self.save_every
+        {
+            part.save(&self.reached)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the file whole, or leaves it so that the export can go on. Returns how far it got.
+    fn end(mut self, trailer: &Trailer<'_>, stopped: bool) -> Result<Reached> {
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
+        }
+        self.hand_on()?;
+        if stopped {
+            if let Sink::File(part) = &mut *self.sink {
+                part.save(&self.reached)?;
+            }
+            return Ok(self.reached);
+        }
+        let told = trailer.json(self.reached.count);
+        let beside = self.writer.form().has_sidecar();
+        if !beside {
+            self.buffer.extend_from_slice(&told);
+            self.buffer.push(b'\n');
+            self.hand_on()?;
+        }
+        match &mut *self.sink {
+            Sink::File(part) => part.finish(beside.then_some(&told))?,
+            Sink::Stdout(_) => {
+                std::io::stdout().flush().map_err(|error| Failure::stdout(&error))?;
+                if beside {
+                    eprintln!("{}", String::from_utf8_lossy(&told));
+                }
+            }
+        }
+        Ok(self.reached)
+    }
+}
