@@ -262,26 +262,22 @@ pub(crate) fn write_number(out: &mut Vec<u8>, mut number: u64) {
 
 /// RFC 3339 in UTC with nine fractional digits.
 pub(crate) fn write_time(out: &mut Vec<u8>, ns: i64) {
-    let days = ns.div_euclid(DAY);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = civil(ns.div_euclid(DAY));
     let rest = ns.rem_euclid(DAY);
     let (seconds, fraction) = (rest / SECOND, rest % SECOND);
-    let mut padded = |mut number: i64, width: usize, behind: &[u8]| {
-        let mut digits = [b'0'; 9];
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-        out.extend_from_slice(digits.get(digits.len() - width..).unwrap_or_default());
-        out.extend_from_slice(behind);
-    };
-    padded(year, 4, b"-");
-    padded(month, 2, b"-");
-    padded(day, 2, b"T");
-    padded(seconds / 3600, 2, b":");
-    padded(seconds / 60 % 60, 2, b":");
-    padded(seconds % 60, 2, b".");
-    padded(fraction, 9, b"Z");
+    let [century, year] = [year / 100, year % 100].map(pair);
+    let [month, day, hour, minute, second] = [month, day, seconds / 3600, seconds / 60 % 60, seconds % 60].map(pair);
+    let [a, b, c, d] = [fraction / 10_000_000, fraction / 100_000 % 100, fraction / 1_000 % 100, fraction / 10 % 100].map(pair);
+    let last = pair(fraction % 10)[1];
+    out.extend_from_slice(&[
+        century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1], b'T', hour[0], hour[1], b':',
+        minute[0], minute[1], b':', second[0], second[1], b'.', a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1], last, b'Z',
+    ]);
+}
+
+/// The two digits of a number below 100.
+const fn pair(number: i64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Year, month and day of the day that is `days` after 1970-01-01. The algorithm is Howard Hinnant's `civil_from_days`: years begin in

@@ -190,9 +190,8 @@ fn write_things(out: &mut Vec<u8>, record: &Record<'_>, head: &Head<'_>, class: 
         write_string(out, head.source);
         out.push(b'}');
     }
-    let mut targets = Targets::of(record);
     if let Some((name, members)) = class.first_target()
-        && let Some(target) = targets.next()
+        && let Some(target) = Targets::of(record).next()
     {
         object(out, name, |object| {
             for (key, part) in members {
@@ -205,7 +204,7 @@ fn write_things(out: &mut Vec<u8>, record: &Record<'_>, head: &Head<'_>, class: 
     }
     if class.has_resources() {
         let mut separator = b'[';
-        for target in targets {
+        for target in Targets::of(record) {
             if separator == b'[' {
                 key(out, "resources");
             }

@@ -32,10 +32,11 @@ fn names(home: &Home) -> Vec<String> {
     names
 }
 
-/// A store with `count` events.
+/// A store with `count` events, a tenth of them in the log of telemetry.
 fn home(count: usize) -> Home {
     let home = Home::with_store();
-    let line = |nth: usize| format!("{{\"action\":\"file.read\",\"n\":{nth},\"user\":\"u{}\"}}\n", nth % 7);
+    let action = |nth: usize| if nth % 10 == 9 { "performance.measure" } else { "file.read" };
+    let line = |nth: usize| format!("{{\"action\":\"{}\",\"n\":{nth},\"user\":\"u{}\"}}\n", action(nth), nth % 7);
     home.write("in/events.ndjson", (0..count).map(line).collect::<String>());
     home.run(["import", "in"]).ok();
     std::fs::remove_dir_all(home.path("in")).unwrap();
@@ -54,7 +55,7 @@ fn an_export_is_what_a_search_shows_and_a_trailer() {
         assert_eq!(exported, searched.lines().collect::<Vec<_>>());
         assert_eq!((text(&trailer["count"]), &trailer["complete"]), (exported.len().to_string(), &true.into()));
         let main = trailer["logs"].as_array().unwrap().iter().find(|log| log["log"] == "main").unwrap();
-        assert_eq!(text(&main["size"]), "51");
+        assert_eq!(text(&main["size"]), "46");
         let piped = home.run([&["export"], query].concat()).ok().stdout;
         assert_eq!(piped.as_bytes(), std::fs::read(home.path("f")).unwrap());
     }
@@ -74,19 +75,23 @@ fn spreadsheets_get_no_formulas_and_the_trailer_stands_beside() {
     assert_eq!(names(&home), ["f.csv", "f.csv.trailer.json"]);
 }
 
-/// Starts the command and kills it once it has saved some progress and written on.
-fn kill_in_the_middle(home: &Home, command: &[&str], part: &str) {
+/// Starts the command and sends it a signal once it has saved some progress.
+fn stop_in_the_middle(home: &Home, command: &[&str], part: &str, signal: &str) {
     let mut child = home.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let state = home.path(&format!("{part}.state"));
+    let before = std::fs::read_to_string(&state).unwrap_or_default();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let saved = |name: &Path| std::fs::read_to_string(name).is_ok_and(|state| !state.contains("\"count\":0"));
-    while !saved(&home.path(&format!("{part}.state"))) {
+    let saved = || std::fs::read_to_string(&state).is_ok_and(|state| state != before && !state.contains("\"count\":0"));
+    while !saved() {
         assert!(child.try_wait().unwrap().is_none(), "it was over too soon");
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(home.path(part).exists());
+    let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let ended = child.wait().unwrap();
+    assert_eq!(ended.code(), if signal == "-KILL" { None } else { Some(4) });
+    assert!(home.path(part).exists() && state.exists());
 }
 
 #[test]
@@ -95,8 +100,8 @@ fn a_killed_export_goes_on_and_ends_with_the_same_bytes() {
     for form in ["ndjson", "csv", "ocsf"] {
         // Every event is synced by itself, so that there is a middle to be killed in.
         let command = ["export", "--out", "f", "-o", form, "--save-every", "1"];
-        for _ in 0..3 {
-            kill_in_the_middle(&home, &command, "f.part");
+        for signal in ["-KILL", "-INT", "-KILL", "-TERM"] {
+            stop_in_the_middle(&home, &command, "f.part", signal);
         }
         // What a crash leaves behind the last saved place is cut off.
         let mut part = std::fs::read(home.path("f.part")).unwrap();

@@ -91,7 +91,7 @@ impl Part {
         let (part, state) = (beside(path, ".part"), beside(path, ".part.state"));
         // Without it, a state was left behind by an export that had come to its end.
         let goes_on = part.symlink_metadata().is_ok();
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&part);
+        let file = ours().read(true).truncate(false).open(&part);
         let file = file.map_err(|error| Failure::file("write", &part, &error))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -179,11 +179,19 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+/// How our files are opened: for their owner only, and never through a link that somebody else put there.
+fn ours() -> OpenOptions {
+    let no_link = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600).custom_flags(no_link);
+    options
+}
+
 /// Puts `contents` in place of a file, whole or not at all.
 fn replace(path: &Path, contents: &[u8]) -> Result<()> {
     let new = beside(path, ".new");
     let failed = |error| Failure::file("write", &new, &error);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(failed)?;
+    let mut file = ours().truncate(true).open(&new).map_err(failed)?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&new, path).map_err(|error| Failure::file("write", path, &error))?;
     sync_directory_of(path)
