@@ -1,11 +1,12 @@
 //! `indelible export`: every event that fits, as a file for other programs.
 //!
 //! One pass of the search in constant memory: each event is written behind the one before, in the order they were committed. How the
-//! file gets whole, and how an interrupted export goes on, is in `part`; what is written for one event is in `form`; what is said about
-//! the whole is in `trailer`.
+//! file gets whole, and how an interrupted export goes on, is in `part`; what is written for one event is in `form`, on which threads in
+//! `pipeline`; what is said about the whole is in `trailer`.
 
 mod form;
 mod part;
+mod pipeline;
 mod trailer;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indelible::Reader;
-use indelible::search::{Summary, View};
+use indelible::search::Summary;
 
 use crate::commands::import::parse_bytes;
 use crate::data_dir::Place;
@@ -27,6 +28,7 @@ use crate::signals::Stop;
 
 use form::{Form, Writer};
 use part::{Part, Reached};
+use pipeline::Written;
 use trailer::Trailer;
 
 /// Write events to a file for other programs.
@@ -68,17 +70,20 @@ pub(crate) struct ExportArgs {
     save_every: u64,
 }
 
-/// Bytes that are handed on together.
-const BUFFER_BYTES: usize = 256 << 10;
+/// Bytes of records that are written together.
+const BATCH_BYTES: usize = 256 << 10;
+/// Threads that write. One search feeds no more.
+const WORKERS_MAX: usize = 4;
 
 pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     let reader = place.reader()?;
-    let writer = Writer::new(args.form, &args.fields)?;
-    let request = trailer::request(args, reader.identity());
+    let identity = reader.identity();
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(WORKERS_MAX);
+    let writers = (0..workers).map(|_| Writer::new(args.form, &args.fields)).collect::<Result<Vec<_>>>()?;
     // Told before anything is touched: the query may be wrong.
-    args.question.compile(reader.identity())?;
+    args.question.compile(identity)?;
     let mut sink = match &args.out {
-        Some(path) => Sink::File(Box::new(Part::open(path, args.overwrite, request)?)),
+        Some(path) => Sink::File(Box::new(Part::open(path, args.overwrite, trailer::request(args, identity))?)),
         None if std::io::stdout().is_terminal() => {
             return Err(
                 Failure::usage("an export is not for terminals").hint("name a file with --out, or use `indelible search`")
@@ -90,27 +95,28 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     if reached.bytes > 0 {
         eprintln!("going on behind {} events ({}) that are written already", grouped(reached.count), bytes_text(reached.bytes));
     }
-    let question = args.question.compile_at(reader.identity(), reached.now)?;
+    let question = args.question.compile_at(identity, reached.now)?;
     let stop = Stop::install()?;
-    let total: u64 = reader.identity().logs.iter().map(|log| signed_size(&reader, log.id)).sum();
+    let total: u64 = identity.logs.iter().map(|log| signed_size(&reader, log.id)).sum();
     let bar = Progress::share(total, "exporting");
     let mut export = Export {
-        reader: &reader,
-        writer,
         sink: &mut sink,
         bar: &bar,
         already: reached.count,
-        reached,
+        reached: reached.clone(),
         started: Instant::now(),
         save_every: args.save_every.max(1),
-        buffer: Vec::with_capacity(BUFFER_BYTES * 2),
-        failed: None,
     };
-    export.begin();
-    let answer = question.ask(&reader, &mut |view| if stop.asked() { ControlFlow::Break(()) } else { export.event(view) })?;
+    if reached.bytes == 0 {
+        export.hand_on(Written { bytes: Writer::new(args.form, &args.fields)?.header(), reached: reached.clone() })?;
+    }
+    let batch_bytes = usize::try_from(args.save_every).unwrap_or(usize::MAX).min(BATCH_BYTES);
+    let answer = pipeline::run(writers, identity, reached, batch_bytes, &mut |written| export.hand_on(written), |feeder| {
+        question.ask(&reader, &mut |view| if stop.asked() { ControlFlow::Break(()) } else { feeder.event(view) })
+    })?;
     let stopped = stop.asked();
-    let trailer = Trailer { args, question: &question, answer: &answer, identity: reader.identity() };
-    let reached = export.end(&trailer, stopped)?;
+    let trailer = Trailer { args, question: &question, answer: &answer, identity };
+    let reached = if stopped { export.leave()? } else { export.finish(args.form, &trailer)? };
     drop(bar);
     if stopped {
         let next = if args.out.is_some() { "; run the same command again to go on" } else { "" };
@@ -119,7 +125,7 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     }
     // On a second run the search finds again what was written by the first.
     let whole = Summary { matched: reached.count, ..answer };
-    eprintln!("{} · {} written", summary_line(&whole, reader.identity()), bytes_text(reached.bytes));
+    eprintln!("{} · {} written", summary_line(&whole, identity), bytes_text(reached.bytes));
     Ok(if whole.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
@@ -152,49 +158,21 @@ impl Sink {
 
 /// An export on its way.
 struct Export<'e> {
-    reader: &'e Reader,
-    writer: Writer,
     sink: &'e mut Sink,
     bar: &'e Progress,
     /// Events that an earlier run wrote.
     already: u64,
-    /// How far it is, what is still in `buffer` included.
+    /// How far it is.
     reached: Reached,
     started: Instant,
     save_every: u64,
-    buffer: Vec<u8>,
-    failed: Option<Failure>,
 }
 
 impl Export<'_> {
-    fn begin(&mut self) {
-        if self.reached.bytes == 0 {
-            self.writer.header(&mut self.buffer);
-        }
-    }
-
-    fn event(&mut self, view: &View<'_>) -> ControlFlow<()> {
-        if !self.reached.advance(view.log, view.seq) {
-            return ControlFlow::Continue(());
-        }
-        self.writer.event(&mut self.buffer, view, self.reader.identity());
-        if self.buffer.len() < BUFFER_BYTES && (self.buffer.len() as u64) < self.save_every {
-            return ControlFlow::Continue(());
-        }
-        match self.hand_on() {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(failure) => {
-                self.failed = Some(failure);
-                ControlFlow::Break(())
-            }
-        }
-    }
-
-    /// Writes what is in the buffer, and saves how far it got when it is time.
-    fn hand_on(&mut self) -> Result<()> {
-        self.sink.write(&self.buffer)?;
-        self.reached.bytes += self.buffer.len() as u64;
-        self.buffer.clear();
+    /// Writes the next bytes, and saves how far it got when it is time.
+    fn hand_on(&mut self, written: Written) -> Result<()> {
+        self.sink.write(&written.bytes)?;
+        self.reached = self.reached.on_to(written.reached, written.bytes.len());
         self.bar.at(self.reached.positions());
         let events = self.reached.count - self.already;
         let rate = events as f64 / self.started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
@@ -207,31 +185,28 @@ impl Export<'_> {
         Ok(())
     }
 
-    /// Makes the file whole, or leaves it so that the export can go on. Returns how far it got.
-    fn end(mut self, trailer: &Trailer<'_>, stopped: bool) -> Result<Reached> {
-        if let Some(failure) = self.failed.take() {
-            return Err(failure);
+    /// Leaves the file so that the export can go on. Returns how far it got.
+    fn leave(self) -> Result<Reached> {
+        if let Sink::File(part) = self.sink {
+            part.save(&self.reached)?;
         }
-        self.hand_on()?;
-        if stopped {
-            if let Sink::File(part) = &mut *self.sink {
-                part.save(&self.reached)?;
-            }
-            return Ok(self.reached);
+        Ok(self.reached)
+    }
+
+    /// Makes the file whole. Returns how far it got.
+    fn finish(mut self, form: Form, trailer: &Trailer<'_>) -> Result<Reached> {
+        let mut told = trailer.json(self.reached.count);
+        told.push(b'\n');
+        let beside = form.has_sidecar().then_some(&*told);
+        if beside.is_none() {
+            self.hand_on(Written { bytes: told.clone(), reached: self.reached.clone() })?;
         }
-        let told = trailer.json(self.reached.count);
-        let beside = self.writer.form().has_sidecar();
-        if !beside {
-            self.buffer.extend_from_slice(&told);
-            self.buffer.push(b'\n');
-            self.hand_on()?;
-        }
-        match &mut *self.sink {
-            Sink::File(part) => part.finish(beside.then_some(&told))?,
+        match self.sink {
+            Sink::File(part) => part.finish(beside)?,
             Sink::Stdout(_) => {
                 std::io::stdout().flush().map_err(|error| Failure::stdout(&error))?;
-                if beside {
-                    eprintln!("{}", String::from_utf8_lossy(&told));
+                if let Some(told) = beside {
+                    eprint!("{}", String::from_utf8_lossy(told));
                 }
             }
         }

@@ -228,7 +228,7 @@ fn every_value_of_real_cloudtrail_comes_back() {
 #[test]
 fn every_value_of_real_windows_events_comes_back() {
     let Some(folder) = corpus::folder("otrf-security-datasets") else { return };
-    let mut files = files(&folder.join("atomic/windows"), ".json.zst");
+    let mut files = files(&folder, ".zst");
     let long = std::env::var_os("INDELIBLE_LONG").is_some();
     if !long {
         files.sort_by_key(|path| path.metadata().unwrap().len());
@@ -237,7 +237,8 @@ fn every_value_of_real_windows_events_comes_back() {
     let count = comes_back(&files);
     println!("{count} events");
     if long {
-        assert_eq!(count, 219_820);
+        // 219,820 lines, of which 12 are no JSON.
+        assert_eq!(count, 219_808);
     }
 }
 

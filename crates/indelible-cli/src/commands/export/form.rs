@@ -56,16 +56,14 @@ impl Writer {
         Ok(Self { form, columns, line: String::new() })
     }
 
-    pub(super) const fn form(&self) -> Form {
-        self.form
-    }
-
     /// What stands before all events.
-    pub(super) fn header(&mut self, out: &mut Vec<u8>) {
+    pub(super) fn header(&mut self) -> Vec<u8> {
+        let mut header = Vec::new();
         if self.form == Form::Csv {
             let titles: Vec<&str> = self.columns.iter().map(|column| column.title.as_str()).collect();
-            csv(&mut self.line, titles.iter(), out);
+            csv(&mut self.line, titles.iter(), &mut header);
         }
+        header
     }
 
     /// Appends one event.

@@ -47,6 +47,11 @@ impl Reached {
         true
     }
 
+    /// As far as `other`, which knows nothing of bytes, and `bytes` more than this.
+    pub(super) fn on_to(&self, other: Self, bytes: usize) -> Self {
+        Self { bytes: self.bytes + bytes as u64, ..other }
+    }
+
     /// Positions of all logs that lie behind.
     pub(super) fn positions(&self) -> u64 {
         self.next.iter().map(|(_, next)| next).sum()
@@ -142,10 +147,10 @@ impl Part {
     }
 
     /// The file is whole: it gets its name, after the `trailer` that is to stand beside it.
-    pub(super) fn finish(&mut self, trailer: Option<&Vec<u8>>) -> Result<()> {
+    pub(super) fn finish(&mut self, trailer: Option<&[u8]>) -> Result<()> {
         self.file.sync_all().map_err(|error| Failure::file("sync", &self.part, &error))?;
         if let Some(trailer) = trailer {
-            replace(&beside(&self.path, ".trailer.json"), &[trailer, &b"\n"[..]].concat())?;
+            replace(&beside(&self.path, ".trailer.json"), trailer)?;
         }
         std::fs::rename(&self.part, &self.path).map_err(|error| Failure::file("write", &self.path, &error))?;
         sync_directory_of(&self.path)?;
@@ -224,7 +229,7 @@ mod tests {
         let mut part = open(&path, b"{}").unwrap();
         assert_eq!(part.reached(), &reached);
         part.write(b" whole").unwrap();
-        part.finish(Some(&b"{}".to_vec())).unwrap();
+        part.finish(Some(b"{}")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"kept whole");
         let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
