@@ -108,7 +108,7 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
         save_every: args.save_every.max(1),
     };
     if reached.bytes == 0 {
-        export.hand_on(Written { bytes: Writer::new(args.form, &args.fields)?.header(), reached: reached.clone() })?;
+        export.hand_on(&Written { bytes: Writer::new(args.form, &args.fields)?.header(), reached: reached.clone() })?;
     }
     let batch_bytes = usize::try_from(args.save_every).unwrap_or(usize::MAX).min(BATCH_BYTES);
     let answer = pipeline::run(writers, identity, reached, batch_bytes, &mut |written| export.hand_on(written), |feeder| {
@@ -170,9 +170,9 @@ struct Export<'e> {
 
 impl Export<'_> {
     /// Writes the next bytes, and saves how far it got when it is time.
-    fn hand_on(&mut self, written: Written) -> Result<()> {
+    fn hand_on(&mut self, written: &Written) -> Result<()> {
         self.sink.write(&written.bytes)?;
-        self.reached = self.reached.on_to(written.reached, written.bytes.len());
+        self.reached = self.reached.on_to(written.reached.clone(), written.bytes.len());
         self.bar.at(self.reached.positions());
         let events = self.reached.count - self.already;
         let rate = events as f64 / self.started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
@@ -199,7 +199,7 @@ impl Export<'_> {
         told.push(b'\n');
         let beside = form.has_sidecar().then_some(&*told);
         if beside.is_none() {
-            self.hand_on(Written { bytes: told.clone(), reached: self.reached.clone() })?;
+            self.hand_on(&Written { bytes: told.clone(), reached: self.reached.clone() })?;
         }
         match self.sink {
             Sink::File(part) => part.finish(beside)?,

@@ -21,6 +21,7 @@ use indelible_format::Outcome;
 
 use crate::error::Result;
 use crate::read::Reader;
+use crate::search::time::show;
 use crate::search::{FilterError, Query, Selector, Summary, View};
 
 pub use interval::Interval;
@@ -131,6 +132,9 @@ impl Tally {
     }
 }
 
+/// What is shown the values of a field, see [`Aggregator::add_row`].
+pub type Visit<'v> = dyn FnMut(&str) + 'v;
+
 /// Counts events that it is shown. Nothing is allocated for an event whose groups are known and whose fields are not computed.
 #[derive(Debug)]
 pub struct Aggregator {
@@ -167,14 +171,29 @@ impl Aggregator {
 
     /// Counts one event.
     pub fn add(&mut self, view: &View<'_>) {
-        let (time, outcome) = (view.head.time, usize::from(view.head.outcome.byte()));
+        let fields = &self.grouping.fields;
+        self.scratch.read(fields.len(), &mut |nth, visit| {
+            if let Some(field) = fields.get(nth) {
+                field.each(view, &mut |value| visit(&value));
+            }
+        });
+        self.count_scratch(view.head.time, view.head.outcome);
+    }
+
+    /// Counts one event of which somebody else has the values: `values` is called with the number of a field of the grouping and shows
+    /// each value of that field. It is the same as [`add`](Self::add) if the texts are those of [`Selector::each`].
+    pub fn add_row(&mut self, time: i64, outcome: Outcome, values: &mut dyn FnMut(usize, &mut Visit<'_>)) {
+        self.scratch.read(self.grouping.fields.len(), values);
+        self.count_scratch(time, outcome);
+    }
+
+    /// Counts the event whose values are in `scratch`.
+    fn count_scratch(&mut self, time: i64, outcome: Outcome) {
+        let outcome = usize::from(outcome.byte());
         self.all.add(time, outcome);
         let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.read(&self.grouping.fields, view);
         if scratch.combinations() > COMBINATIONS_MAX {
-            self.leave_out(|| {
-                format!("event {} of log {} has more than {COMBINATIONS_MAX} combinations of values", view.seq, view.log)
-            });
+            self.leave_out(|| format!("an event of {} has more than {COMBINATIONS_MAX} combinations of values", show(time)));
         } else {
             let start = self.grouping.interval.map(|interval| interval.start_of(time));
             loop {
@@ -229,14 +248,14 @@ impl Aggregator {
 
 impl Scratch {
     /// Takes down the different values of each field.
-    fn read(&mut self, fields: &[Selector], view: &View<'_>) {
+    fn read(&mut self, fields: usize, values: &mut dyn FnMut(usize, &mut Visit<'_>)) {
         self.bytes.clear();
         self.values.clear();
         self.fields.clear();
         self.chosen.clear();
-        for field in fields {
+        for nth in 0..fields {
             let first = self.values.len();
-            field.each(view, &mut |value| {
+            values(nth, &mut |value| {
                 let start = self.bytes.len();
                 // A text in an event is far below 4 GiB.
                 let length = u32::try_from(value.len()).unwrap_or(u32::MAX);

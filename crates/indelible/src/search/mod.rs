@@ -10,7 +10,7 @@ pub mod time;
 mod view;
 
 pub use aggregate::{
-    Aggregate, Aggregator, COMBINATIONS_MAX, GROUPS_MAX, Group, Grouping, Groups, Interval, KEY_BYTES_MAX, Tally,
+    Aggregate, Aggregator, COMBINATIONS_MAX, GROUPS_MAX, Group, Grouping, Groups, Interval, KEY_BYTES_MAX, Tally, Visit,
 };
 pub use filter::{
     DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name,

@@ -2,10 +2,11 @@
 //!
 //! This thread searches and copies records into batches; workers write each batch in its form; one more thread hands the bytes on in the
 //! order of the search. Batches go round: the nth to worker n modulo their number, and they are taken back in the same round, so that
-//! nothing needs to be sorted. Every channel holds one batch at most, so memory is bounded by the workers.
+//! nothing needs to be sorted. Every channel holds one batch at most, and buffers are used again, so memory is bounded by the workers.
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
 
 use indelible::Record;
 use indelible::identity::Identity;
@@ -34,9 +35,8 @@ pub(super) struct Written {
 }
 
 impl Batch {
-    fn write(&self, writer: &mut Writer, identity: &Identity) -> Written {
-        // Names and times take more room than in a record, mostly less than twice.
-        let mut bytes = Vec::with_capacity(self.records.len() * 2);
+    fn write(self, writer: &mut Writer, identity: &Identity, pool: &Pool) -> Written {
+        let mut bytes = pool.take();
         let mut start = 0;
         for (log, seq, end) in &self.places {
             let record = self.records.get(start..*end).and_then(Record::parse);
@@ -46,12 +46,35 @@ impl Batch {
                 with_view(*log, *seq, &record, |view| writer.event(&mut bytes, view, identity));
             }
         }
-        Written { bytes, reached: self.reached.clone() }
+        pool.give_back(self.records);
+        Written { bytes, reached: self.reached }
     }
 }
 
+/// Buffers that nobody uses at the moment: new ones of this size cost more page faults than writing into them does work.
+#[derive(Default)]
+struct Pool {
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Pool {
+    fn take(&self) -> Vec<u8> {
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        buffer.shrink_to(BUFFER_BYTES_MAX);
+        self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+/// What a buffer keeps; a few events are longer.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
 /// Takes what the search finds.
-pub(super) struct Feeder {
+pub(super) struct Feeder<'p> {
+    pool: &'p Pool,
     workers: Vec<SyncSender<Batch>>,
     turn: usize,
     batch: Batch,
@@ -59,7 +82,7 @@ pub(super) struct Feeder {
     batch_bytes: usize,
 }
 
-impl Feeder {
+impl Feeder<'_> {
     /// Takes one event, unless an earlier run wrote it. Breaks off when nobody takes the batches any more.
     pub(super) fn event(&mut self, view: &View<'_>) -> ControlFlow<()> {
         if !self.batch.reached.advance(view.log, view.seq) {
@@ -83,7 +106,7 @@ impl Feeder {
     }
 }
 
-/// Runs `search`, which feeds what it finds; `hand_on` gets the bytes in order. Each of `writers` works on a thread.
+/// Runs `search`, which feeds what it finds; `hand_on` gets what was written in order. Each of `writers` works on a thread.
 ///
 /// # Errors
 /// That of `hand_on`, else that of `search`.
@@ -92,9 +115,10 @@ pub(super) fn run<T>(
     identity: &Identity,
     reached: Reached,
     batch_bytes: usize,
-    hand_on: &mut (dyn FnMut(Written) -> Result<()> + Send),
-    search: impl FnOnce(&mut Feeder) -> Result<T>,
+    hand_on: &mut (dyn FnMut(&Written) -> Result<()> + Send),
+    search: impl FnOnce(&mut Feeder<'_>) -> Result<T>,
 ) -> Result<T> {
+    let pool = &Pool::default();
     std::thread::scope(|scope| {
         let (mut workers, mut outputs) = (Vec::new(), Vec::new());
         for mut writer in writers {
@@ -104,18 +128,22 @@ pub(super) fn run<T>(
             outputs.push(output);
             scope.spawn(move || {
                 for batch in batches {
-                    if done.send(batch.write(&mut writer, identity)).is_err() {
+                    if done.send(batch.write(&mut writer, identity, pool)).is_err() {
                         return;
                     }
                 }
             });
         }
-        let handing = scope.spawn(move || {
+        let handing = scope.spawn(move || -> Result<()> {
             // The first worker that has nothing more is the one whose turn did not come.
-            outputs.iter().cycle().map_while(|output| output.recv().ok()).try_for_each(hand_on)
+            outputs.iter().cycle().map_while(|output| output.recv().ok()).try_for_each(|written| {
+                hand_on(&written)?;
+                pool.give_back(written.bytes);
+                Ok(())
+            })
         });
-        let batch = Batch { records: Vec::with_capacity(batch_bytes), places: Vec::new(), reached };
-        let mut feeder = Feeder { workers, turn: 0, batch, batch_bytes };
+        let batch = Batch { records: pool.take(), places: Vec::new(), reached };
+        let mut feeder = Feeder { pool, workers, turn: 0, batch, batch_bytes };
         let answer = search(&mut feeder);
         // Whether it is taken is told by the other side.
         let _flow = if feeder.batch.places.is_empty() { ControlFlow::Continue(()) } else { feeder.send() };
