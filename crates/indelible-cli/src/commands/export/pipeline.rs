@@ -94,8 +94,7 @@ impl Feeder<'_> {
     }
 
     fn send(&mut self) -> ControlFlow<()> {
-        let next =
-            Batch { records: Vec::with_capacity(self.batch_bytes), places: Vec::new(), reached: self.batch.reached.clone() };
+        let next = Batch { records: self.pool.take(), places: Vec::new(), reached: self.batch.reached.clone() };
         let full = std::mem::replace(&mut self.batch, next);
         let worker = self.workers.get(self.turn % self.workers.len().max(1));
         self.turn += 1;
