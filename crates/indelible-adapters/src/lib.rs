@@ -11,6 +11,8 @@
 //!   (`Message`, `errorMessage`) is content; whoever must erase names from it erases the content group too.
 //! - No input panics, and memory is bounded by [`ReadLimits`] and the limits of one record, whatever the file's size.
 //!
+//! The way back is [`write_event`], an event as JSON, the two parts merged again; and [`write_ocsf`], an event as OCSF.
+//!
 //! This crate does not know journals, segments or keys.
 //!
 //! [`Draft`]: indelible_format::Draft
@@ -32,6 +34,9 @@ mod reader;
 pub mod split;
 mod stream;
 mod time;
+mod to_json;
+mod to_ocsf;
+mod to_ocsf_classes;
 mod windows;
 mod windows_events;
 
@@ -39,3 +44,5 @@ pub use adapter::{AdaptError, Adapted, Adapter, Notes};
 pub use detect::detect;
 pub use format::{Format, UnknownFormat};
 pub use reader::{ReadLimits, RecordError, RecordErrorKind, RecordSlice, Totals, for_each_record};
+pub use to_json::write_event;
+pub use to_ocsf::write_ocsf;

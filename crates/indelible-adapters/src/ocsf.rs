@@ -42,6 +42,10 @@ const RESOURCES: u8 = 21;
 const PROCESS: u8 = 22;
 const FILE: u8 = 23;
 const DESTINATION: u8 = 24;
+const USER_ID: u8 = 25;
+const USER_NAME: u8 = 26;
+const USER_KIND: u8 = 27;
+const USER_EMAIL: u8 = 28;
 
 pub(crate) fn plan() -> Plan {
     let mut plan = Plan::default();
@@ -54,6 +58,8 @@ pub(crate) fn plan() -> Plan {
         &["observables"],
         &["enrichments"],
         &["raw_data"],
+        // Where our own export puts the identity part of a foreign record.
+        &["unmapped", "identity_details"],
         &["http_request", "x_forwarded_for"],
     ] {
         plan.add(path, true, None);
@@ -61,12 +67,13 @@ pub(crate) fn plan() -> Plan {
     plan.add(&["http_request", "user_agent"], true, Some(USER_AGENT));
     for (path, slot) in [
         (&["actor", "user", "uid"][..], ACTOR_ID),
-        (&["user", "uid"], ACTOR_ID),
+        (&["user", "uid"], USER_ID),
         (&["actor", "user", "name"], ACTOR_NAME),
-        (&["user", "name"], ACTOR_NAME),
+        (&["user", "name"], USER_NAME),
         (&["actor", "user", "type"], ACTOR_KIND),
+        (&["user", "type"], USER_KIND),
         (&["actor", "user", "email_addr"], ACTOR_EMAIL),
-        (&["user", "email_addr"], ACTOR_EMAIL),
+        (&["user", "email_addr"], USER_EMAIL),
         (&["actor", "session", "uid"], SESSION),
         (&["session", "uid"], SESSION),
         (&["src_endpoint", "ip"], ADDRESS),
@@ -113,6 +120,7 @@ pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a
         _ if denied => Outcome::Denied,
         (Some(1), _) | (None, Some("Success")) => Outcome::Success,
         (Some(2), _) | (None, Some("Failure")) => Outcome::Failure,
+        (Some(99) | None, Some("Error")) => Outcome::Error,
         _ => Outcome::Unknown,
     };
     let severity = found.integer(SEVERITY_ID).and_then(|number| u8::try_from(number).ok());
@@ -127,10 +135,14 @@ pub(crate) fn map<'a>(found: &Found<'a>, words: &mut Words, facts: &mut Facts<'a
         _ => None,
     };
 
-    facts.actor_id = found.text(ACTOR_ID);
-    facts.actor_name = found.text(ACTOR_NAME);
-    facts.actor_kind = found.text(ACTOR_KIND);
-    facts.actor_email = found.text(ACTOR_EMAIL);
+    // `user` is whom it was done to, and who did it only where nobody else is said to have: never some of one and some of the other.
+    let actor_slots = [ACTOR_ID, ACTOR_NAME, ACTOR_KIND, ACTOR_EMAIL];
+    let has_actor = found.first_text(&actor_slots).is_some();
+    let [id, name, kind, email] = if has_actor { actor_slots } else { [USER_ID, USER_NAME, USER_KIND, USER_EMAIL] };
+    facts.actor_id = found.text(id);
+    facts.actor_name = found.text(name);
+    facts.actor_kind = found.text(kind);
+    facts.actor_email = found.text(email);
     facts.session = found.text(SESSION);
     facts.host = found.text(HOST);
     facts.user_agent = found.text(USER_AGENT);

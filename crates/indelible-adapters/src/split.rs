@@ -63,8 +63,7 @@ impl Splitter<'_, '_> {
         let mut kept = Kept { run: 0..0, separator: b'{' };
         for member in walk::members_at(record, object) {
             let member = member?;
-            let quotes_and_colon = 3;
-            let start = member.value.start.saturating_sub(member.key.len() + quotes_and_colon);
+            let start = with_key(&member).start;
             let Some(child) = node.child(member.key) else {
                 kept.member(start..member.value.end, record, self.content);
                 continue;
@@ -78,9 +77,7 @@ impl Splitter<'_, '_> {
                 self.identity.extend_from_slice(slice(record, start..member.value.end));
                 self.find_inside(child, member.kind, member.value)?;
             } else if child.moves_below && member.kind == Kind::Object {
-                kept.flush(record, self.content);
-                self.content.push(kept.separator);
-                kept.separator = b',';
+                kept.between(record, self.content);
                 let key = slice(record, start..member.value.start);
                 self.content.extend_from_slice(key);
                 let before = self.identity.len();
@@ -138,6 +135,13 @@ impl Kept {
         }
         self.flush(record, content);
         self.run = member;
+    }
+
+    /// Ends the run, and says where the next member goes, which comes from elsewhere.
+    fn between(&mut self, record: &[u8], content: &mut Vec<u8>) {
+        self.flush(record, content);
+        content.push(self.separator);
+        self.separator = b',';
     }
 
     fn flush(&mut self, record: &[u8], content: &mut Vec<u8>) {
@@ -201,7 +205,8 @@ fn merge_objects(identity: &[u8], content: &[u8], out: &mut Vec<u8>, depth: usiz
     let mut mine = walk::members(identity);
     let mut theirs = walk::members(content);
     let (mut left, mut right) = (mine.next().transpose()?, theirs.next().transpose()?);
-    let mut separator = b'{';
+    // Nearly all members are in the content part: neighbours are copied at once.
+    let mut kept = Kept { run: 0..0, separator: b'{' };
     loop {
         let order = match (&left, &right) {
             (None, None) => break,
@@ -209,20 +214,19 @@ fn merge_objects(identity: &[u8], content: &[u8], out: &mut Vec<u8>, depth: usiz
             (None, Some(_)) => Ordering::Greater,
             (Some(left), Some(right)) => compare(left.key, right.key)?,
         };
-        out.push(separator);
-        separator = b',';
-        let (bytes, from) = if order.is_gt() { (content, &right) } else { (identity, &left) };
-        if let Some(member) = from {
-            out.push(b'"');
-            out.extend_from_slice(member.key);
-            out.extend_from_slice(b"\":");
-            if order.is_ne() {
-                out.extend_from_slice(slice(bytes, member.value.clone()));
+        match (order, &left, &right) {
+            (Ordering::Greater, _, Some(right)) => kept.member(with_key(right), content, out),
+            (Ordering::Less, Some(left), _) => {
+                kept.between(content, out);
+                out.extend_from_slice(slice(identity, with_key(left)));
             }
-        }
-        if let (Ordering::Equal, Some(left), Some(right)) = (order, &left, &right) {
-            let (left, right) = (slice(identity, left.value.clone()), slice(content, right.value.clone()));
-            merge_objects(left, right, out, depth + 1)?;
+            (Ordering::Equal, Some(left), Some(right)) => {
+                kept.between(content, out);
+                out.extend_from_slice(slice(identity, with_key(left).start..left.value.start));
+                let (left, right) = (slice(identity, left.value.clone()), slice(content, right.value.clone()));
+                merge_objects(left, right, out, depth + 1)?;
+            }
+            _ => {}
         }
         if order.is_le() {
             left = mine.next().transpose()?;
@@ -231,12 +235,23 @@ fn merge_objects(identity: &[u8], content: &[u8], out: &mut Vec<u8>, depth: usiz
             right = theirs.next().transpose()?;
         }
     }
-    out.extend_from_slice(if separator == b'{' { b"{}" } else { b"}" });
+    kept.flush(content, out);
+    out.extend_from_slice(if kept.separator == b'{' { b"{}" } else { b"}" });
     Ok(())
+}
+
+/// Where a member stands from the quote before its key.
+const fn with_key(member: &walk::Member<'_>) -> Range<usize> {
+    let quotes_and_colon = 3;
+    member.value.start.saturating_sub(member.key.len() + quotes_and_colon)..member.value.end
 }
 
 /// The canonical order of two keys that are still escaped.
 fn compare(a: &[u8], b: &[u8]) -> Result<Ordering, Malformed> {
+    let plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
+    if plain(a) && plain(b) {
+        return Ok(a.cmp(b));
+    }
     Ok(json::compare_keys(&key_text(a)?, &key_text(b)?))
 }
 

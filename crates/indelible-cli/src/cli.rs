@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, import, init, man, prove, seal, search, segments, show, stats,
-    tail, verify,
+    bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, import, init, man, prove, seal, search, segments,
+    show, stats, tail, verify,
 };
 use crate::data_dir::Place;
 
@@ -46,6 +46,10 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
     /// Count events, or show how far the logs reach
     Stats(stats::StatsArgs),
+    /// Show what values fields have, the most frequent first
+    Facets(facets::FacetsArgs),
+    /// Write events to a file: NDJSON, CSV, OCSF
+    Export(export::ExportArgs),
     /// Write the proof of one event to a file
     Prove(prove::ProveArgs),
     /// Seal what was recorded into segments of plain Parquet

@@ -23,6 +23,18 @@ impl Progress {
         Self { bar }
     }
 
+    /// `what` is being done to `total` things; 0 if nobody knows how many.
+    pub(crate) fn share(total: u64, what: &'static str) -> Self {
+        let bar = ProgressBar::new(total.max(1));
+        let template = if total == 0 { "{prefix} {spinner} {msg}" } else { "{prefix} [{bar:30}] {percent:>3} % {msg}" };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(what);
+        bar.enable_steady_tick(TICK);
+        Self { bar }
+    }
+
     /// `what` is being done, and nobody knows how much of it there is.
     pub(crate) fn endless(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner();

@@ -39,7 +39,17 @@ pub(crate) struct QuestionArgs {
 impl QuestionArgs {
     /// Makes it ready to be asked.
     pub(crate) fn compile(&self, identity: &Identity) -> Result<Question> {
-        let now = now_ns();
+        self.compile_at(identity, now_ns())
+    }
+
+    /// The words as they were given.
+    pub(crate) fn describe(&self, object: &mut Object) {
+        object.text("query", &self.query.join(" ")).optional_text("since", self.since.as_deref());
+        object.optional_text("until", self.until.as_deref()).optional_text("log", self.log.as_deref());
+    }
+
+    /// Makes it ready to be asked; relative times count from `now`.
+    pub(crate) fn compile_at(&self, identity: &Identity, now: i64) -> Result<Question> {
         let filter = Filter::parse(&self.query.join(" "))?;
         let moment = |text: &Option<String>| text.as_deref().map(|text| time::parse(text, now)).transpose();
         let mut query = Query::new(&filter, now)?;

@@ -14,3 +14,5 @@ mod mapping;
 mod reading;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod to_ocsf;

@@ -8,12 +8,11 @@ use std::time::Instant;
 
 use clap::Args;
 use indelible::identity::LOG_MAIN;
-use indelible::search::Selector;
+use indelible::search::Grouping;
 use indelible::verify::{Options, verify, verify_proof};
 use indelible::{Reader, Store};
 
 use crate::commands::search::EventWriter;
-use crate::commands::stats::count_by;
 use crate::data_dir::Place;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -161,10 +160,10 @@ fn play(stage: &Stage, seed: u64, teller: &mut Teller<'_>) -> Result<Outcome> {
     let reader = Reader::open(&stage.data)?;
     teller.chapter("2. What was it made of?", "stats --by action -n 8")?;
     if !teller.silent {
-        let (counts, _) = count_by(&reader, &Question::parse("")?, &Selector::new("action")?)?;
+        let counted = reader.aggregate(&Question::parse("")?.query, Grouping::by(["action"])?)?;
         let mut table = Table::new(["action", "events"]);
-        for (action, tally) in counts.values.iter().take(8) {
-            table.row([action.as_deref().unwrap_or_default(), &grouped(tally.total)]);
+        for group in counted.groups.groups.iter().take(8) {
+            table.row([group.values.iter().flatten().next().map_or("", String::as_str), &grouped(group.tally.events)]);
         }
         teller.out.table(table, &[1])?;
     }

@@ -357,7 +357,7 @@ const fn code_of(kind: indelible_adapters::RecordErrorKind) -> &'static str {
 }
 
 /// `64GiB`, `1MiB`, `4096`.
-fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(digits).unwrap_or((text, ""));
     let shift = match unit.trim().to_ascii_lowercase().as_str() {

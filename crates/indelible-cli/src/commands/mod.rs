@@ -11,6 +11,8 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod emit;
+pub(crate) mod export;
+pub(crate) mod facets;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -35,6 +37,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Tail(args) => tail::run(place, &args),
         Command::Show(args) => show::run(place, &args),
         Command::Stats(args) => stats::run(place, &args),
+        Command::Facets(args) => facets::run(place, &args),
+        Command::Export(args) => export::run(place, &args),
         Command::Prove(args) => prove::run(place, &args),
         Command::Seal(args) => seal::run(place, &args),
         Command::Segments(args) => segments::run(place, &args),

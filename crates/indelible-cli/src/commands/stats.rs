@@ -1,11 +1,14 @@
 //! `indelible stats`: counts of events, or how far the logs reach.
 
+mod groups;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use clap::Args;
-use indelible::search::{Selector, Summary};
+use indelible::search::time::{TimeError, show};
+use indelible::search::{Grouping, Interval, Selector, Summary};
 use indelible::{Outcome, Reader, time};
 
 use crate::data_dir::Place;
@@ -16,20 +19,33 @@ use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out};
 use crate::question::{Question, QuestionArgs, bytes_text, describe_summary, grouped, summary_line};
 
+use groups::Shown;
+
 /// Count events, or show how far the logs reach.
 ///
-/// With --by, counts the events that fit the query by the value of a field, the most frequent first. An event with several values (targets,
-/// frameworks, elements of an array) counts for each. Without --by, shows each log's size and root, the span of time and the bytes on disk.
+/// With --by, counts the events that fit the query by the values of fields, the most frequent first; with --interval, each stretch of
+/// time by itself. Counts are exact. An event with several values (targets, frameworks, elements of an array) counts once for each.
+/// Without either, shows each log's size and root, the span of time and the bytes on disk.
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
     #[command(flatten)]
     question: QuestionArgs,
 
-    /// Count by the value of this field: action, outcome, actor.id, details.request.bucket…
-    #[arg(long, value_name = "FIELD")]
-    by: Option<String>,
+    /// Count by the values of these fields, separated by commas
+    ///
+    /// action, outcome, actor.id, details.request.bucket…; with several fields, by every combination of their values that occurs.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    by: Vec<String>,
 
-    /// Show at most this many values; 0 for all
+    /// Count each stretch of time of this length by itself: 1m, 15m, 1h, 1d, 1w
+    ///
+    /// By the event's own time, aligned to UTC: hours begin on the hour, days at midnight, weeks on Monday.
+    #[arg(long, value_name = "LENGTH", value_parser = parse_interval)]
+    interval: Option<Interval>,
+
+    /// Show at most this many groups, of each interval if there is one; 0 for all
+    ///
+    /// The default shows 50. All groups are counted, whatever is shown.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     limit: usize,
 
@@ -37,87 +53,20 @@ pub(crate) struct StatsArgs {
     listing: ListingOption,
 }
 
-/// Different values that are told apart; the rest is counted together, and said.
-const VALUES_MAX: usize = 1_000_000;
-const OUTCOMES: usize = Outcome::ALL.len();
-
-/// How many events, by outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) total: u64,
-    outcomes: [u64; OUTCOMES],
-}
-
-impl Tally {
-    fn add(&mut self, outcome: Outcome) {
-        self.total += 1;
-        if let Some(count) = self.outcomes.get_mut(usize::from(outcome.byte())) {
-            *count += 1;
-        }
-    }
-
-    fn of(&self, outcome: Outcome) -> u64 {
-        self.outcomes.get(usize::from(outcome.byte())).copied().unwrap_or_default()
-    }
-}
-
-/// Counts by value.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// The most frequent first; `None`: events without the field.
-    pub(crate) values: Vec<(Option<String>, Tally)>,
-    all: Tally,
-    /// Events whose value was one too many to be told apart.
-    rest: u64,
-}
-
-/// Counts the events that fit `question` by `field`.
-pub(crate) fn count_by(reader: &Reader, question: &Question, field: &Selector) -> Result<(Counts, Summary)> {
-    let mut values: HashMap<Option<String>, Tally> = HashMap::new();
-    let (mut all, mut rest) = (Tally::default(), 0);
-    let answer = question.ask(reader, &mut |view| {
-        let outcome = view.head.outcome;
-        all.add(outcome);
-        let mut any = false;
-        let mut count = |value: Option<&str>| {
-            let key = value.map(str::to_owned);
-            if let Some(tally) = values.get_mut(&key) {
-                tally.add(outcome);
-            } else if values.len() < VALUES_MAX {
-                values.entry(key).or_default().add(outcome);
-            } else {
-                rest += 1;
-            }
-        };
-        field.each(view, &mut |value| {
-            any = true;
-            count(Some(&value));
-        });
-        if !any {
-            count(None);
-        }
-        ControlFlow::Continue(())
-    })?;
-    let mut values: Vec<_> = values.into_iter().collect();
-    values.sort_by(|(a_value, a), (b_value, b)| b.total.cmp(&a.total).then_with(|| a_value.cmp(b_value)));
-    Ok((Counts { values, all, rest }, answer))
-}
-
 pub(crate) fn run(place: &Place, args: &StatsArgs) -> Result<Exit> {
     let reader = place.reader()?;
     let question = args.question.compile(reader.identity())?;
     let mut out = Out::open();
-    let answer = match &args.by {
-        Some(field) => {
-            let selector = Selector::new(field)?;
-            let (counts, mut answer) = count_by(&reader, &question, &selector)?;
-            if counts.rest > 0 && answer.incomplete.is_none() {
-                answer.incomplete = Some(format!("more than {VALUES_MAX} values; {} events are counted as others", counts.rest));
-            }
-            write_counts(&counts, &answer, &selector.name().to_string(), &reader, args, &mut out)?;
-            answer
-        }
-        None => overview(&reader, &question, args, &mut out)?,
+    let answer = if args.by.is_empty() && args.interval.is_none() {
+        overview(&reader, &question, args, &mut out)?
+    } else {
+        let mut grouping = Grouping::by(args.by.iter().map(|name| name.trim()))?;
+        grouping.interval = args.interval;
+        distinct_names(&grouping.fields)?;
+        let answer = reader.aggregate(&question.query, grouping.clone())?;
+        let shown = Shown::new(&grouping, args.limit, &answer.groups);
+        shown.write(args.listing.output, &answer.summary, &reader, &mut out)?;
+        answer.summary
     };
     out.flush()?;
     drop(out);
@@ -125,74 +74,52 @@ pub(crate) fn run(place: &Place, args: &StatsArgs) -> Result<Exit> {
     Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
-fn write_counts(counts: &Counts, answer: &Summary, field: &str, reader: &Reader, args: &StatsArgs, out: &mut Out) -> Result<()> {
-    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    let shown = counts.values.iter().take(limit);
-    let outcome_names = || Outcome::ALL.iter().map(|outcome| outcome.name());
-    match args.listing.output {
-        Listing::Table => {
-            let mut table = Table::new([field, "events"].into_iter().chain(outcome_names()));
-            let cell = |count: u64| if count == 0 { "-".to_owned() } else { grouped(count) };
-            let mut row = |name: &str, tally: &Tally| {
-                let outcomes = Outcome::ALL.iter().map(|outcome| cell(tally.of(*outcome)));
-                table.row([name.to_owned(), grouped(tally.total)].into_iter().chain(outcomes));
-            };
-            shown.for_each(|(value, tally)| row(value.as_deref().unwrap_or("(none)"), tally));
-            row("all events", &counts.all);
-            out.table(table, &(1..=1 + OUTCOMES).collect::<Vec<_>>())?;
-            if counts.values.len() > limit {
-                eprintln!("{} more values; --limit 0 shows all", grouped((counts.values.len() - limit) as u64));
-            }
-        }
-        Listing::Csv => {
-            out.csv([field, "events"].into_iter().chain(outcome_names()))?;
-            for (value, tally) in shown {
-                let outcomes = Outcome::ALL.iter().map(|outcome| tally.of(*outcome).to_string());
-                out.csv([value.clone().unwrap_or_default(), tally.total.to_string()].into_iter().chain(outcomes))?;
-            }
-        }
-        Listing::Ndjson => {
-            for (value, tally) in shown {
-                let mut object = Object::new();
-                value_members(value.as_deref(), tally, &mut object);
-                out.json_line(&object.finish())?;
-            }
-        }
-        Listing::Json => {
-            let mut object = Object::new();
-            object.text("by", field);
-            object.objects("values", shown, |object, (value, tally)| value_members(value.as_deref(), tally, object));
-            object.number("values_total", counts.values.len()).number("others", counts.rest);
-            describe_summary(answer, reader.identity(), &mut object);
-            out.json_line(&object.finish())?;
-        }
-    }
-    Ok(())
+fn parse_interval(text: &str) -> std::result::Result<Interval, String> {
+    text.parse().map_err(|error: TimeError| format!("{error}; {}", error.hint))
 }
 
-fn value_members(value: Option<&str>, tally: &Tally, object: &mut Object) {
-    object.optional_text("value", value).number("events", tally.total);
-    for outcome in Outcome::ALL {
-        object.number(outcome.name(), tally.of(*outcome));
+/// The long names of `fields`, each of which may be named once.
+pub(crate) fn distinct_names<'f>(fields: impl IntoIterator<Item = &'f Selector>) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    for field in fields {
+        let name = field.name().to_string();
+        if names.contains(&name) {
+            return Err(Failure::usage(format!("the field {name} is named twice")).hint("name each field once"));
+        }
+        names.push(name);
     }
+    Ok(names)
 }
 
 /// What is known about the events of one log.
 #[derive(Debug, Clone, Copy, Default)]
 struct LogFacts {
-    tally: Tally,
+    events: u64,
+    outcomes: [u64; Outcome::ALL.len()],
     first: Option<i64>,
     last: Option<i64>,
+}
+
+impl LogFacts {
+    fn add(&mut self, outcome: Outcome, time: i64) {
+        self.events += 1;
+        if let Some(count) = self.outcomes.get_mut(usize::from(outcome.byte())) {
+            *count += 1;
+        }
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+    }
+
+    fn of(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(usize::from(outcome.byte())).copied().unwrap_or_default()
+    }
 }
 
 fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Out) -> Result<Summary> {
     let identity = reader.identity();
     let mut facts: HashMap<u32, LogFacts> = HashMap::new();
     let answer = question.ask(reader, &mut |view| {
-        let facts = facts.entry(view.log).or_default();
-        facts.tally.add(view.head.outcome);
-        facts.first = Some(facts.first.map_or(view.head.time, |first| first.min(view.head.time)));
-        facts.last = Some(facts.last.map_or(view.head.time, |last| last.max(view.head.time)));
+        facts.entry(view.log).or_default().add(view.head.outcome, view.head.time);
         ControlFlow::Continue(())
     })?;
     let of = |log: u32| facts.get(&log).copied().unwrap_or_default();
@@ -203,13 +130,13 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
             let mut table = Table::new(["log", "entries", "signed", "matching events", "first", "last", "root"]);
             for head in &answer.heads {
                 let facts = of(head.log);
-                let moment = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), indelible::search::time::show);
+                let moment = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), show);
                 let root = head.root.to_string();
                 table.row([
                     identity.log_name(head.log).to_owned(),
                     grouped(head.size),
                     grouped(signed(head.log)),
-                    grouped(facts.tally.total),
+                    grouped(facts.events),
                     moment(facts.first),
                     moment(facts.last),
                     root.get(..16).map_or_else(String::new, |short| format!("{short}…")),
@@ -219,7 +146,7 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
             out.line("")?;
             let mut outcomes = Table::pairs();
             for outcome in Outcome::ALL {
-                let count: u64 = facts.values().map(|facts| facts.tally.of(*outcome)).sum();
+                let count: u64 = facts.values().map(|facts| facts.of(*outcome)).sum();
                 outcomes.pair(outcome.name(), grouped(count));
             }
             outcomes.pair("journal", format!("{} in {files} files", bytes_text(journal)));
@@ -234,7 +161,7 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
                     identity.log_name(head.log).to_owned(),
                     head.size.to_string(),
                     signed(head.log).to_string(),
-                    facts.tally.total.to_string(),
+                    facts.events.to_string(),
                     moment(facts.first),
                     moment(facts.last),
                     head.root.to_string(),
@@ -245,12 +172,12 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
             let mut object = Object::new();
             object.text("store", &identity.store_hex()).number("journal_bytes", journal).number("journal_files", files);
             for outcome in Outcome::ALL {
-                object.number(outcome.name(), facts.values().map(|facts| facts.tally.of(*outcome)).sum::<u64>());
+                object.number(outcome.name(), facts.values().map(|facts| facts.of(*outcome)).sum::<u64>());
             }
             object.objects("heads", &answer.heads, |object, head| {
                 let facts = of(head.log);
                 object.text("log", identity.log_name(head.log)).number("size", head.size).number("signed", signed(head.log));
-                object.text("root", &head.root.to_string()).number("events", facts.tally.total);
+                object.text("root", &head.root.to_string()).number("events", facts.events);
                 object.optional_text("first", facts.first.map(time::format).as_deref());
                 object.optional_text("last", facts.last.map(time::format).as_deref());
             });

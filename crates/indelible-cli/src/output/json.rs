@@ -98,18 +98,6 @@ impl Object {
         self
     }
 
-    /// A member whose key is the inside of a JSON string already.
-    pub(crate) fn raw_key(&mut self, key: &[u8], json: &[u8]) {
-        if !self.empty {
-            self.out.push(b',');
-        }
-        self.empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key);
-        self.out.extend_from_slice(b"\":");
-        self.out.extend_from_slice(json);
-    }
-
     /// The end of a chain of members, where a statement is wanted.
     pub(crate) const fn end(&mut self) {}
 

@@ -164,6 +164,17 @@ impl Out {
     }
 }
 
+/// A bar for `count`, where `most` has the longest.
+pub(crate) fn bar(count: u64, most: u64) -> String {
+    let eighths = u128::from(count) * u128::from(BAR_COLUMNS) * 8 / u128::from(most.max(1));
+    // Something is never shown as nothing.
+    let eighths = usize::try_from(eighths).unwrap_or_default().max(usize::from(count > 0));
+    let rest = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"].get(eighths % 8).copied().unwrap_or_default();
+    "█".repeat(eighths / 8) + rest
+}
+
+const BAR_COLUMNS: u32 = 24;
+
 /// What a word means, for its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -216,6 +227,16 @@ mod tests {
         assert!(!safe.contains(['\u{202e}', '\u{9b}', '\u{7f}', '\u{e0041}']), "{safe}");
         let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(parse(&safe), parse(json));
+    }
+
+    #[test]
+    fn bars_are_as_long_as_their_counts() {
+        for (count, length) in
+            [(0, ""), (1, "▏"), (250, "█"), (3000, "████████████"), (3001, "████████████"), (3040, "████████████▏")]
+        {
+            assert_eq!(bar(count, 6000), length, "{count}");
+        }
+        assert_eq!(bar(u64::MAX, u64::MAX).chars().count(), 24);
     }
 
     #[test]

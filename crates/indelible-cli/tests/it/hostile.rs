@@ -27,7 +27,8 @@ fn tables_and_errors_show_escapes_instead_of_obeying_them() {
         &["search", "--fields", "actor,user_agent,target,details.note"],
         &["tail"],
         &["show", "0"],
-        &["stats", "--by", "actor"],
+        &["stats", "--by", "actor,details.note", "--interval", "1h"],
+        &["facets", "actor,target"],
         &["verify"],
     ] {
         let shown = home.run(case).ok();

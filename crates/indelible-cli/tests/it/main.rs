@@ -5,8 +5,11 @@
 #[cfg(test)]
 mod agree;
 #[cfg(test)]
+mod counts;
 #[cfg(test)]
 mod drill;
+#[cfg(test)]
+mod export;
 #[cfg(test)]
 mod forms;
 #[cfg(test)]

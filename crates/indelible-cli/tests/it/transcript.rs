@@ -71,7 +71,7 @@ fn the_whole_transcript_works_on_real_events() {
 
     let by_action = home.run(["stats", "--by", "action", "-o", "json", "-n", "0"]).ok().json();
     let sum: u64 =
-        by_action["values"].as_array().unwrap().iter().map(|value| value["events"].to_string().parse::<u64>().unwrap()).sum();
+        by_action["groups"].as_array().unwrap().iter().map(|value| value["events"].to_string().parse::<u64>().unwrap()).sum();
     assert_eq!(sum, 2901);
     assert!(home.run(["tail", "-n", "3"]).ok().stdout.contains("2900"));
 

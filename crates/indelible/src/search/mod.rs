@@ -4,6 +4,7 @@
 //! columns do not tell. Behind them comes the journal, in which spans answer for well-known fields, so that no JSON is parsed for them.
 //! Every answer says whether it is complete and how far each log reached.
 
+mod aggregate;
 mod explain;
 mod facet;
 mod filter;
@@ -13,6 +14,9 @@ mod sealed;
 pub mod time;
 mod view;
 
+pub use aggregate::{
+    Aggregate, Aggregator, COMBINATIONS_MAX, GROUPS_MAX, Group, Grouping, Groups, Interval, KEY_BYTES_MAX, Tally, Visit,
+};
 pub use explain::Explain;
 pub use facet::Facet;
 pub use filter::{

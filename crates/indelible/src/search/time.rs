@@ -164,7 +164,7 @@ fn relative(text: &str, now: i64) -> Result<TimeSpan, TimeError> {
 }
 
 /// `1h30m`, `2 hours`: whole numbers, each with its unit.
-fn duration(text: &str) -> Option<i64> {
+pub(super) fn duration(text: &str) -> Option<i64> {
     let mut rest = text.trim();
     let mut total = 0i64;
     loop {
