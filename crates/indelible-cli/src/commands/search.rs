@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use clap::Args;
-use indelible::search::{FIELDS, Summary, View};
+use indelible::search::{FIELDS, PageEnd, Summary, View};
 use indelible::{Reader, Record};
 
 use crate::data_dir::Place;
@@ -46,8 +47,12 @@ pub(crate) struct SearchArgs {
     #[arg(long, conflicts_with_all = ["fields", "limit"])]
     count: bool,
 
-    /// Only say how the query is understood
-    #[arg(long)]
+    /// Only the events older than a page that was shown: what its last line says
+    #[arg(long, value_name = "PAGE", conflicts_with = "oldest")]
+    before: Option<PageEnd>,
+
+    /// Say how the query is understood and how its first page is found, instead of the events
+    #[arg(long, conflicts_with_all = ["count", "fields"])]
     explain: bool,
 
     #[command(flatten)]
@@ -67,7 +72,7 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
     let listing = args.listing.output;
     let mut out = Out::open();
     if args.explain {
-        return explain(&question, listing, &mut out);
+        return explain(&reader, &question, args, &mut out);
     }
     let answer = if args.count {
         let answer = question.ask(&reader, &mut |_| ControlFlow::Continue(()))?;
@@ -82,15 +87,10 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
         answer
     } else {
         let limit = args.limit.unwrap_or(if listing == Listing::Table { TABLE_EVENTS } else { 0 });
-        let newest = args.newest || (listing == Listing::Table && !args.oldest && limit > 0);
-        if newest && limit == 0 {
-            return Err(
-                Failure::usage("--newest needs to know how many events to turn around").hint("add --limit N, or use --oldest")
-            );
-        }
+        let newest = args.newest || args.before.is_some() || (listing == Listing::Table && !args.oldest);
         let mut writer = EventWriter::new(listing, &args.fields, &reader, &mut out)?;
         let answer = if newest {
-            newest_first(&reader, &question, limit, &mut writer)?
+            newest_first(&reader, &question, limit, args.before.as_ref(), &mut writer)?
         } else {
             oldest_first(&reader, &question, limit, &mut writer)?
         };
@@ -110,17 +110,43 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
     Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
-fn explain(question: &Question, listing: Listing, out: &mut Out) -> Result<Exit> {
+fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Out) -> Result<Exit> {
     let query = question.filter.to_string();
-    if matches!(listing, Listing::Json | Listing::Ndjson) {
+    let query = if query.is_empty() { "*" } else { &query };
+    let limit = args.limit.unwrap_or(TABLE_EVENTS);
+    let started = Instant::now();
+    let found = reader.latest(&question.query, limit as u64, args.before.as_ref(), &mut |_| ControlFlow::Continue(()))?;
+    let micros = started.elapsed().as_micros();
+    let did = found.explain;
+    let numbers = [
+        ("events shown on the page", "shown", found.shown),
+        ("segments", "segments", did.segments),
+        ("  of another log or time", "segments_by_time", did.segments_by_time),
+        ("  not needed any more", "segments_not_needed", did.segments_not_needed),
+        ("blocks of 1,024 rows in the others", "blocks", did.blocks),
+        ("  that the index excludes", "blocks_by_index", did.blocks_by_index),
+        ("rows looked at by columns", "rows_sifted", did.rows_sifted),
+        ("rows read whole", "rows_read", did.rows_read),
+        ("unsealed records looked at", "tail_records", did.tail_records),
+        ("  passed over by filters", "tail_records_by_index", did.tail_records_by_index),
+        ("pages found decoded", "cache_hits", did.cache_hits),
+        ("pages read", "cache_misses", did.cache_misses),
+        ("bytes read", "bytes_read", did.bytes_read),
+        ("microseconds", "micros", u64::try_from(micros).unwrap_or(u64::MAX)),
+    ];
+    if matches!(args.listing.output, Listing::Json | Listing::Ndjson) {
         let mut object = Object::new();
-        object.text("query", &query);
+        object.text("query", query);
+        numbers.iter().for_each(|(_, key, number)| drop(object.number(key, *number)));
         out.json_line(&object.finish())?;
     } else {
-        out.lines(if query.is_empty() { "*" } else { &query })?;
+        let mut table = Table::pairs();
+        table.pair("query", query);
+        numbers.iter().for_each(|(name, _, number)| table.pair(name, grouped(*number)).end());
+        out.table(table, &[])?;
     }
     out.flush()?;
-    Ok(Exit::Ok)
+    Ok(if found.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
 fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
@@ -140,16 +166,40 @@ fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut
     failed.map_or(Ok(answer), Err)
 }
 
-/// The last `limit` events found, turned around.
-fn newest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
-    let mut kept = Newest::new(limit);
-    let answer = question.ask(reader, &mut |view| kept.push(view))?;
-    kept.check()?;
-    for event in kept.events.iter().rev() {
-        event.with(&mut |view| writer.event(view))?;
+/// The newest `limit` events, all of them if it is 0; a page after the other, so that they need no memory.
+fn newest_first(
+    reader: &Reader,
+    question: &Question,
+    limit: usize,
+    before: Option<&PageEnd>,
+    writer: &mut EventWriter<'_>,
+) -> Result<Summary> {
+    let mut left = if limit == 0 { u64::MAX } else { limit as u64 };
+    let mut end = before.cloned();
+    loop {
+        let mut failed = None;
+        let page = reader.latest(&question.query, left.min(PAGE_EVENTS), end.as_ref(), &mut |view| match writer.event(view) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
+                failed = Some(failure);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        left -= page.shown.min(left);
+        end = page.next;
+        if end.is_none() || left == 0 {
+            break;
+        }
     }
-    Ok(answer)
+    if let Some(end) = &end {
+        eprintln!("there are older ones: --before {end}");
+    }
+    Ok(reader.count(&question.query)?)
 }
+
+/// Events that are turned around together.
+const PAGE_EVENTS: u64 = 1_000;
 
 /// The newest events found so far, oldest first.
 pub(crate) struct Newest {
