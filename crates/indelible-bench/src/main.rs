@@ -15,9 +15,14 @@ mod ingest;
 mod latency;
 mod machine;
 mod memory;
+mod pages;
 mod place;
+mod ranks;
 mod report;
+mod sealing;
+mod search;
 mod verify;
+mod zipf;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -71,6 +76,8 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Import of real Windows events, stage by stage
     Import(import::ImportArgs),
+    /// Questions to a store and to its peers: times hot and cold, and bytes on disk
+    Search(search::SearchArgs),
     /// Everything, with short settings
     All,
     /// What the others run in a process of its own
@@ -119,6 +126,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Recovery(args) => verify::run_recovery(&mut bench, args)?,
         Command::Memory(args) => memory::run(&mut bench, args)?,
         Command::Import(args) => import::run(&mut bench, args)?,
+        Command::Search(args) => search::run(&mut bench, args)?,
         Command::All => {
             emit::run(&mut bench, &emit::EmitArgs::short())?;
             ingest::run(&mut bench, &ingest::IngestArgs::short())?;
@@ -127,6 +135,7 @@ fn run(cli: &Cli) -> Result<()> {
             verify::run_recovery(&mut bench, &verify::RecoveryArgs::short())?;
             memory::run(&mut bench, &memory::MemoryArgs::short())?;
             import::run(&mut bench, &import::ImportArgs::default())?;
+            search::run(&mut bench, &search::SearchArgs::short())?;
         }
         Command::Child(_) => {}
     }
