@@ -4,8 +4,10 @@
 //! write below one directory that is removed afterwards. Peers are behind the feature `peers`, RocksDB behind `rocksdb`.
 
 mod ack;
+mod big;
 mod child;
 mod cpu;
+mod disk;
 mod emit;
 #[cfg(feature = "peers")]
 mod emit_peers;
@@ -15,10 +17,12 @@ mod ingest;
 mod latency;
 mod machine;
 mod memory;
+mod pace;
 mod pages;
 mod place;
 mod ranks;
 mod report;
+mod seal_ingest;
 mod sealing;
 mod search;
 mod verify;
@@ -35,7 +39,8 @@ use crate::machine::Machine;
 use crate::place::Place;
 use crate::report::{Format, Report};
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// Measures Indelible, and its peers on the same events
 #[derive(Debug, Parser)]
@@ -78,6 +83,10 @@ enum Command {
     Import(import::ImportArgs),
     /// Questions to a store and to its peers: times hot and cold, and bytes on disk
     Search(search::SearchArgs),
+    /// Ingest at a given rate for many minutes, sealing included
+    SealIngest(seal_ingest::SealIngestArgs),
+    /// Selective questions to a large log that is kept from run to run
+    Big(big::BigArgs),
     /// Everything, with short settings
     All,
     /// What the others run in a process of its own
@@ -127,6 +136,8 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Memory(args) => memory::run(&mut bench, args)?,
         Command::Import(args) => import::run(&mut bench, args)?,
         Command::Search(args) => search::run(&mut bench, args)?,
+        Command::SealIngest(args) => seal_ingest::run(&mut bench, args)?,
+        Command::Big(args) => big::run(&mut bench, args)?,
         Command::All => {
             emit::run(&mut bench, &emit::EmitArgs::short())?;
             ingest::run(&mut bench, &ingest::IngestArgs::short())?;

@@ -48,7 +48,6 @@ impl Place {
     }
 
     /// Where things are kept from run to run: beside the directories of runs.
-    #[cfg(feature = "peers")]
     pub(crate) fn cache(&self) -> Result<&Path> {
         Ok(self.path().parent().ok_or("the directory of this run is the root")?)
     }

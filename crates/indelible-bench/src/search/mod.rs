@@ -32,9 +32,11 @@ use crate::place::bytes_on_disk;
 use crate::zipf::Zipf;
 use crate::{Bench, Result, say};
 
+pub(crate) use corpus::fill;
+pub(crate) use ours::Ours;
+pub(crate) use questions::{Kind, Question};
+
 use corpus::Corpus;
-use ours::Ours;
-use questions::{Kind, Question};
 
 /// Questions of each kind that are asked before counting begins.
 const WARM_UP: usize = 3;

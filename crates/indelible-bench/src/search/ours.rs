@@ -29,6 +29,11 @@ impl Ours {
         Ok(Self { reader: Reader::open(store)? })
     }
 
+    /// Asks through a reader that is there.
+    pub(crate) const fn over(reader: Reader) -> Self {
+        Self { reader }
+    }
+
     /// Answers, and says how long that took.
     pub(crate) fn ask(&self, question: &Question) -> Result<Answered> {
         match question {
