@@ -119,14 +119,15 @@ struct Stat {
 impl Stat {
     fn read(pid: &str) -> Option<Self> {
         let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, in parentheses, may hold anything. Behind it: state, parent, … utime and stime as 12th and 13th.
+        // The name, in parentheses, may hold anything. Behind it: state, parent, … utime and stime as 12th and 13th, then
+        // those of the children that ended and were waited for.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         let ticks = |at: usize| fields.get(at)?.parse::<f64>().ok();
         Some(Self {
             parent: fields.get(1)?.parse().ok()?,
-            user_s: ticks(11)? * TICK_SECONDS,
-            system_s: ticks(12)? * TICK_SECONDS,
+            user_s: (ticks(11)? + ticks(13)?) * TICK_SECONDS,
+            system_s: (ticks(12)? + ticks(14)?) * TICK_SECONDS,
         })
     }
 }

@@ -4,8 +4,10 @@
 //! write below one directory that is removed afterwards. Peers are behind the feature `peers`, RocksDB behind `rocksdb`.
 
 mod ack;
+mod big;
 mod child;
 mod cpu;
+mod disk;
 mod emit;
 #[cfg(feature = "peers")]
 mod emit_peers;
@@ -15,9 +17,16 @@ mod ingest;
 mod latency;
 mod machine;
 mod memory;
+mod pace;
+mod pages;
 mod place;
+mod ranks;
 mod report;
+mod seal_ingest;
+mod sealing;
+mod search;
 mod verify;
+mod zipf;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -30,7 +39,8 @@ use crate::machine::Machine;
 use crate::place::Place;
 use crate::report::{Format, Report};
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// Measures Indelible, and its peers on the same events
 #[derive(Debug, Parser)]
@@ -71,6 +81,12 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Import of real Windows events, stage by stage
     Import(import::ImportArgs),
+    /// Questions to a store and to its peers: times hot and cold, and bytes on disk
+    Search(search::SearchArgs),
+    /// Ingest at a given rate for many minutes, sealing included
+    SealIngest(seal_ingest::SealIngestArgs),
+    /// Selective questions to a large log that is kept from run to run
+    Big(big::BigArgs),
     /// Everything, with short settings
     All,
     /// What the others run in a process of its own
@@ -119,6 +135,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Recovery(args) => verify::run_recovery(&mut bench, args)?,
         Command::Memory(args) => memory::run(&mut bench, args)?,
         Command::Import(args) => import::run(&mut bench, args)?,
+        Command::Search(args) => search::run(&mut bench, args)?,
+        Command::SealIngest(args) => seal_ingest::run(&mut bench, args)?,
+        Command::Big(args) => big::run(&mut bench, args)?,
         Command::All => {
             emit::run(&mut bench, &emit::EmitArgs::short())?;
             ingest::run(&mut bench, &ingest::IngestArgs::short())?;
@@ -127,6 +146,7 @@ fn run(cli: &Cli) -> Result<()> {
             verify::run_recovery(&mut bench, &verify::RecoveryArgs::short())?;
             memory::run(&mut bench, &memory::MemoryArgs::short())?;
             import::run(&mut bench, &import::ImportArgs::default())?;
+            search::run(&mut bench, &search::SearchArgs::short())?;
         }
         Command::Child(_) => {}
     }

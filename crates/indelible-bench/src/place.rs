@@ -47,6 +47,11 @@ impl Place {
         self.run.path()
     }
 
+    /// Where things are kept from run to run: beside the directories of runs.
+    pub(crate) fn cache(&self) -> Result<&Path> {
+        Ok(self.path().parent().ok_or("the directory of this run is the root")?)
+    }
+
     /// A fresh directory for one measurement, removed when dropped.
     pub(crate) fn fresh(&self, name: &str) -> Result<TempDir> {
         Ok(tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(self.path())?)

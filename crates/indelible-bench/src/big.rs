@@ -1,0 +1,227 @@
+//! A log that is much larger than memory would like: the first page of selective questions, hot, cold, and while events are written.
+//!
+//! The store stays where it was made and is used again by the next run with the same seed and size.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fastrand::Rng;
+use indelible::{Config, Store};
+use serde_json::{Value, json};
+
+use crate::cpu::{CpuWatch, memory_bytes};
+use crate::latency::Latencies;
+use crate::pace::Pace;
+use crate::place::bytes_on_disk;
+use crate::report::{Table, cells};
+use crate::search::{self, Kind, Ours, Question};
+use crate::zipf::Zipf;
+use crate::{Bench, Result, pages, say, sealing};
+
+const SELECTIVE: [Kind; 3] = [Kind::ById, Kind::LastOfActor, Kind::LastOfTenantAction];
+/// The fewest questions that make a figure, however slow the answers come.
+const QUESTIONS_MIN: usize = 3;
+const MEBIBYTE: f64 = 1_048_576.0;
+
+#[derive(Debug, Args)]
+pub(crate) struct BigArgs {
+    /// Events in the log
+    #[arg(long, default_value_t = 10_000_000)]
+    events: u64,
+    /// Directory that keeps the store from run to run [default: beside the directories of runs]
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Milliseconds from one event to the next
+    #[arg(long, default_value_t = 5)]
+    gap_ms: u64,
+    /// Questions of each kind
+    #[arg(long, default_value_t = 1_000)]
+    questions: usize,
+    /// Seconds after which no more questions of a kind are asked
+    #[arg(long, default_value_t = 20.0)]
+    seconds: f64,
+    /// Cold questions of each kind
+    #[arg(long, default_value_t = 20)]
+    cold: usize,
+    /// Events written per second in the last part
+    #[arg(long, default_value_t = 50_000.0)]
+    rate: f64,
+}
+
+/// A store that is kept, and how many events it has.
+struct Kept {
+    dir: PathBuf,
+    seed: u64,
+    gap_ms: u64,
+    /// The number of the next event.
+    next: u64,
+}
+
+pub(crate) fn run(bench: &mut Bench, args: &BigArgs) -> Result<()> {
+    let zipf = Zipf::new(bench.seed, args.gap_ms);
+    let name = format!("big-{}-{}-{}", args.events, args.gap_ms, bench.seed);
+    let dir = match &args.keep {
+        Some(dir) => dir.clone(),
+        None => bench.place.cache()?.join(name),
+    };
+    let mut kept = Kept::prepare(dir, &zipf, args, bench.seed)?;
+    let store_dir = kept.dir.join("store");
+    let mut table = Table::new(
+        format!("big: {} events, first page of 100", kept.next),
+        &["question", "when", "p50 µs", "p99 µs", "max µs", "questions"],
+    );
+    let mut rng = Rng::with_seed(bench.seed ^ 0xb16);
+    let watch = CpuWatch::start(&[]);
+    let before_bytes = memory_bytes("RssAnon");
+    let mut ask = |ours: &Ours, when: &str, seconds: f64| -> Result<()> {
+        for kind in SELECTIVE {
+            say(&format!("{kind}, {when}"));
+            let mut times = Latencies::new()?;
+            let started = Instant::now();
+            while times.count() < args.questions as u64
+                && (times.count() < QUESTIONS_MIN as u64 || started.elapsed() < Duration::from_secs_f64(seconds))
+            {
+                times.record(ours.ask(&Question::draw(kind, &zipf, args.events, &mut rng))?.0);
+            }
+            table.row(row(kind, when, &times));
+        }
+        Ok(())
+    };
+    let reader = Ours::open(&store_dir)?;
+    ask(&reader, "hot", args.seconds)?;
+    let asked_bytes = memory_bytes("RssAnon");
+    drop(reader);
+    let writing = write_meanwhile(&mut kept, args, &zipf, &mut ask)?;
+    for kind in SELECTIVE {
+        say(&format!("{kind}, cold"));
+        let mut times = Latencies::new()?;
+        let started = Instant::now();
+        for _ in 0..args.cold {
+            if times.count() >= QUESTIONS_MIN as u64 && started.elapsed() > Duration::from_secs_f64(args.seconds) {
+                break;
+            }
+            pages::forget(&store_dir)?;
+            let ours = Ours::open(&store_dir)?;
+            times.record(ours.ask(&Question::draw(kind, &zipf, args.events, &mut rng))?.0);
+        }
+        table.row(row(kind, "cold", &times));
+    }
+    table.note(format!("foreign CPU {}", watch.stop().foreign_text()));
+    table.note(format!("while {:.0} events/s were asked to be written, {:.0}/s were", args.rate, writing.events_per_s));
+    bench.report.add(table)?;
+    bench.report.add(memory(&kept, before_bytes, asked_bytes, &writing)?)
+}
+
+/// What happened while events were written.
+struct Writing {
+    events_per_s: f64,
+    open_s: f64,
+    /// Anonymous memory with the store open and nothing done, and at the end.
+    open_bytes: u64,
+    end_bytes: u64,
+}
+
+/// Asks the same while a producer emits at the given rate.
+fn write_meanwhile(
+    kept: &mut Kept,
+    args: &BigArgs,
+    zipf: &Zipf,
+    ask: &mut impl FnMut(&Ours, &str, f64) -> Result<()>,
+) -> Result<Writing> {
+    say("opening the store for writing");
+    let mut config = Config::new(kept.dir.join("store"));
+    sealing::switch_on(&mut config);
+    let opening = Instant::now();
+    let store = Store::open(config)?;
+    let open_s = opening.elapsed().as_secs_f64();
+    let open_bytes = memory_bytes("RssAnon");
+    let pace = Pace::new(zipf, kept.next, args.rate);
+    let started = Instant::now();
+    let asked = thread::scope(|scope| {
+        let (store, pace, first) = (&store, &pace, kept.next);
+        let producer = scope.spawn(move || pace.produce(store, started, first));
+        let asked = store.reader().map_err(Into::into).and_then(|reader| ask(&Ours::over(reader), "while written", args.seconds));
+        pace.stop.store(true, Ordering::Relaxed);
+        producer.join().map_err(|_| "the producer panicked")??;
+        asked
+    });
+    store.flush()?;
+    let seconds = started.elapsed().as_secs_f64();
+    let end_bytes = memory_bytes("RssAnon");
+    let events = store.stats().records;
+    kept.next = pace.next.into_inner();
+    kept.remember()?;
+    store.close()?;
+    asked?;
+    Ok(Writing { events_per_s: events as f64 / seconds, open_s, open_bytes, end_bytes })
+}
+
+impl Kept {
+    /// The store that is there, if it is the one that is wanted; otherwise a new one.
+    fn prepare(dir: PathBuf, zipf: &Zipf, args: &BigArgs, seed: u64) -> Result<Self> {
+        let mut kept = Self { dir, seed, gap_ms: args.gap_ms, next: args.events };
+        if let Some(next) = kept.known(args.events) {
+            kept.next = next;
+            return Ok(kept);
+        }
+        let store = kept.dir.join("store");
+        if store.exists() {
+            return Err(format!("{} holds another store; remove it or choose another --keep", kept.dir.display()).into());
+        }
+        fs::create_dir_all(&kept.dir)?;
+        // Made under another name: what is called `store` is whole.
+        let unfinished = kept.dir.join("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        say(&format!("making {} events in {}", args.events, kept.dir.display()));
+        search::fill(&unfinished, zipf, 0..args.events)?;
+        fs::rename(&unfinished, &store)?;
+        kept.remember()?;
+        Ok(kept)
+    }
+
+    /// The next event's number, if the store has at least these events.
+    fn known(&self, events: u64) -> Option<u64> {
+        let said: Value = serde_json::from_str(&fs::read_to_string(self.marker()).ok()?).ok()?;
+        let number = |name: &str| said.get(name).and_then(Value::as_u64);
+        let same = number("seed") == Some(self.seed) && number("gap_ms") == Some(self.gap_ms);
+        number("next").filter(|next| same && *next >= events && self.dir.join("store").exists())
+    }
+
+    fn remember(&self) -> Result<()> {
+        let said = json!({"seed": self.seed, "gap_ms": self.gap_ms, "next": self.next});
+        Ok(fs::write(self.marker(), said.to_string())?)
+    }
+
+    fn marker(&self) -> PathBuf {
+        Path::new(&self.dir).join("bench.json")
+    }
+}
+
+fn row(kind: Kind, when: &str, times: &Latencies) -> Vec<crate::report::Cell> {
+    cells![
+        kind.name(),
+        when,
+        times.quantile_us(0.5),
+        times.quantile_us(0.99),
+        times.max_ns().map(|ns| ns as f64 / 1e3),
+        times.count(),
+    ]
+}
+
+fn memory(kept: &Kept, before_bytes: u64, asked_bytes: u64, writing: &Writing) -> Result<Table> {
+    let mut table = Table::new("big: the log that is open", &["what", "value", "unit"]);
+    let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
+    table.row(cells!["anonymous before opening (the generator's tables)", mebibytes(before_bytes), "MiB"]);
+    table.row(cells!["… after the hot questions, for reading", mebibytes(asked_bytes), "MiB"]);
+    table.row(cells!["… open for writing", mebibytes(writing.open_bytes), "MiB"]);
+    table.row(cells!["… after the questions while written", mebibytes(writing.end_bytes), "MiB"]);
+    table.row(cells!["opening for writing", writing.open_s, "s"]);
+    table.row(cells!["on disk", bytes_on_disk(&kept.dir)? as f64 / kept.next as f64, "B/event"]);
+    Ok(table)
+}
