@@ -10,12 +10,14 @@ use indelible::{Config, Store};
 
 use crate::Result;
 
-/// Switches background sealing on for a store that is about to be opened. Nothing yet: the engine does not seal.
-pub(crate) const fn switch_on(_config: &mut Config) {}
+/// Switches background sealing on for a store that is about to be opened.
+pub(crate) const fn switch_on(config: &mut Config) {
+    config.sealing.background = true;
+}
 
-/// Seals all that is durable, and returns when it is. Nothing yet: the engine does not seal.
-#[expect(clippy::unnecessary_wraps, reason = "sealing fails as any work on files does")]
-pub(crate) const fn seal(_store: &Store) -> Result<()> {
+/// Seals all that is durable, and returns when it is.
+pub(crate) fn seal(store: &Store) -> Result<()> {
+    store.seal()?;
     Ok(())
 }
 

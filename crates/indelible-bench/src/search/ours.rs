@@ -1,18 +1,15 @@
 //! Our store asked through the public API: one function per question, to be changed when the API learns to answer it better.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use indelible::search::{Filter, Query, View};
+use indelible::search::{Filter, Query, Selector};
 use indelible::{Field, Reader, Record};
 
 use super::questions::{PAGE_ROWS, Question};
 use super::{Answer, Answered, timed};
 use crate::Result;
-
-/// The log that events of the normal and critical lanes go to.
-const LOG_MAIN: u32 = 1;
 
 /// A store on disk, open for reading.
 pub(crate) struct Ours {
@@ -68,48 +65,42 @@ impl Ours {
     }
 
     fn count_by_action(&self) -> Result<BTreeMap<String, u64>> {
-        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        self.each(&mut query(&Filter::All)?, &mut |view| match counts.get_mut(view.head.action) {
-            Some(count) => *count += 1,
-            None => drop(counts.insert(view.head.action.to_owned(), 1)),
-        })?;
-        Ok(counts)
+        let facet = self.reader.facet(&query(&Filter::All)?, &Selector::new("action")?)?;
+        whole(facet.summary.incomplete)?;
+        Ok(facet.counts.into_iter().filter_map(|(action, count)| Some((action?, count))).collect())
     }
 
     fn count_severity(&self, severity: &str, from_ns: i64, to_ns: i64) -> Result<u64> {
         let mut query = query(&Filter::field("severity").is(severity))?;
         (query.since, query.until) = (Some(from_ns), Some(to_ns));
-        self.each(&mut query, &mut |_| {})
+        self.count(&query)
     }
 
     fn count_in_details(&self, piece: &str) -> Result<u64> {
-        self.each(&mut query(&format!("details.*:*{piece}*").parse()?)?, &mut |_| {})
+        self.count(&query(&format!("details.*:*{piece}*").parse()?)?)
+    }
+
+    fn count(&self, query: &Query) -> Result<u64> {
+        let summary = self.reader.count(query)?;
+        whole(summary.incomplete)?;
+        Ok(summary.matched)
     }
 
     /// The newest matches, newest first.
     fn newest(&self, filter: Filter, rows_max: usize) -> Result<Vec<Row>> {
-        let mut page = VecDeque::with_capacity(rows_max);
-        self.each(&mut query(&filter)?, &mut |view| {
-            if page.len() == rows_max {
-                page.pop_front();
-            }
-            page.push_back(Row { record: view.record.bytes().to_vec() });
-        })?;
-        Ok(page.into_iter().rev().collect())
-    }
-
-    /// Shows every match; returns how many there are. An incomplete answer is an error.
-    fn each(&self, query: &mut Query, each: &mut dyn FnMut(&View<'_>)) -> Result<u64> {
-        query.log = Some(LOG_MAIN);
-        let summary = self.reader.search(query, &mut |view| {
-            each(view);
+        let mut page = Vec::with_capacity(rows_max);
+        let latest = self.reader.latest(&query(&filter)?, rows_max as u64, None, &mut |view| {
+            page.push(Row { record: view.record.bytes().to_vec() });
             ControlFlow::Continue(())
         })?;
-        match summary.incomplete {
-            None => Ok(summary.matched),
-            Some(why) => Err(format!("the answer is incomplete: {why}").into()),
-        }
+        whole(latest.incomplete)?;
+        Ok(page)
     }
+}
+
+/// An incomplete answer is an error.
+fn whole(incomplete: Option<String>) -> Result<()> {
+    incomplete.map_or(Ok(()), |why| Err(format!("the answer is incomplete: {why}").into()))
 }
 
 fn query(filter: &Filter) -> Result<Query> {

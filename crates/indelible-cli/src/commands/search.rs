@@ -137,7 +137,9 @@ fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Ou
     if matches!(args.listing.output, Listing::Json | Listing::Ndjson) {
         let mut object = Object::new();
         object.text("query", query);
-        numbers.iter().for_each(|(_, key, number)| drop(object.number(key, *number)));
+        for (_, key, number) in numbers {
+            object.number(key, number);
+        }
         out.json_line(&object.finish())?;
     } else {
         let mut table = Table::pairs();
