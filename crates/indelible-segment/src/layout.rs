@@ -68,7 +68,7 @@ impl Event<'_> {
             out.array(key);
             out.array(statement);
         }
-        let mut spans = Spans { bytes: SmallVec::new(), count: 0, base: 0 };
+        let mut spans = Spans::new(0);
         let mut table = Table { at: HEADER_BYTES, start: out.at };
         self.head(&mut out)?;
         table.put(Tag::HEAD, &mut out)?;
@@ -87,7 +87,7 @@ impl Event<'_> {
             out.put(bytes);
             table.put(Tag::RAW, &mut out)?;
         }
-        out.put(&spans.bytes);
+        spans.bytes().into_iter().for_each(|bytes| out.put(bytes));
         let end = out.at;
         if end > limits::RECORD_BYTES_MAX {
             return None;
@@ -205,7 +205,7 @@ impl Event<'_> {
     /// One target: its span stands before those of its members and is known after them.
     fn target(&self, [kind, id, name]: &Target<'_>, out: &mut Out<'_>, spans: &mut Spans) -> Option<()> {
         let start = out.at;
-        let mut inner = Spans { bytes: SmallVec::new(), count: 0, base: spans.base };
+        let mut inner = Spans::new(spans.base);
         let mut comma = b'{';
         member(&mut comma, b"\"id\":\"", Field::TargetId, id, out, &mut inner)?;
         member(&mut comma, b"\"name\":\"", Field::TargetName, name, out, &mut inner)?;
@@ -215,21 +215,50 @@ impl Event<'_> {
         }
         out.array(b"}");
         spans.put(Field::Target, start, out.at)?;
-        spans.bytes.extend_from_slice(&inner.bytes);
+        inner.bytes().into_iter().for_each(|bytes| spans.add_all(bytes));
         spans.count = spans.count.checked_add(inner.count)?;
         Some(())
     }
 }
 
+/// Bytes of spans that have room in place: those of a dozen.
+const SPANS_IN_PLACE: usize = 64;
+
 /// Spans as they stand in the record.
 struct Spans {
-    bytes: SmallVec<[u8; 64]>,
+    near: [u8; SPANS_IN_PLACE],
+    near_bytes: usize,
+    /// What has no room in place, and everything after it.
+    far: Vec<u8>,
     count: u8,
     /// Where the group begins.
     base: usize,
 }
 
 impl Spans {
+    const fn new(base: usize) -> Self {
+        Self { near: [0; SPANS_IN_PLACE], near_bytes: 0, far: Vec::new(), count: 0, base }
+    }
+
+    fn bytes(&self) -> [&[u8]; 2] {
+        [self.near.get(..self.near_bytes).unwrap_or_default(), &self.far]
+    }
+
+    #[inline(always)]
+    fn add<const N: usize>(&mut self, bytes: [u8; N]) {
+        match self.near.get_mut(self.near_bytes..).and_then(<[u8]>::first_chunk_mut::<N>) {
+            Some(slot) if self.far.is_empty() => {
+                *slot = bytes;
+                self.near_bytes += N;
+            }
+            _ => self.far.extend_from_slice(&bytes),
+        }
+    }
+
+    fn add_all(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.add([*byte]));
+    }
+
     #[inline(always)]
     fn put(&mut self, field: Field, from: usize, to: usize) -> Option<()> {
         let (offset, length) = (u32::try_from(from - self.base).ok()?, u32::try_from(to - from).ok()?);
@@ -238,10 +267,10 @@ impl Spans {
         let [length_low, ..] = length.to_le_bytes();
         // Nearly all: a short text in the front of its group, or a little behind.
         match (offset, length) {
-            (..0x80, ..0x80) => self.bytes.extend_from_slice(&[field.byte(), offset_low, length_low]),
-            (..0x4000, ..0x80) => self.bytes.extend_from_slice(&[field.byte(), offset_low | 0x80, offset_high, length_low]),
+            (..0x80, ..0x80) => self.add([field.byte(), offset_low, length_low]),
+            (..0x4000, ..0x80) => self.add([field.byte(), offset_low | 0x80, offset_high, length_low]),
             _ => {
-                self.bytes.push(field.byte());
+                self.add([field.byte()]);
                 self.varint(offset);
                 self.varint(length);
             }
@@ -254,10 +283,10 @@ impl Spans {
             let [low, ..] = value.to_le_bytes();
             value >>= 7;
             if value == 0 {
-                self.bytes.push(low & 0x7f);
+                self.add([low & 0x7f]);
                 return;
             }
-            self.bytes.push(low | 0x80);
+            self.add([low | 0x80]);
         }
     }
 }

@@ -110,7 +110,8 @@ impl Window {
         Some(memory)
     }
 
-    #[inline]
+    // Inlined, as an event is too large to be handed on by value.
+    #[inline(always)]
     fn event(&self, row: u32) -> Option<Event<'_>> {
         let (outcome, severity, class): (Outcome, Severity, Class) =
             (self.word(Column::Outcome, row)?, self.word(Column::Severity, row)?, self.word(Column::Class, row)?);

@@ -248,6 +248,7 @@ fn words_of(event: &Event<'_>) -> [Option<&'static str>; 3] {
 }
 
 /// The fields of an event record whose head can be read.
+#[inline(always)]
 fn event_of<'a>(record: &Record<'a>) -> Option<Event<'a>> {
     let head = record.head()?;
     let mut event = Event {
