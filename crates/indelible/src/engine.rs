@@ -458,6 +458,9 @@ impl Handle {
             // A thread that panicked has poisoned nothing: its locks do not remember.
             let _ = thread.join();
         }
+        if result.is_ok() {
+            shared.writer.lock().journal.trim();
+        }
         shared.taps.close();
         result.map(|()| Closed { heads: shared.heads.read().clone() })
     }

@@ -125,6 +125,7 @@ fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Ou
         ("  not needed any more", "segments_not_needed", did.segments_not_needed),
         ("blocks of 1,024 rows in the others", "blocks", did.blocks),
         ("  that the index excludes", "blocks_by_index", did.blocks_by_index),
+        ("  that times of pages exclude", "blocks_by_time", did.blocks_by_time),
         ("rows looked at by columns", "rows_sifted", did.rows_sifted),
         ("rows read whole", "rows_read", did.rows_read),
         ("unsealed records looked at", "tail_records", did.tail_records),

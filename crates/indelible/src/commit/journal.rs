@@ -73,6 +73,13 @@ pub(crate) struct Nursery {
     hurry: AtomicBool,
 }
 
+/// Size of the file with this number: the first are small.
+pub(crate) fn file_bytes(number: u64, file_bytes_max: u64) -> u64 {
+    let max = file_bytes_max.max(FILE_BYTES_MIN).next_multiple_of(1 << 20);
+    let grown = FILE_BYTES_MIN.checked_shl(u32::try_from(number.saturating_sub(1).min(16)).unwrap_or(16));
+    grown.unwrap_or(max).min(max)
+}
+
 struct Slot {
     next_number: u64,
     next_bytes: u64,
@@ -89,7 +96,6 @@ struct Slot {
 impl Nursery {
     pub(crate) fn new(world: World, dir: &Path, next_number: u64, reserve_bytes: u64, file_bytes_max: u64) -> Self {
         let file_bytes_max = file_bytes_max.max(FILE_BYTES_MIN).next_multiple_of(1 << 20);
-        let grown = FILE_BYTES_MIN.checked_shl(u32::try_from(next_number.saturating_sub(1).min(16)).unwrap_or(16));
         Self {
             world,
             dir: dir.to_owned(),
@@ -97,7 +103,7 @@ impl Nursery {
             file_bytes_max,
             slot: Mutex::new(Slot {
                 next_number,
-                next_bytes: grown.unwrap_or(file_bytes_max).min(file_bytes_max),
+                next_bytes: file_bytes(next_number, file_bytes_max),
                 last_taken: None,
                 hurried: false,
                 ready: None,
@@ -136,6 +142,16 @@ impl Nursery {
         slot.failed = result.as_ref().err().filter(|error| error.kind() != ErrorKind::Busy).cloned();
         self.changed.notify_all();
         result
+    }
+
+    /// Removes the file that is ready and was not used.
+    fn discard(&self) {
+        let ready = self.slot.lock().ready.take();
+        if let Some(ready) = ready {
+            let path = self.dir.join(file_name(ready.number));
+            drop(ready);
+            let _ = self.world.disk.remove(&path);
+        }
     }
 
     /// The next file; made here and now if nobody has.
@@ -393,6 +409,17 @@ impl Journal {
             before: heads(before.logs),
         });
         Ok(())
+    }
+
+    /// Gives back the room behind the last frame: nobody is going to use it soon.
+    pub(crate) fn trim(&self) {
+        if self.dead.is_none()
+            && let Some(current) = &self.current
+        {
+            // Only room: where this fails, or is lost, the file is longer than it need be.
+            let _ = current.file.set_len(current.end);
+        }
+        self.nursery.discard();
     }
 
     /// Why the journal is dead, if it is.

@@ -13,7 +13,7 @@ use indelible_format::record::Kind;
 use indelible_format::{Hash, Record};
 
 use crate::commit::dedupe::IdempotencyIndex;
-use crate::commit::journal::{Prepared, Resume, file_name};
+use crate::commit::journal::{Prepared, Resume, file_bytes, file_name};
 use crate::commit::producers::Producers;
 use crate::config::Config;
 use crate::digest::LogHead;
@@ -23,7 +23,7 @@ use crate::digest::tip::Tip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
 use crate::read::Reader;
-use crate::read::frames::{self, Cursor, End, FileReader, Next};
+use crate::read::frames::{self, Cursor, End, Next};
 use crate::seal::sealer::Sealer;
 use crate::seal::state::LogState;
 use crate::seal::{Start, files};
@@ -148,7 +148,8 @@ pub(crate) fn recover(world: &World, config: &Config, identity: &Identity, seale
     drop(cursor);
     let (resume, next_file) = match place {
         Some((place, header)) => {
-            let (file, copied) = copy_tail(world, dir, place.file, place.offset)?;
+            let room = file_bytes(place.file, config.journal_file_bytes_max);
+            let (file, copied) = copy_tail(world, dir, place.file, place.offset, room)?;
             report.copied_bytes = copied;
             (Some(Resume { file, end: place.offset, header }), place.file + 1)
         }
@@ -259,14 +260,13 @@ fn corrupt(fault: &Fault, lsn: u64) -> Error {
         .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
 }
 
-/// Copies what the last file holds up to `end` to a fresh file of the same size and name; durable when it returns.
-fn copy_tail(world: &World, dir: &Path, number: u64, end: u64) -> Result<(Prepared, u64)> {
+/// Copies what the last file holds up to `end` to a fresh file of the same name, with room for more; durable when it returns.
+fn copy_tail(world: &World, dir: &Path, number: u64, end: u64, room: u64) -> Result<(Prepared, u64)> {
     let name = file_name(number);
     let failed = |error| Error::io(format!("could not copy journal/{name} to a fresh file"), error);
     let journal = dir.join("journal");
-    let old = FileReader::open(world, dir, number, Vec::new())?;
-    let bytes = old.len()?.max(end);
-    drop(old);
+    // A store that was closed has none left.
+    let bytes = room.max(end);
     let from = world.disk.open(&journal.join(&name), Open::Read).map_err(failed)?;
     let fresh_path = journal.join(format!("{name}.new"));
     if world.disk.exists(&fresh_path) {

@@ -15,6 +15,8 @@ pub struct Explain {
     pub blocks: u64,
     /// Blocks passed over because an index has none of the terms there.
     pub blocks_by_index: u64,
+    /// Blocks passed over because of the times of their pages.
+    pub blocks_by_time: u64,
     /// Rows looked at by their columns.
     pub rows_sifted: u64,
     /// Rows whose whole record was read.
@@ -46,6 +48,7 @@ impl Explain {
         self.segments_not_needed += other.segments_not_needed;
         self.blocks += other.blocks;
         self.blocks_by_index += other.blocks_by_index;
+        self.blocks_by_time += other.blocks_by_time;
         self.rows_sifted += other.rows_sifted;
         self.rows_read += other.rows_read;
         self.tail_records += other.tail_records;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use indelible_segment::{Column, PageCache, Segment, SegmentError};
+use indelible_segment::{BLOCK_ROWS, Column, PageCache, Segment, SegmentError};
 
 use super::explain::Explain;
 use super::filter::{KnownField, Name};
@@ -92,18 +92,28 @@ impl Counts {
                 }
             };
             let (mut none, from) = (0, passed.first.wrapping_sub(page.first_row()));
-            for place in here {
-                let word = words.get(from.wrapping_add(place) as usize).copied().unwrap_or(u32::MAX);
-                match self.by_word.get_mut(word as usize) {
-                    Some(count) => *count += 1,
-                    None => none += 1,
+            let mut count = |word: u32| match self.by_word.get_mut(word as usize) {
+                Some(count) => *count += 1,
+                None => none += 1,
+            };
+            let block = words.get(from as usize..).and_then(|words| words.get(..BLOCK_ROWS as usize));
+            match block.filter(|_| passed.must.count() == u64::from(BLOCK_ROWS)) {
+                Some(block) => {
+                    block.iter().for_each(|word| count(*word));
+                    self.add_missing(none);
+                    return Ok(());
                 }
+                None => here.for_each(|place| count(words.get(from.wrapping_add(place) as usize).copied().unwrap_or(u32::MAX))),
             }
-            if none > 0 {
-                self.add(None, none);
-            }
+            self.add_missing(none);
         }
         Ok(())
+    }
+
+    fn add_missing(&mut self, count: u64) {
+        if count > 0 {
+            self.add(None, count);
+        }
     }
 }
 

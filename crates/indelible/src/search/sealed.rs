@@ -56,10 +56,35 @@ pub(crate) fn candidates(tools: &Tools<'_>, info: &SegmentInfo, segment: &Segmen
             left = Some(left.map_or_else(|| found.clone(), |left| intersection(&left, &found)));
         }
     }
-    let left = left.unwrap_or_else(|| (0..all).collect());
+    let mut left = left.unwrap_or_else(|| (0..all).collect());
     explain.blocks += u64::from(all);
     explain.blocks_by_index += u64::from(all) - left.len() as u64;
+    let (since, until) = (tools.query.since.unwrap_or(i64::MIN), tools.query.until.unwrap_or(i64::MAX));
+    if tools.query.since.is_some() || tools.query.until.is_some() {
+        let timely = blocks_of_time(segment, since, until);
+        let before = left.len();
+        left.retain(|block| timely.iter().any(|range| range.contains(block)));
+        explain.blocks_by_time += (before - left.len()) as u64;
+    }
     Ok(left)
+}
+
+/// Ranges of blocks that may have an event of these times, by the bounds of pages.
+fn blocks_of_time(segment: &Segment, since: i64, until: i64) -> Vec<std::ops::Range<u32>> {
+    let mut ranges: Vec<std::ops::Range<u32>> = Vec::new();
+    for page in segment.pages(Column::Time) {
+        if let Some(Bounds::Numbers(least, greatest)) = page.bounds
+            && (*greatest < since || *least >= until)
+        {
+            continue;
+        }
+        let range = page.first_row / BLOCK_ROWS..(page.first_row + page.rows).div_ceil(BLOCK_ROWS);
+        match ranges.last_mut() {
+            Some(last) if last.end >= range.start => last.end = range.end,
+            _ => ranges.push(range),
+        }
+    }
+    ranges
 }
 
 /// Ids that come in order are found by the bounds of their pages.

@@ -85,7 +85,7 @@ fn need(leaf: &Leaf) -> Option<Need> {
 }
 
 /// The bytes of a UUID as events show it.
-fn uuid(text: &[u8]) -> Option<[u8; 16]> {
+pub(super) fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     let dashes = [8, 13, 18, 23];
     let has_form = text.len() == 36 && text.iter().enumerate().all(|(at, byte)| (*byte == b'-') == dashes.contains(&at));
     let digits: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'-').collect();

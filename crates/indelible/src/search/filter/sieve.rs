@@ -12,6 +12,7 @@ use indelible_segment::{Bounds, Column, Page, PageCache, Segment, SegmentError};
 use super::glob::{Form, Glob};
 use super::mask::Mask;
 use super::matcher::{HeadText, Leaf, Matcher, Node, Number, TargetText, Words, hex, joined, uuid_text};
+use super::needs;
 use super::path;
 
 /// Which rows of a block pass.
@@ -72,6 +73,12 @@ impl<'s> Sieve<'s> {
     /// Rows that are events.
     fn events(&self, first: u32, scope: Mask) -> Result<Mask> {
         self.each(Column::Kind, first, scope, &mut |page, row| page.bytes(row) == Some(b"event"))
+    }
+
+    /// What the rows of a block say when all of them say the same: the first speaks for all.
+    fn speaker(&self, page: &Page, first: u32, scope: Mask) -> bool {
+        let last = first + scope.places_back().next().unwrap_or(0);
+        page.same().is_some() && page.holds(first) && page.holds(last)
     }
 
     fn node(&mut self, node: &Node, nth: usize, first: u32, scope: Mask) -> Result<Sifted> {
@@ -149,8 +156,14 @@ impl<'s> Sieve<'s> {
     fn each(&self, column: Column, first: u32, scope: Mask, passes: &mut dyn FnMut(&Page, u32) -> bool) -> Result<Mask> {
         let mut found = Mask::NONE;
         let mut page: Option<Arc<Page>> = None;
-        for place in scope.places() {
+        for (nth, place) in scope.places().enumerate() {
             let row = first + place;
+            if nth == 1
+                && let Some(page) = &page
+                && self.speaker(page, first, scope)
+            {
+                return Ok(if found.is_empty() { Mask::NONE } else { scope });
+            }
             let here = match page.take() {
                 Some(page) if page.holds(row) => page,
                 _ => self.segment.page(column, row, self.cache_of(column))?,
@@ -272,10 +285,14 @@ impl<'s> Sieve<'s> {
             HeadText::Framework => self.elements(Column::Frameworks, first, scope, &mut |text| fits(text))?,
             HeadText::Id => {
                 let texts = self.words(Column::IdText, nth, first, scope, &mut |text| fits(text))?;
-                let uuids = self.each(Column::Id, first, scope.without(texts), &mut |page, row| {
-                    let uuid: Option<[u8; 16]> = page.bytes(row).and_then(|bytes| bytes.try_into().ok());
-                    uuid.is_some_and(|uuid| fits(&uuid_text(&uuid)))
-                })?;
+                // One id is compared as it is stored.
+                let one = glob.and_then(Glob::literal).and_then(needs::uuid);
+                let uuids =
+                    self.each(Column::Id, first, scope.without(texts), &mut |page, row| match (page.bytes(row), &one) {
+                        (Some(bytes), Some(one)) => bytes == one,
+                        (Some(bytes), None) => bytes.try_into().is_ok_and(|uuid: [u8; 16]| fits(&uuid_text(&uuid))),
+                        (None, _) => false,
+                    })?;
                 texts.or(uuids)
             }
             HeadText::Trace => self.each(Column::TraceId, first, scope, &mut |page, row| {
