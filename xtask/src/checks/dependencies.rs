@@ -5,12 +5,23 @@ use std::collections::BTreeSet;
 use crate::gate::Outcome;
 use crate::process::{cargo, output};
 
-/// Crates linked into a program by depending on `indelible`, itself and procedural macros included.
+/// Crates linked into a program by depending on `indelible` without its default features, itself and procedural macros included.
 const EMBEDDED_CRATES_MAX: usize = 60;
 
 pub(crate) fn run() -> Outcome {
-    let tree =
-        output(&mut cargo(&["tree", "--locked", "-p", "indelible", "--edges", "normal", "--prefix", "none", "--format", "{p}"]))?;
+    let tree = output(&mut cargo(&[
+        "tree",
+        "--locked",
+        "-p",
+        "indelible",
+        "--no-default-features",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]))?;
     let crates = distinct(&tree);
     let count = crates.len();
     if count > EMBEDDED_CRATES_MAX {

@@ -13,7 +13,7 @@ fn command_lines_that_mean_nothing_exit_with_2() {
         &["search", "(action:a"],
         &["search", "--since", "whenever"],
         &["search", "--log", "nolog"],
-        &["search", "--newest", "--limit", "0"],
+        &["search", "--before", "yesterday"],
         &["search", "-o", "xml"],
         &["stats", "--by", "nosuchfield"],
         &["stats", "--by", "action,actor,action"],

@@ -111,7 +111,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>
         spawn("indelible-build", build_ahead)?,
         spawn("indelible-keep", crate::digest::checkpoints::keep)?,
     ];
-    if shared.config.sealing.background {
+    if shared.config.sealing.background && cfg!(feature = "segments") {
         threads.push(spawn("indelible-seal", crate::seal::run::keep_sealing)?);
     }
     Ok(threads)

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::read::tail::Tail;
 use crate::seal::files;
+use crate::seal::sealer::available;
 use crate::seal::{Manifest, SegmentInfo};
 use crate::world::World;
 
@@ -63,6 +64,9 @@ impl Shelf {
             return Ok(Arc::clone(manifest));
         }
         let manifest = bytes.as_deref().map_or_else(|| Ok(Manifest::empty()), |bytes| Manifest::from_json(bytes, identity))?;
+        if manifest.generation > 0 {
+            available()?;
+        }
         let manifest = Arc::new(manifest);
         kept.segments.retain(|name, _| manifest.segments.iter().any(|segment| segment.file == *name));
         kept.manifest = Some((bytes, Arc::clone(&manifest)));

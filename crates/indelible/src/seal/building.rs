@@ -130,8 +130,9 @@ impl Building {
         let SegmentInfo { log, first_seq, count, .. } = self.info;
         let proof = Proof { origin: self.origin, log, first_seq, count, before: self.before, roots, seeds: self.seeds };
         let (out, _) = self.writer.finish(&proof).map_err(|error| failed(&self.info.file, error))?;
-        let (file, bytes) = out.finish().map_err(|error| write_failed(&self.info.file, error))?;
+        let (file, bytes, digest) = out.finish().map_err(|error| write_failed(&self.info.file, error))?;
         self.info.bytes = bytes;
+        self.info.digest = digest;
         Ok(Written { info: self.info, file: file.into(), partial, seed, roots: proof.roots })
     }
 }

@@ -6,7 +6,9 @@
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
+use indelible_format::Hash;
 use indelible_segment::{ReadAt, Segment, SegmentError};
+use sha2::{Digest, Sha256};
 
 use super::manifest::{Manifest, SegmentInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -110,11 +112,32 @@ pub(crate) fn damaged(name: &str, what: &dyn std::fmt::Display) -> Error {
         .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
 }
 
+/// SHA-256 of a segment's file as it is now.
+pub(crate) fn digest(world: &World, dir: &Path, name: &str) -> io::Result<Hash> {
+    let path = folder(dir).join(name);
+    let file = match world.disk.open(&path, Open::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            world.disk.open(&folder(dir).join(replaced(name)), Open::Read)?
+        }
+        opened => opened?,
+    };
+    let (mut digest, mut at, mut buffer) = (Sha256::new(), 0, vec![0; BUFFER_BYTES]);
+    loop {
+        let read = file.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return Ok(Hash(digest.finalize().into()));
+        }
+        digest.update(buffer.get(..read).unwrap_or_default());
+        at += read as u64;
+    }
+}
+
 /// Writes a file from its beginning to its end.
 pub(crate) struct FileWriter {
     file: Box<dyn DiskFile>,
     at: u64,
     buffer: Vec<u8>,
+    digest: Sha256,
 }
 
 impl FileWriter {
@@ -124,14 +147,14 @@ impl FileWriter {
             world.disk.remove(path)?;
         }
         let file = world.disk.open(path, Open::CreateNew)?;
-        Ok(Self { file, at: 0, buffer: Vec::with_capacity(BUFFER_BYTES) })
+        Ok(Self { file, at: 0, buffer: Vec::with_capacity(BUFFER_BYTES), digest: Sha256::new() })
     }
 
-    /// Writes what is left and syncs. Gives the file and its length.
-    pub(crate) fn finish(mut self) -> io::Result<(Box<dyn DiskFile>, u64)> {
+    /// Writes what is left and syncs. Gives the file, its length and its SHA-256.
+    pub(crate) fn finish(mut self) -> io::Result<(Box<dyn DiskFile>, u64, Hash)> {
         self.flush()?;
         self.file.sync_data()?;
-        Ok((self.file, self.at))
+        Ok((self.file, self.at, Hash(self.digest.finalize().into())))
     }
 }
 
@@ -147,6 +170,7 @@ impl Write for FileWriter {
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.file.write_at(&[IoSlice::new(&self.buffer)], self.at)?;
+            self.digest.update(&self.buffer);
             self.at += self.buffer.len() as u64;
             self.buffer.clear();
         }

@@ -46,6 +46,8 @@ pub struct SegmentInfo {
     pub file: String,
     /// Size of the file.
     pub bytes: u64,
+    /// SHA-256 of the file.
+    pub digest: Hash,
     /// Bytes that its records took in the journal.
     pub journal_bytes: u64,
     /// Rows whose caller gave an idempotency key.
@@ -171,6 +173,7 @@ impl Manifest {
                 .number("keyed", segment.keyed)
                 .number("log", u64::from(segment.log));
             object.key("received").extend_from_slice(range(segment.received).as_bytes());
+            object = object.text("sha256", &STANDARD.encode(segment.digest.0));
             object.key("time").extend_from_slice(range(segment.time).as_bytes());
             list.extend_from_slice(&object.finish());
         }
@@ -239,6 +242,7 @@ fn segment(node: &Node<'_, '_>) -> Option<SegmentInfo> {
         count: number(node, "count")?,
         file,
         bytes: number(node, "bytes")?,
+        digest: Hash::from_slice(&STANDARD.decode(node.get("sha256")?.as_str()?.as_bytes()).ok()?)?,
         journal_bytes: number(node, "journal_bytes")?,
         keyed: number(node, "keyed")?,
         time: range("time")?,

@@ -95,6 +95,9 @@ impl Sealer {
     /// `Corrupt`: the state is missing, or is not the one that its segments lead to. `Io`.
     pub(crate) fn open(world: &World, dir: &Path, identity: &Identity) -> Result<Self> {
         let manifest = Manifest::read(world, dir, identity)?;
+        if manifest.generation > 0 {
+            available()?;
+        }
         let state = if manifest.generation == 0 { State::default() } else { read_state(world, dir, &manifest)? };
         for log in manifest.logs() {
             if manifest.sealed(log) != state.size(log) {
@@ -162,6 +165,7 @@ impl Sealer {
     /// # Errors
     /// `Io` (no room, most often), `Corrupt`; `Closed`: `stop` said so. Whatever happened, everything is where it was, and a later call may try again.
     pub(crate) fn seal(&mut self, to: &Boundary, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Sealed> {
+        available()?;
         if let Some(cause) = &self.uncertain {
             return Err(Error::poisoned(cause));
         }
@@ -276,7 +280,18 @@ impl Sealer {
         }
         let file = files::segment_name(log, first_seq, generation);
         let (time, received) = (None, None);
-        let info = SegmentInfo { log, first_seq, count: 0, file, bytes: 0, journal_bytes: 0, keyed: 0, time, received };
+        let info = SegmentInfo {
+            log,
+            first_seq,
+            count: 0,
+            file,
+            bytes: 0,
+            digest: Hash::ZERO,
+            journal_bytes: 0,
+            keyed: 0,
+            time,
+            received,
+        };
         let mut building = Building::create(&self.world, &self.dir, info, origin, before, compute, shape.options)?;
         for info in merged {
             seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
@@ -465,6 +480,15 @@ fn damaged_state(manifest: &Manifest) -> Error {
         .with_hint("run `indelible verify`; keep the directory as evidence and restore a backup")
 }
 
+/// Whether this build can read and write segments.
+pub(crate) fn available() -> Result<()> {
+    if cfg!(feature = "segments") {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "this program was built without sealing")
+        .with_hint("build it with the default feature `segments` of the crate `indelible`"))
+}
+
 fn stopped() -> Error {
     Error::new(ErrorKind::Closed, "the store was closed while it was being sealed")
 }
@@ -486,6 +510,7 @@ mod tests {
             count,
             file: files::segment_name(1, first_seq, 1),
             bytes: 0,
+            digest: Hash::ZERO,
             journal_bytes: 0,
             keyed: 0,
             time: None,

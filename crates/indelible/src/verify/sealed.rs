@@ -8,7 +8,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use super::finding::Code;
 use super::stream::Verifier;
 use crate::digest::replay::{Fault, Replay};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::seal::{Manifest, SegmentInfo, files, sealer};
 
 impl Verifier<'_> {
@@ -98,6 +98,11 @@ impl Verifier<'_> {
         let place = format!("segments/{}", info.file);
         if self.identity.origin(log).is_some_and(|origin| origin != proof.origin) {
             self.fail(Code::StoreIdentity, Some(log), Some(info.first_seq), format!("{place} is of the log {}", proof.origin));
+        }
+        let digest = files::digest(self.reader.world(), self.reader.dir(), &info.file);
+        if digest.map_err(|error| Error::io(format!("could not read {place}"), error))? != info.digest {
+            let message = format!("{place} is another file than the one that was sealed, if only by a byte");
+            self.fail(Code::SegmentDamaged, Some(log), Some(info.first_seq), message);
         }
         let group_first = info.first_seq - info.first_seq % GROUP_LEAVES;
         if group_first < info.first_seq && self.reader.leaves_of(log, group_first, info.first_seq)? != proof.before {
