@@ -26,7 +26,7 @@ def rows_text(rows):
 
 
 def groups_text(groups):
-    return "".join(f"{name} {count}\n" for name, count in sorted(groups))
+    return "".join(f"{name} {count}\n" for name, count in sorted(group for group in groups if group[0] is not None))
 
 
 class Duck:

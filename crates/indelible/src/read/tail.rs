@@ -20,6 +20,7 @@ use super::frames::{Cursor, End, FileReader, Next};
 use crate::commit::journal::Place;
 use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
+use crate::identity::LOG_CONTROL;
 use crate::seal::{Manifest, sealer};
 use crate::world::World;
 
@@ -70,9 +71,9 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// Positions there are, in all logs.
+    /// Positions there are, in all logs that take events.
     pub(crate) fn events(&self) -> u64 {
-        self.heads.iter().map(|head| head.size).sum()
+        self.heads.iter().filter(|head| head.log != LOG_CONTROL).map(|head| head.size).sum()
     }
 }
 

@@ -55,7 +55,7 @@ const MERGED_ROWS: u64 = 4_096;
 pub struct Sealed {
     /// Positions that were sealed.
     pub records: u64,
-    /// Their bytes in the journal.
+    /// Bytes that all rows of the segments written took in the journal, those of segments taken in included.
     pub journal_bytes: u64,
     /// Segments written.
     pub segments: u64,
@@ -406,11 +406,9 @@ impl Sealer {
         let before: u64 = self.state.logs.iter().map(super::state::LogState::size).sum();
         let after: u64 = pass.state.logs.iter().map(super::state::LogState::size).sum();
         let sum = |of: fn(&SegmentInfo) -> u64, segments: &mut dyn Iterator<Item = &SegmentInfo>| segments.map(of).sum::<u64>();
-        let journal_bytes = |info: &SegmentInfo| info.journal_bytes;
         let sealed = Sealed {
             records: after - before,
-            journal_bytes: sum(journal_bytes, &mut pass.written.iter().map(|written| &written.info))
-                - sum(journal_bytes, &mut pass.merged.iter()),
+            journal_bytes: sum(|info| info.journal_bytes, &mut pass.written.iter().map(|written| &written.info)),
             segments: pass.written.len() as u64,
             segment_bytes: sum(|info| info.bytes, &mut pass.written.iter().map(|written| &written.info)),
             merged: pass.merged.len() as u64,

@@ -33,7 +33,7 @@ pub struct Query {
 pub struct Summary {
     /// Events that match.
     pub matched: u64,
-    /// Positions there were: events looked at, or passed over because an index or the bounds of a page exclude them, and control entries.
+    /// Positions there were in logs that take events: looked at, or passed over because an index or the bounds of a page exclude them.
     pub scanned: u64,
     /// Why events may be missing from the answer; `None`: it is complete up to where the caller broke off.
     pub incomplete: Option<String>,
