@@ -6,7 +6,8 @@ use indelible_format::leaf::Seed;
 use indelible_format::note::{Note, SigningKey};
 use indelible_format::tile::{TileKind, TilePath, encode_entries, encode_hashes};
 use indelible_format::tlog_proof::TlogProof;
-use indelible_format::{Draft, Hash, Outcome, Producer, Stamp, Tag, Trace, encode, record, taxonomy};
+use indelible_format::{Draft, Hash, Outcome, Producer, Record, Stamp, Tag, Trace, encode, record, taxonomy};
+use indelible_segment::{Proof, SegmentWriter};
 
 const ORIGIN: &str = "log.example/00112233445566778899aabbccddeeff/0123456789abcdef";
 
@@ -155,4 +156,19 @@ pub fn tile() -> Vec<Vec<u8>> {
         found.push([&[2][..], &entries].concat());
     }
     found
+}
+
+/// A small segment of the records above that are events.
+pub fn segment() -> Vec<Vec<u8>> {
+    let records: Vec<Vec<u8>> = record().into_iter().filter(|bytes| Record::parse(bytes).is_some_and(|record| record.log() == 1)).collect();
+    let made = || {
+        let mut writer = SegmentWriter::new(Vec::new(), 1, 0, indelible_segment::Options::default()).ok()?;
+        for record in records.iter().cycle().take(300) {
+            writer.push(&Record::parse(record)?).ok()?;
+        }
+        let (before, roots, seeds) = (Vec::new(), vec![Hash::ZERO], vec![Seed([1; 32]), Seed([2; 32])]);
+        let proof = Proof { origin: ORIGIN.into(), log: 1, first_seq: 0, count: 300, before, roots, seeds };
+        writer.finish(&proof).ok().map(|(bytes, _)| bytes)
+    };
+    made().into_iter().collect()
 }

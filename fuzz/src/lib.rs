@@ -1,7 +1,9 @@
-//! The fuzz targets, as plain functions: each takes any bytes, and panics only when a promise of the format crate is broken.
+//! The fuzz targets, as plain functions: each takes any bytes, and panics only when a promise of the format or segment crate is broken.
 //!
 //! The promises: every decoder returns, within memory bounded by its input; what it accepts it writes back as the same bytes, or as
 //! bytes that read as the same value. `fuzz_targets/` hands them to libFuzzer; the tests here run them on damaged examples.
+
+use std::ops::ControlFlow;
 
 use indelible_format::checkpoint::{Checkpoint, SignedCheckpoint};
 use indelible_format::frame::{FileHeader, Frame, FrameSizes, Status, parse_meta};
@@ -13,6 +15,7 @@ use indelible_format::span::{self, Spans};
 use indelible_format::tile::{self, TileKind, TilePath};
 use indelible_format::tlog_proof::TlogProof;
 use indelible_format::{Head, Id, Record, Tag};
+use indelible_segment::{Column, IndexField, PageCache, Scratch, Segment};
 
 pub mod examples;
 
@@ -30,6 +33,7 @@ pub const TARGETS: &[(&str, Target, fn() -> Vec<Vec<u8>>)] = &[
     ("checkpoint", checkpoint, examples::checkpoint),
     ("tlog_proof", tlog_proof, examples::tlog_proof),
     ("tile", tile, examples::tile),
+    ("segment", segment, examples::segment),
 ];
 
 /// Canonical form is a fixed point, the walker agrees with the parser, and neither minds any bytes.
@@ -208,3 +212,34 @@ pub fn tile(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests;
+
+/// Whatever a segment file holds, everything that can be asked of it is answered or refused; and one record by itself is the record that
+/// comes in its turn.
+pub fn segment(bytes: &[u8]) {
+    let Ok(segment) = Segment::open(bytes.to_vec()) else { return };
+    let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
+    let mut records = Vec::new();
+    let read = segment.records(0..u64::MAX, &mut |seq, record| {
+        records.push((seq, record.to_vec()));
+        if records.len() < 2_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    for (seq, record) in &records {
+        if let Ok(Some(found)) = segment.record(*seq, &cache, &mut scratch) {
+            assert_eq!(found, record, "position {seq}");
+        }
+    }
+    if read.is_ok() && segment.rows() < 2_000 {
+        assert_eq!(records.len(), segment.rows() as usize);
+    }
+    for column in Column::ALL {
+        if let Ok(page) = segment.page(*column, 0, &cache) {
+            page.indices(&mut Vec::new());
+            page.numbers(&mut Vec::new());
+        }
+        let _ = segment.dictionary(*column, &cache);
+    }
+    for field in IndexField::ALL {
+        let _ = segment.blocks_of(*field, b"alice");
+    }
+    let _ = (segment.check_index(), segment.check_statistics());
+}

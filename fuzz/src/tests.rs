@@ -16,6 +16,7 @@ fn every_example_is_accepted_by_its_decoder() {
         "note" => indelible_format::note::Note::parse(bytes).is_ok(),
         "checkpoint" => indelible_format::checkpoint::SignedCheckpoint::parse(bytes).is_ok(),
         "tlog_proof" => indelible_format::tlog_proof::TlogProof::parse(bytes).is_ok(),
+        "segment" => indelible_segment::Segment::open(bytes.to_vec()).is_ok(),
         _ => true,
     };
     for (name, _, examples) in TARGETS {
