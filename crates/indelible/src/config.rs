@@ -51,6 +51,9 @@ pub struct LaneConfig {
 /// The largest critical lane: with a buffer of each of the other lanes, or one event of the largest size, it fits into one frame.
 pub const CRITICAL_LANE_BYTES_MAX: usize = 4 << 20;
 
+/// Decoded pages that a reader keeps unless told otherwise.
+pub(crate) const SEARCH_CACHE_BYTES: usize = 96 << 20;
+
 /// The three lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lanes {
@@ -102,6 +105,21 @@ impl Default for Sealing {
     }
 }
 
+/// What a store is tuned for: sets durability, lanes, sealing and the cache of decoded pages together. Change single ones afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// The defaults.
+    Balanced,
+    /// Many events from many threads: events gather for 5 ms before they are synced, so **what was not waited for and is younger may be
+    /// lost in a crash**; lanes of 16 MiB; segments of a million rows, sealed from 512 MiB of journal.
+    HighTraffic,
+    /// Few events that are waited for and looked for at once: a sync as soon as anything waits; sealed from 32 MiB of journal, so that little
+    /// is unsealed when somebody searches.
+    LowLatency,
+    /// As little disk as possible: sealed from 64 MiB of journal or after a minute, compressed harder (more CPU for a few per cent).
+    Storage,
+}
+
 /// How to open a store. Start from [`Config::new`] and change what you must.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -129,6 +147,8 @@ pub struct Config {
     pub journal_file_bytes_max: u64,
     /// Sealing into segments.
     pub sealing: Sealing,
+    /// Bytes of decoded pages that the readers of this store keep for searching.
+    pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,
     /// Newest idempotency keys remembered per log.
@@ -156,10 +176,39 @@ impl Config {
             disk_reserve_bytes: 64 << 20,
             journal_file_bytes_max: 128 << 20,
             sealing: Sealing::default(),
+            search_cache_bytes: SEARCH_CACHE_BYTES,
             checkpoint_interval: Duration::from_secs(1),
             idempotency_window: 1_000_000,
             threads: true,
             command: std::env::args().next().unwrap_or_default(),
         }
+    }
+
+    /// Tunes it for a kind of use.
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        match profile {
+            Profile::Balanced => {}
+            Profile::HighTraffic => {
+                self.durability = Durability::Batched { events: 65_536, interval: Duration::from_millis(5) };
+                self.lanes.normal.bytes = 16 << 20;
+                self.lanes.telemetry.bytes = 4 << 20;
+                self.sealing.journal_bytes = 512 << 20;
+                self.search_cache_bytes = 2 * SEARCH_CACHE_BYTES;
+            }
+            Profile::LowLatency => {
+                self.sealing.journal_bytes = 32 << 20;
+                self.sealing.interval = Duration::from_secs(600);
+                self.journal_file_bytes_max = 16 << 20;
+            }
+            Profile::Storage => {
+                self.sealing.journal_bytes = 64 << 20;
+                self.sealing.interval = Duration::from_secs(60);
+                self.sealing.level = 12;
+                self.journal_file_bytes_max = 32 << 20;
+                self.search_cache_bytes = SEARCH_CACHE_BYTES / 2;
+            }
+        }
+        self
     }
 }

@@ -173,7 +173,7 @@ impl Store {
         ];
         let origins = identity.logs.iter().filter_map(|log| Some((log.id, identity.origin(log.id)?.into()))).collect();
         let shared = Arc::new(Shared {
-            reader: Reader::of(dir, world.clone(), identity.clone()),
+            reader: Reader::of(dir, world.clone(), identity.clone(), config.search_cache_bytes),
             sealer: Mutex::new(sealer),
             origins,
             world,

@@ -25,7 +25,7 @@ pub use buffer::LaneStats;
 pub use commit::receipt::{Idempotence, Receipt};
 pub use commit::recovery::Recovery;
 pub use commit::ticket::Ticket;
-pub use config::{CRITICAL_LANE_BYTES_MAX, Config, Durability, LaneConfig, Lanes, Overflow, Sealing};
+pub use config::{CRITICAL_LANE_BYTES_MAX, Config, Durability, LaneConfig, Lanes, Overflow, Profile, Sealing};
 pub use digest::LogHead;
 pub use digest::checkpoints::{SignedCheckpoint, trusted_state_path};
 pub use engine::{Closed, Stats, Store};

@@ -203,7 +203,7 @@ fn check_sealed(
     sealer: &Sealer,
 ) -> Result<()> {
     let mut heads: Vec<LogHead> = sealer.state.logs.iter().map(LogState::head).collect();
-    let reader = Reader::of(config.dir.clone(), world.clone(), identity.clone());
+    let reader = Reader::of(config.dir.clone(), world.clone(), identity.clone(), 0);
     for anchor in unproven.iter().filter(|anchor| anchor.size < sealer.state.size(anchor.log)) {
         heads.push(LogHead { log: anchor.log, size: anchor.size, root: reader.root_at(anchor.log, anchor.size)? });
     }

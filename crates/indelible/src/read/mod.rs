@@ -17,6 +17,7 @@ use parking_lot::MutexGuard;
 
 pub use frames::Stored;
 
+use crate::config::SEARCH_CACHE_BYTES;
 use crate::digest::LogHead;
 use crate::digest::checkpoints::{self, SignedCheckpoint};
 use crate::error::Result;
@@ -79,11 +80,11 @@ impl Reader {
     pub fn open_in(dir: impl AsRef<Path>, world: World) -> Result<Self> {
         let dir = dir.as_ref().to_owned();
         let identity = Identity::read(&world, &dir)?;
-        Ok(Self::of(dir, world, identity))
+        Ok(Self::of(dir, world, identity, SEARCH_CACHE_BYTES))
     }
 
-    pub(crate) fn of(dir: PathBuf, world: World, identity: Identity) -> Self {
-        Self { world, dir, identity, shelf: Arc::default() }
+    pub(crate) fn of(dir: PathBuf, world: World, identity: Identity, cache_bytes: usize) -> Self {
+        Self { world, dir, identity, shelf: Arc::new(Shelf::new(cache_bytes)) }
     }
 
     /// Who the store is.

@@ -22,15 +22,6 @@ pub(crate) struct Shelf {
     cache: PageCache,
 }
 
-/// Decoded pages that a reader keeps, bytes.
-const CACHE_BYTES: usize = 96 << 20;
-
-impl Default for Shelf {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), tail: Mutex::default(), cache: PageCache::new(CACHE_BYTES) }
-    }
-}
-
 #[derive(Default)]
 struct Kept {
     /// The manifest's bytes, to see whether it was replaced, and what they say.
@@ -45,6 +36,10 @@ impl std::fmt::Debug for Shelf {
 }
 
 impl Shelf {
+    pub(crate) fn new(cache_bytes: usize) -> Self {
+        Self { kept: Mutex::default(), tail: Mutex::default(), cache: PageCache::new(cache_bytes) }
+    }
+
     /// Decoded pages.
     pub(crate) const fn cache(&self) -> &PageCache {
         &self.cache

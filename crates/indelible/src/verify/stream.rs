@@ -79,7 +79,7 @@ struct Created {
 pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Report> {
     let identity = Identity::read(world, dir)?;
     // The limit comes first: checkpoints are only ever about what was durable when they were written.
-    let reader = Reader::of(dir.to_owned(), world.clone(), identity.clone());
+    let reader = Reader::of(dir.to_owned(), world.clone(), identity.clone(), 0);
     let mut verifier = Verifier {
         keys: HashMap::new(),
         claims: identity.logs.iter().map(|log| (log.id, Claims::default())).collect(),

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use indelible::search::Query;
 use indelible::verify::{self, Options};
-use indelible::{Config, ErrorKind, Reader, Store, trusted_state_path};
+use indelible::{Config, ErrorKind, Profile, Reader, Store, trusted_state_path};
 use indelible_testkit::check::{Proofs, audit};
 use indelible_testkit::scenario::{OnError, Scenario, restart_and_check};
 use indelible_testkit::{CrashPolicy, Fault, OpKind, What, errno, seeds};
@@ -261,5 +262,23 @@ fn a_manifest_whose_name_was_not_synced_takes_nothing_with_it() {
                 }
             }
         }
+    }
+}
+
+/// Every profile is a store like any other: what differs is when things happen.
+#[test]
+fn every_profile_records_seals_and_finds() {
+    for profile in [Profile::Balanced, Profile::HighTraffic, Profile::LowLatency, Profile::Storage] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Config::new(dir.path().join("store")).profile(profile)).unwrap();
+        for n in 0..2_000 {
+            let _ = store.emit(&event(n)).unwrap();
+        }
+        store.seal().unwrap();
+        let reader = store.reader().unwrap();
+        let query = Query::new(&"details.n:1234".parse().unwrap(), 0).unwrap();
+        assert_eq!(reader.count(&query).unwrap().matched, 1, "{profile:?}");
+        store.close().unwrap();
+        assert!(verify::verify(dir.path().join("store"), Options::default()).unwrap().ok);
     }
 }
