@@ -5,6 +5,7 @@
 //! manifest is replaced everything that was there before is there still. Nothing here waits for a commit, and no commit for it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -233,11 +234,10 @@ impl Sealer {
             }
             for record in Records::new(frame.payload) {
                 let log = record.log();
-                if !open.contains_key(&log) {
-                    let building = self.begin(log, to, shape, compute, &mut pass)?;
-                    open.insert(log, building);
-                }
-                let Some(building) = open.get_mut(&log) else { continue };
+                let building = match open.entry(log) {
+                    Entry::Occupied(open) => open.into_mut(),
+                    Entry::Vacant(place) => place.insert(self.begin(log, to, shape, compute, &mut pass)?),
+                };
                 let group = building.end() / GROUP_LEAVES;
                 let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
                 let head = record.head();

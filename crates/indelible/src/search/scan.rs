@@ -275,7 +275,7 @@ impl Reader {
         // A thread costs as much as a piece or two.
         let is_helped = pieces.len() > 2;
         let (own, other) = std::thread::scope(|scope| {
-            let spawn = || std::thread::Builder::new().name("indelible-scan".into()).spawn_scoped(scope, &work).ok();
+            let spawn = || std::thread::Builder::new().name("indelible-scan".into()).spawn_scoped(scope, work).ok();
             let helper = is_helped.then(spawn).flatten();
             (work(), helper.map(std::thread::ScopedJoinHandle::join))
         });

@@ -304,7 +304,7 @@ impl Verifier<'_> {
                 return Ok(None);
             }
             let message = if lsn == start.lsn {
-                format!("the header of the first journal file names another frame before it than the manifest")
+                "the header of the first journal file names another frame before it than the manifest".to_owned()
             } else {
                 format!("the journal begins with frame {lsn}, frame {} was due", start.lsn)
             };

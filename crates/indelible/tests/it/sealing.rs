@@ -272,7 +272,7 @@ fn every_profile_records_seals_and_finds() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Config::new(dir.path().join("store")).profile(profile)).unwrap();
         for n in 0..2_000 {
-            let _ = store.emit(&event(n)).unwrap();
+            assert!(store.emit(&event(n)).is_ok());
         }
         store.seal().unwrap();
         let reader = store.reader().unwrap();

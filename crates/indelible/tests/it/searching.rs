@@ -19,7 +19,7 @@ fn store(dir: &std::path::Path, events: u64, seals: &[u64]) -> Reader {
     let store = Store::open(config).unwrap();
     let mut rng = fastrand::Rng::with_seed(11);
     for n in 0..events {
-        let actor = format!("u-{}", (rng.f64() * rng.f64() * 300.0) as u32);
+        let actor = format!("u-{}", rng.u32(..300).min(rng.u32(..300)));
         let session = format!("s-{}", rng.u32(..900));
         let ip =
             if n % 17 == 0 { format!("2001:db8::{:x}", rng.u16(..)) } else { format!("10.0.{}.{}", rng.u8(..4), rng.u8(..)) };

@@ -73,7 +73,7 @@ impl Mask {
 
     /// The rows, descending.
     pub(crate) fn places_back(self) -> impl Iterator<Item = u32> {
-        (0u32..WORDS as u32).rev().zip(self.0.into_iter().rev()).flat_map(|(nth, word)| {
+        (0..BLOCK_ROWS / 64).rev().zip(self.0.into_iter().rev()).flat_map(|(nth, word)| {
             let mut left = word;
             std::iter::from_fn(move || {
                 let bit = left.checked_ilog2()?;
