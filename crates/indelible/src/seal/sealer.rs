@@ -51,6 +51,9 @@ pub(crate) struct Shape {
 /// Segments of up to this many rows are taken into the next one whatever its size: rewriting them costs less than keeping them.
 const MERGED_ROWS: u64 = 4_096;
 
+/// Rows compared between two looks whether to go on.
+const ROWS_BETWEEN_STOPS: u64 = 4_096;
+
 /// What sealing did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sealed {
@@ -346,10 +349,11 @@ impl Sealer {
                 written.file.have_read(0, written.info.bytes);
                 let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
                 let mut failed = None;
-                if stop() {
-                    return Err(stopped());
-                }
                 let read = segment.records(0..u64::MAX, &mut |seq, record| match rows.next() {
+                    _ if seq.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() => {
+                        failed = Some(stopped());
+                        ControlFlow::Break(())
+                    }
                     Ok(Some(expected)) if expected == record => ControlFlow::Continue(()),
                     Ok(_) => {
                         failed = Some(files::damaged(name, &format!("position {seq} came back as other bytes")));
