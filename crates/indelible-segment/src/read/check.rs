@@ -144,7 +144,10 @@ impl Segment {
                     builder.row(row);
                     match term.first_chunk() {
                         Some(id) if field == IndexField::Id => builder.add_id(id),
-                        _ => builder.add(field, word, term),
+                        _ => match word {
+                            Some(word) => builder.add_words(field, &[word]),
+                            None => builder.add(field, term),
+                        },
                     }
                 })?;
             }
@@ -172,7 +175,10 @@ impl Segment {
                 let Some(action) = &action else { continue };
                 if let (Some(term), Some(other)) = (tenant.bytes(row), action.bytes(row)) {
                     builder.row(row);
-                    builder.add_pair(tenant.index(row).zip(action.index(row)), term, other);
+                    match tenant.index(row).zip(action.index(row)) {
+                        Some((tenant, action)) => builder.add_pairs(&[tenant], &[action]),
+                        None => builder.add_pair(term, other),
+                    }
                 }
             }
         }
