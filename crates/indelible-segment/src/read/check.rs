@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use indelible_format::sha256::sha256;
 
-use super::page::{Dictionary, Values};
+use super::page::Values;
 use super::source::read_exact;
+use super::store::Dictionary;
 use super::{Page, Segment};
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{Bounds, Zone};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
 
-use super::page::{Dictionary, Page, Presence, Shape, Store, Values};
+use super::page::{Page, Shape, Values};
+use super::presence::Presence;
+use super::store::{Dictionary, Store};
 use crate::column::{Column, Kind};
 use crate::container::page_header::{self as encoding, Body, PageHeader};
 use crate::encoding::bits::PADDING;
@@ -44,7 +46,7 @@ impl Raw {
         };
         let fixed = column.fixed_bytes();
         let length = bytes.len().checked_sub(PADDING)?;
-        Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?))
+        Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?, column))
     }
 
     /// How many rows a data page says that it has, and whether it needs a dictionary.
@@ -217,15 +219,24 @@ fn decompress(stored: &[u8], raw_bytes: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = Vec::with_capacity(raw_bytes + PADDING);
-    DECOMPRESSOR.with_borrow_mut(|decompressor| {
-        if decompressor.is_none() {
-            *decompressor = Decompressor::new().ok();
-        }
-        decompressor.as_mut()?.decompress_to_buffer(stored, &mut bytes).ok()
-    })?;
+    with_decompressor(|decompressor| decompressor.decompress_to_buffer(stored, &mut bytes).ok())?;
     if bytes.len() != raw_bytes {
         return None;
     }
     bytes.resize(raw_bytes + PADDING, 0);
     Some(bytes)
+}
+
+/// Decompresses into `bytes`, and gives how many it were. The caller has seen that so many are justified.
+pub(super) fn decompress_to(stored: &[u8], bytes: &mut [u8]) -> Option<usize> {
+    with_decompressor(|decompressor| decompressor.decompress_to_buffer(stored, bytes).ok())
+}
+
+fn with_decompressor<T>(act: impl FnOnce(&mut Decompressor<'static>) -> Option<T>) -> Option<T> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        if decompressor.is_none() {
+            *decompressor = Decompressor::new().ok();
+        }
+        act(decompressor.as_mut()?)
+    })
 }

@@ -4,16 +4,20 @@ mod check;
 mod decode;
 mod open;
 mod page;
+mod plain;
+mod presence;
 mod rebuild;
 mod source;
+mod store;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 pub use check::Difference;
-pub use page::{Dictionary, Page};
+pub use page::Page;
 pub use rebuild::Scratch;
 pub use source::ReadAt;
+pub use store::Dictionary;
 
 use crate::cache::{Cached, Key, PageCache};
 use crate::column::{Column, PerColumn};
@@ -166,22 +170,25 @@ impl Segment {
     /// What the file says of the pages of a column, in order.
     pub fn pages(&self, column: Column) -> impl ExactSizeIterator<Item = PageInfo<'_>> + DoubleEndedIterator {
         let places = self.columns.of(column);
-        (0..places.pages.len()).map(move |nth| {
-            let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
-            let rows = self.page_rows(places, nth);
-            PageInfo {
-                first_row: rows.start,
-                rows: rows.end - rows.start,
-                bounds: zone.and_then(|zone| zone.bounds.as_ref()),
-                nulls: zone.map(|zone| zone.nulls),
-            }
-        })
+        (0..places.pages.len()).map(move |nth| self.info(places, nth))
     }
 
     /// What the file says of the page that holds a row.
     #[must_use]
     pub fn page_info(&self, column: Column, row: u32) -> Option<PageInfo<'_>> {
-        self.pages(column).nth(self.page_of(self.columns.of(column), row).ok()?)
+        let places = self.columns.of(column);
+        Some(self.info(places, self.page_of(places, row).ok()?))
+    }
+
+    fn info<'s>(&'s self, places: &'s ColumnPlaces, nth: usize) -> PageInfo<'s> {
+        let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
+        let rows = self.page_rows(places, nth);
+        PageInfo {
+            first_row: rows.start,
+            rows: rows.end - rows.start,
+            bounds: zone.and_then(|zone| zone.bounds.as_ref()),
+            nulls: zone.map(|zone| zone.nulls),
+        }
     }
 
     fn page_rows(&self, places: &ColumnPlaces, nth: usize) -> Range<u32> {

@@ -62,7 +62,7 @@ impl Dictionary {
     pub(crate) fn ask(&mut self, value: &[u8]) {
         // Many columns say the same thing row after row.
         if let Some(last) = self.wanted.last_mut()
-            && self.waiting.get(last.start as usize..).is_some_and(|last| last == value)
+            && self.waiting.get(last.start as usize..).is_some_and(|last| same(last, value))
         {
             last.count += 1;
             return;
@@ -146,7 +146,28 @@ fn is(bytes: &[u8], place: u64, hash: u32, value: &[u8]) -> Option<u32> {
     if u32::from_le_bytes([e, f, g, h]) != hash {
         return None;
     }
-    known(bytes, start).filter(|(_, known)| *known == value).map(|(number, _)| number)
+    known(bytes, start).filter(|(_, known)| same(known, value)).map(|(number, _)| number)
+}
+
+/// Whether two values are the same: nearly all are short, and a call to have them compared costs more than comparing them.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => both_ends::<4>(a, b),
+        8..16 => both_ends::<8>(a, b),
+        16..=32 => both_ends::<16>(a, b),
+        _ => a == b,
+    }
+}
+
+/// Compares `N` to `2 N` bytes as their first and their last `N`, which may overlap.
+#[inline(always)]
+fn both_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
 }
 
 /// Number and value of what stands at `start`.
@@ -187,5 +208,18 @@ mod tests {
             assert_eq!(dictionary.value(number), value);
         }
         assert_eq!(dictionary.value(u32::MAX), b"");
+    }
+
+    #[test]
+    fn values_of_any_length_are_the_same_only_if_they_are() {
+        for length in 0..70 {
+            let one = vec![7u8; length];
+            assert!(same(&one, &one.clone()) && !same(&one, &vec![7; length + 1]));
+            for at in 0..length {
+                let mut other = one.clone();
+                other[at] = 8;
+                assert!(!same(&one, &other), "{at} of {length}");
+            }
+        }
     }
 }
