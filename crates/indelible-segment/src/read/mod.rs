@@ -343,22 +343,24 @@ impl Segment {
         let places = self.columns.of(column);
         let rows = self.page_rows(places, nth);
         let place = places.pages.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
-        let bytes = read_exact(&*self.input, place.offset, place.bytes as usize, PADDING).map_err(SegmentError::Io)?;
-        let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
-        let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
-        if said != rows.end - rows.start {
-            return Err(self.damaged("a page has other rows than its index says", rows.start));
-        }
-        let dictionary = if needs_dictionary { dictionary()? } else { None };
-        raw.into_page(column, rows.start, places.is_compressed, dictionary)
-            .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+        decode::with_page(&*self.input, place.offset, place.bytes as usize, |bytes| {
+            let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
+            let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
+            if said != rows.end - rows.start {
+                return Err(self.damaged("a page has other rows than its index says", rows.start));
+            }
+            let dictionary = if needs_dictionary { dictionary()? } else { None };
+            raw.into_page(column, rows.start, places.is_compressed, dictionary)
+                .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+        })
+        .map_err(SegmentError::Io)?
     }
 
     fn load_dictionary(&self, column: Column) -> Result<Option<Arc<Dictionary>>> {
         let places = self.columns.of(column);
         let Some((offset, bytes)) = places.dictionary else { return Ok(None) };
         let bytes = read_exact(&*self.input, offset, bytes as usize, PADDING).map_err(SegmentError::Io)?;
-        let dictionary = Raw::read(bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
+        let dictionary = Raw::read(&bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
         dictionary.map(|dictionary| Some(Arc::new(dictionary))).ok_or_else(|| self.damaged("a dictionary was changed", 0))
     }
 }
