@@ -33,6 +33,9 @@ use source::read_exact;
 /// A column of one page that is no longer than this is decoded once and kept with the segment.
 const PINNED_BYTES_MAX: u32 = 4 << 10;
 
+/// Rows whose words are fetched together when rows are read in order.
+const FETCHED_ROWS: u32 = 32;
+
 /// An open segment. Footer, page indexes and proof block were checked for what they say of themselves; nothing is known of the rows yet.
 ///
 /// Memory: the place and the bounds of every page, and the proof: about 0.6 MB for a million rows. Shared by reference between threads.
@@ -274,8 +277,8 @@ impl Segment {
         let mut dictionaries: PerColumn<Option<Option<Arc<Dictionary>>>> = PerColumn::new(|_| None);
         let mut scratch = Scratch::default();
         let (window, memory) = scratch.parts(self.id);
-        // The first row for which some column needs another page.
-        let mut next = rows.start;
+        // The first row for which some column needs another page, and the first of which nothing was fetched yet.
+        let (mut next, mut fetched, mut indices) = (rows.start, rows.start, Vec::new());
         for row in rows {
             let seq = first_seq + u64::from(row);
             if row >= next {
@@ -291,6 +294,10 @@ impl Segment {
                     }
                     next = next.min(window.end(column));
                 }
+            }
+            if row >= fetched {
+                fetched = row.saturating_add(FETCHED_ROWS).min(next);
+                window.touch(&(row..fetched), &mut indices);
             }
             if window.seq_and_log(row) != Some((seq, self.proof.log)) {
                 return Err(SegmentError::Damaged { what: "a row is out of order", seq });

@@ -7,6 +7,8 @@ use crate::layout::is_plain;
 
 /// Words of a dictionary whose codes are kept; a writer of ours has a handful.
 const CODES_MAX: usize = 256;
+/// Bytes of a dictionary up to which its values are taken to lie in a near cache.
+const NEAR_BYTES: usize = 64 << 10;
 
 /// Texts, or values of one length, one behind the other.
 #[derive(Debug)]
@@ -100,6 +102,23 @@ impl Dictionary {
     #[inline]
     pub(super) fn code(&self, index: u32) -> Option<u8> {
         *self.codes.get(index as usize)?
+    }
+
+    /// Whether its values are too many to lie in a near cache all the time.
+    pub(super) const fn is_far(&self) -> bool {
+        match &self.store {
+            Store::Texts(bytes, _) => bytes.len() >= NEAR_BYTES,
+            Store::Fixed(..) => false,
+        }
+    }
+
+    /// Looks at the values of these numbers, so that they lie near when they are needed one by one: what is far is waited for once instead of
+    /// again and again.
+    pub(super) fn touch(&self, indices: &[u32]) {
+        let Store::Texts(bytes, starts) = &self.store else { return };
+        let first = |index: &u32| starts.get(*index as usize).and_then(|start| bytes.get(*start as usize)).copied().unwrap_or(0);
+        // The result is of no use; this keeps the compiler from knowing it.
+        std::hint::black_box(indices.iter().map(first).fold(0, |all, byte| all | byte));
     }
 
     /// How many values there are.
