@@ -101,7 +101,7 @@ impl Event<'_> {
     }
 
     /// What the head's limits are; texts of groups may be of any length.
-    fn check(&self) -> Option<()> {
+    pub(crate) fn check(&self) -> Option<()> {
         let long = |text: &[u8], min: usize, max: usize| (min..=max).contains(&text.len());
         let good = long(self.tenant, 1, limits::TENANT_BYTES_MAX)
             && long(self.source, 0, limits::SOURCE_BYTES_MAX)

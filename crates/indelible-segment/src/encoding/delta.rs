@@ -1,6 +1,6 @@
 //! DELTA_BINARY_PACKED and DELTA_BYTE_ARRAY: numbers as differences, ids by what they share with the one before.
 
-use super::bits::{BitWriter, PADDING, extract, extract_wide, width_of};
+use super::bits::{BitWriter, PADDING, extract_wide, unpack, width_of};
 use crate::container::thrift::{Reader, signed, unsigned};
 
 /// Numbers of a block, and how many miniblocks with a width of their own it has.
@@ -55,6 +55,7 @@ pub(crate) fn numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
     if count > 0 {
         values.push(last);
     }
+    let mut deltas = Vec::with_capacity(MINIBLOCK);
     while values.len() < count {
         let min = reader.signed()?;
         let widths = reader.take(miniblocks)?;
@@ -69,12 +70,14 @@ pub(crate) fn numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
                 return None;
             }
             let packed = reader.rest();
-            let step = |delta: u64| {
+            let mut step = |delta: u64| {
                 last = last.wrapping_add(min).wrapping_add(delta.cast_signed());
                 last
             };
             if width <= 32 {
-                values.extend((0..wanted).map(|nth| extract(packed, nth * width as usize, width)).map(step));
+                deltas.clear();
+                unpack(packed, 0, width, wanted, &mut deltas);
+                values.extend(deltas.iter().map(|delta| step(u64::from(*delta))));
             } else {
                 values.extend((0..wanted).map(|nth| extract_wide(packed, nth * width as usize, width)).map(step));
             }
@@ -112,7 +115,7 @@ pub(crate) fn ids(bytes: &[u8], count: usize) -> Option<Vec<[u8; ID]>> {
     let mut last = 0u128;
     for (same, length) in shared.into_iter().zip(lengths) {
         let (same, length) = (u32::try_from(same).ok()?, usize::try_from(length).ok()?);
-        if same as usize + length != ID {
+        if (same as usize).checked_add(length) != Some(ID) {
             return None;
         }
         // All sixteen bytes from here on, of which the first `length` are wanted: what is beyond falls out at the top.

@@ -1,6 +1,6 @@
 //! Parquet's hybrid of runs and bit-packed numbers: levels, and indices into dictionaries.
 
-use super::bits::{BitWriter, extract};
+use super::bits::{BitWriter, unpack};
 use crate::container::thrift::{Reader, unsigned};
 
 /// A run shorter than this is packed with its neighbours.
@@ -123,10 +123,7 @@ pub(crate) fn decode(bytes: &[u8], width: u32, count: usize) -> Option<Vec<u32>>
                 padded.clear();
                 padded.extend_from_slice(bytes);
                 padded.extend_from_slice(&[0; super::bits::PADDING]);
-                values.extend((0..count).map(|nth| {
-                    let [a, b, c, d, ..] = extract(&padded, nth * width as usize, width).to_le_bytes();
-                    u32::from_le_bytes([a, b, c, d])
-                }));
+                unpack(&padded, 0, width, count, &mut values);
             }
         }
     }

@@ -28,7 +28,6 @@ pub(crate) struct IndexBuilder {
     /// Words of pairs: tenant and action, in the order in which they came.
     pairs: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
     pair_terms: Vec<(u32, u32)>,
-    last_pair: Option<((u32, u32), u32)>,
     ids: Vec<([u8; 16], u32)>,
     block: u32,
 }
@@ -40,33 +39,44 @@ impl IndexBuilder {
         self.block = row / BLOCK_ROWS;
     }
 
-    /// A term; `word` is its number, if it has one.
-    #[inline]
-    pub(crate) fn add(&mut self, field: IndexField, word: Option<u32>, term: &[u8]) {
-        let block = self.block;
-        let Some(fields) = self.fields.get_mut(field.index()) else { return };
-        match word {
-            Some(word) => fields.add(word, block),
-            None => fields.hashed.push((hash(field, term), block)),
+    /// A term without a number.
+    pub(crate) fn add(&mut self, field: IndexField, term: &[u8]) {
+        if let Some(fields) = self.fields.get_mut(field.index()) {
+            fields.hashed.push((hash(field, term), self.block));
         }
     }
 
-    /// A tenant and an action.
+    /// Terms by their numbers.
     #[inline]
-    pub(crate) fn add_pair(&mut self, words: Option<(u32, u32)>, tenant: &[u8], action: &[u8]) {
-        let Some(words) = words else { return self.add(IndexField::TenantAction, None, &pair(tenant, action)) };
-        let word = match self.last_pair {
-            Some((last, word)) if last == words => word,
-            _ => {
-                let (terms, next) = (&mut self.pair_terms, u32::try_from(self.pairs.len()).unwrap_or(u32::MAX));
-                *self.pairs.entry(words).or_insert_with(|| {
-                    terms.push(words);
-                    next
-                })
-            }
-        };
-        self.last_pair = Some((words, word));
-        self.add(IndexField::TenantAction, Some(word), &[]);
+    pub(crate) fn add_words(&mut self, field: IndexField, words: &[u32]) {
+        if let Some(fields) = self.fields.get_mut(field.index()) {
+            words.iter().for_each(|word| fields.add(*word, self.block));
+        }
+    }
+
+    /// A tenant and an action of which one has no number.
+    pub(crate) fn add_pair(&mut self, tenant: &[u8], action: &[u8]) {
+        self.add(IndexField::TenantAction, &pair(tenant, action));
+    }
+
+    /// Tenants and actions row by row, by their numbers.
+    pub(crate) fn add_pairs(&mut self, tenants: &[u32], actions: &[u32]) {
+        let Some(fields) = self.fields.get_mut(IndexField::TenantAction.index()) else { return };
+        let (terms, mut last) = (&mut self.pair_terms, None);
+        for words in tenants.iter().copied().zip(actions.iter().copied()) {
+            let word = match last {
+                Some((last, word)) if last == words => word,
+                _ => {
+                    let next = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
+                    *self.pairs.entry(words).or_insert_with(|| {
+                        terms.push(words);
+                        next
+                    })
+                }
+            };
+            last = Some((words, word));
+            fields.add(word, self.block);
+        }
     }
 
     /// An id, in case that ids turn out to be in no order.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use indelible_format::sha256::sha256;
 
-use super::page::{Dictionary, Values};
+use super::page::Values;
 use super::source::read_exact;
+use super::store::Dictionary;
 use super::{Page, Segment};
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{Bounds, Zone};
@@ -144,7 +145,10 @@ impl Segment {
                     builder.row(row);
                     match term.first_chunk() {
                         Some(id) if field == IndexField::Id => builder.add_id(id),
-                        _ => builder.add(field, word, term),
+                        _ => match word {
+                            Some(word) => builder.add_words(field, &[word]),
+                            None => builder.add(field, term),
+                        },
                     }
                 })?;
             }
@@ -172,7 +176,10 @@ impl Segment {
                 let Some(action) = &action else { continue };
                 if let (Some(term), Some(other)) = (tenant.bytes(row), action.bytes(row)) {
                     builder.row(row);
-                    builder.add_pair(tenant.index(row).zip(action.index(row)), term, other);
+                    match tenant.index(row).zip(action.index(row)) {
+                        Some((tenant, action)) => builder.add_pairs(&[tenant], &[action]),
+                        None => builder.add_pair(term, other),
+                    }
                 }
             }
         }

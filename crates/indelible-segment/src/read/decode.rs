@@ -1,12 +1,17 @@
 //! From the bytes of a page to a [`Page`]. Total: whatever the bytes are, the answer is a page or `None`, and memory is bounded by what
 //! [`crate::limits`] says of pages.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::io;
 use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
 
-use super::page::{Dictionary, Page, Presence, Shape, Store, Values};
+use super::page::{Page, Shape, Values};
+use super::presence::Presence;
+use super::source::{ReadAt, fill};
+use super::store::{Dictionary, Store};
 use crate::column::{Column, Kind};
 use crate::container::page_header::{self as encoding, Body, PageHeader};
 use crate::encoding::bits::PADDING;
@@ -15,17 +20,17 @@ use crate::encoding::rle::{self, Run, Runs};
 use crate::limits::{ELEMENTS_MAX, PAGE_ROWS_MAX, is_justified};
 
 /// Bytes of a page with [`PADDING`] behind them, and what its header says of them.
-pub(crate) struct Raw {
-    bytes: Vec<u8>,
+pub(crate) struct Raw<'b> {
+    bytes: &'b [u8],
     header: PageHeader,
     /// Where the page begins in `bytes`.
     start: usize,
 }
 
-impl Raw {
+impl<'b> Raw<'b> {
     /// Of bytes as they were read, header first, [`PADDING`] behind the last. `None`: the header or the checksum is wrong, or
     /// there is none.
-    pub(crate) fn read(bytes: Vec<u8>) -> Option<Self> {
+    pub(crate) fn read(bytes: &'b [u8]) -> Option<Self> {
         let stored = bytes.get(..bytes.len().checked_sub(PADDING)?)?;
         let (header, body) = PageHeader::read(stored)?;
         let start = stored.len() - body.len();
@@ -44,7 +49,7 @@ impl Raw {
         };
         let fixed = column.fixed_bytes();
         let length = bytes.len().checked_sub(PADDING)?;
-        Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?))
+        Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?, column))
     }
 
     /// How many rows a data page says that it has, and whether it needs a dictionary.
@@ -92,28 +97,26 @@ impl Raw {
             return None;
         }
         let raw_bytes = self.header.raw_bytes.checked_sub(levels_bytes)?;
-        let (bytes, from) = if compressed && is_compressed && !stored.is_empty() {
-            (decompress(stored, raw_bytes)?, 0)
+        let bytes = if compressed && is_compressed && !stored.is_empty() {
+            Cow::Owned(decompress(stored, raw_bytes)?)
         } else if stored.len() == raw_bytes {
-            let from = self.start + levels_bytes;
-            (self.bytes, from)
+            Cow::Borrowed(self.bytes.get(self.start + levels_bytes..)?)
         } else {
             return None;
         };
-        let length = bytes.len() - PADDING;
+        let length = bytes.len().checked_sub(PADDING)?;
         let values = match used {
             _ if count == 0 => Values::Empty,
-            encoding::RLE_DICTIONARY | encoding::PLAIN_DICTIONARY => words(bytes, from, count, rows)?,
+            encoding::RLE_DICTIONARY | encoding::PLAIN_DICTIONARY => words(bytes, count, rows)?,
             // Beyond this, rows are all the same, and only words can be that in few bytes.
             _ if rows > PAGE_ROWS_MAX => return None,
             encoding::PLAIN => {
-                let bytes = if from == 0 { bytes } else { bytes.get(from..)?.to_vec() };
-                Values::Store(Store::read(bytes, length - from, count, column.fixed_bytes(), column.kind() == Kind::Text)?)
+                Values::Store(Store::read(bytes.into_owned(), length, count, column.fixed_bytes(), column.kind() == Kind::Text)?)
             }
             encoding::DELTA_BINARY_PACKED if matches!(column.kind(), Kind::Time | Kind::Number) => {
-                Values::Numbers(delta::numbers(bytes.get(from..)?, count)?.0)
+                Values::Numbers(delta::numbers(&bytes, count)?.0)
             }
-            encoding::DELTA_BYTE_ARRAY if column.kind() == Kind::Fixed(16) => Values::Ids(delta::ids(bytes.get(from..)?, count)?),
+            encoding::DELTA_BYTE_ARRAY if column.kind() == Kind::Fixed(16) => Values::Ids(delta::ids(&bytes, count)?),
             _ => return None,
         };
         let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Packed(..) | Values::Words(_)));
@@ -188,9 +191,9 @@ fn shape(
 }
 
 /// Numbers in the dictionary: as they stand, if they are one piece.
-fn words(bytes: Vec<u8>, from: usize, count: usize, rows: u32) -> Option<Values> {
-    let end = bytes.len() - PADDING;
-    let (width, hybrid) = bytes.get(from..end)?.split_first()?;
+fn words(bytes: Cow<'_, [u8]>, count: usize, rows: u32) -> Option<Values> {
+    let end = bytes.len().checked_sub(PADDING)?;
+    let (width, hybrid) = bytes.get(..end)?.split_first()?;
     let width = u32::from(*width);
     if width > 32 {
         return None;
@@ -201,13 +204,17 @@ fn words(bytes: Vec<u8>, from: usize, count: usize, rows: u32) -> Option<Values>
         _ if rows > PAGE_ROWS_MAX => None,
         Run::Packed(packed, all) if all == count => {
             let at = end - runs.rest() - packed.len();
-            Some(Values::Packed(bytes, at * 8, width, count))
+            Some(Values::Packed(bytes.into_owned(), at * 8, width, count))
         }
         _ => rle::decode(hybrid, width, count).map(Values::Words),
     }
 }
 
+/// Bytes of memory for stored pages that a thread keeps at most.
+const STORED_BYTES_KEPT: usize = 256 << 10;
+
 thread_local! {
+    static STORED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
@@ -217,15 +224,41 @@ fn decompress(stored: &[u8], raw_bytes: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut bytes = Vec::with_capacity(raw_bytes + PADDING);
-    DECOMPRESSOR.with_borrow_mut(|decompressor| {
-        if decompressor.is_none() {
-            *decompressor = Decompressor::new().ok();
-        }
-        decompressor.as_mut()?.decompress_to_buffer(stored, &mut bytes).ok()
-    })?;
+    with_decompressor(|decompressor| decompressor.decompress_to_buffer(stored, &mut bytes).ok())?;
     if bytes.len() != raw_bytes {
         return None;
     }
     bytes.resize(raw_bytes + PADDING, 0);
     Some(bytes)
+}
+
+/// Decompresses into `bytes`, and gives how many it were. The caller has seen that so many are justified.
+pub(super) fn decompress_to(stored: &[u8], bytes: &mut [u8]) -> Option<usize> {
+    with_decompressor(|decompressor| decompressor.decompress_to_buffer(stored, bytes).ok())
+}
+
+fn with_decompressor<T>(act: impl FnOnce(&mut Decompressor<'static>) -> Option<T>) -> Option<T> {
+    DECOMPRESSOR.with_borrow_mut(|decompressor| {
+        if decompressor.is_none() {
+            *decompressor = Decompressor::new().ok();
+        }
+        act(decompressor.as_mut()?)
+    })
+}
+
+/// Reads a page and hands it on, in memory that the thread uses again: most of what is read is decompressed or decoded at once.
+pub(super) fn with_page<T>(input: &dyn ReadAt, offset: u64, length: usize, act: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+    // Taken, not borrowed: `act` may read another page.
+    let mut memory = STORED.take();
+    let end = length + PADDING;
+    if memory.len() < end {
+        memory.resize(end, 0);
+    }
+    fill(input, offset, memory.get_mut(..length).unwrap_or_default())?;
+    memory.get_mut(length..end).unwrap_or_default().fill(0);
+    let result = act(memory.get(..end).unwrap_or_default());
+    if memory.capacity() <= STORED_BYTES_KEPT {
+        STORED.set(memory);
+    }
+    Ok(result)
 }

@@ -4,16 +4,20 @@ mod check;
 mod decode;
 mod open;
 mod page;
+mod plain;
+mod presence;
 mod rebuild;
 mod source;
+mod store;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
 pub use check::Difference;
-pub use page::{Dictionary, Page};
+pub use page::Page;
 pub use rebuild::Scratch;
 pub use source::ReadAt;
+pub use store::Dictionary;
 
 use crate::cache::{Cached, Key, PageCache};
 use crate::column::{Column, PerColumn};
@@ -28,6 +32,9 @@ use source::read_exact;
 
 /// A column of one page that is no longer than this is decoded once and kept with the segment.
 const PINNED_BYTES_MAX: u32 = 4 << 10;
+
+/// Rows whose words are fetched together when rows are read in order.
+const FETCHED_ROWS: u32 = 32;
 
 /// An open segment. Footer, page indexes and proof block were checked for what they say of themselves; nothing is known of the rows yet.
 ///
@@ -166,22 +173,25 @@ impl Segment {
     /// What the file says of the pages of a column, in order.
     pub fn pages(&self, column: Column) -> impl ExactSizeIterator<Item = PageInfo<'_>> + DoubleEndedIterator {
         let places = self.columns.of(column);
-        (0..places.pages.len()).map(move |nth| {
-            let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
-            let rows = self.page_rows(places, nth);
-            PageInfo {
-                first_row: rows.start,
-                rows: rows.end - rows.start,
-                bounds: zone.and_then(|zone| zone.bounds.as_ref()),
-                nulls: zone.map(|zone| zone.nulls),
-            }
-        })
+        (0..places.pages.len()).map(move |nth| self.info(places, nth))
     }
 
     /// What the file says of the page that holds a row.
     #[must_use]
     pub fn page_info(&self, column: Column, row: u32) -> Option<PageInfo<'_>> {
-        self.pages(column).nth(self.page_of(self.columns.of(column), row).ok()?)
+        let places = self.columns.of(column);
+        Some(self.info(places, self.page_of(places, row).ok()?))
+    }
+
+    fn info<'s>(&'s self, places: &'s ColumnPlaces, nth: usize) -> PageInfo<'s> {
+        let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
+        let rows = self.page_rows(places, nth);
+        PageInfo {
+            first_row: rows.start,
+            rows: rows.end - rows.start,
+            bounds: zone.and_then(|zone| zone.bounds.as_ref()),
+            nulls: zone.map(|zone| zone.nulls),
+        }
     }
 
     fn page_rows(&self, places: &ColumnPlaces, nth: usize) -> Range<u32> {
@@ -267,8 +277,8 @@ impl Segment {
         let mut dictionaries: PerColumn<Option<Option<Arc<Dictionary>>>> = PerColumn::new(|_| None);
         let mut scratch = Scratch::default();
         let (window, memory) = scratch.parts(self.id);
-        // The first row for which some column needs another page.
-        let mut next = rows.start;
+        // The first row for which some column needs another page, and the first of which nothing was fetched yet.
+        let (mut next, mut fetched, mut indices) = (rows.start, rows.start, Vec::new());
         for row in rows {
             let seq = first_seq + u64::from(row);
             if row >= next {
@@ -284,6 +294,10 @@ impl Segment {
                     }
                     next = next.min(window.end(column));
                 }
+            }
+            if row >= fetched {
+                fetched = row.saturating_add(FETCHED_ROWS).min(next);
+                window.touch(&(row..fetched), &mut indices);
             }
             if window.seq_and_log(row) != Some((seq, self.proof.log)) {
                 return Err(SegmentError::Damaged { what: "a row is out of order", seq });
@@ -336,22 +350,24 @@ impl Segment {
         let places = self.columns.of(column);
         let rows = self.page_rows(places, nth);
         let place = places.pages.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
-        let bytes = read_exact(&*self.input, place.offset, place.bytes as usize, PADDING).map_err(SegmentError::Io)?;
-        let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
-        let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
-        if said != rows.end - rows.start {
-            return Err(self.damaged("a page has other rows than its index says", rows.start));
-        }
-        let dictionary = if needs_dictionary { dictionary()? } else { None };
-        raw.into_page(column, rows.start, places.is_compressed, dictionary)
-            .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+        decode::with_page(&*self.input, place.offset, place.bytes as usize, |bytes| {
+            let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
+            let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
+            if said != rows.end - rows.start {
+                return Err(self.damaged("a page has other rows than its index says", rows.start));
+            }
+            let dictionary = if needs_dictionary { dictionary()? } else { None };
+            raw.into_page(column, rows.start, places.is_compressed, dictionary)
+                .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+        })
+        .map_err(SegmentError::Io)?
     }
 
     fn load_dictionary(&self, column: Column) -> Result<Option<Arc<Dictionary>>> {
         let places = self.columns.of(column);
         let Some((offset, bytes)) = places.dictionary else { return Ok(None) };
         let bytes = read_exact(&*self.input, offset, bytes as usize, PADDING).map_err(SegmentError::Io)?;
-        let dictionary = Raw::read(bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
+        let dictionary = Raw::read(&bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
         dictionary.map(|dictionary| Some(Arc::new(dictionary))).ok_or_else(|| self.damaged("a dictionary was changed", 0))
     }
 }

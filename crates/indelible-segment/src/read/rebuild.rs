@@ -3,12 +3,13 @@
 //! A row whose `record` is there is that record. Any other is laid out again from what the columns say, as it was when it was written:
 //! there the two were compared.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use indelible_format::record;
-use indelible_format::{Class, Hash, Outcome, Severity};
+use indelible_format::{Hash, record};
 
 use super::page::Page;
+use super::store;
 use crate::column::{Column, PerColumn};
 use crate::layout::{Event, Target, Text, is_plain};
 use crate::limits::ELEMENTS_MAX;
@@ -55,6 +56,19 @@ impl Window {
         *self.pages.of_mut(column) = Some(page);
     }
 
+    /// Fetches what the dictionaries say of these rows.
+    pub(super) fn touch(&self, rows: &Range<u32>, indices: &mut Vec<u32>) {
+        for (_, page) in self.pages.iter() {
+            let Some((page, dictionary)) = page.as_ref().and_then(|page| Some((page, page.dictionary()?))) else { continue };
+            if !dictionary.is_far() {
+                continue;
+            }
+            indices.clear();
+            page.indices_in(rows.clone(), indices);
+            dictionary.touch(indices);
+        }
+    }
+
     /// The row behind the last of a column's page.
     pub(super) fn end(&self, column: Column) -> u32 {
         self.pages.of(column).as_ref().map_or(0, |page| page.first_row() + page.rows())
@@ -84,8 +98,12 @@ impl Window {
         self.bytes(column, row)?.try_into().ok()
     }
 
-    fn word<T: std::str::FromStr>(&self, column: Column, row: u32) -> Option<T> {
-        std::str::from_utf8(self.bytes(column, row)?).ok()?.parse().ok()
+    /// The byte of a word of outcome, severity or class.
+    #[inline]
+    fn code(&self, column: Column, row: u32) -> Option<u8> {
+        let page = self.pages.of(column).as_ref()?;
+        // A dictionary knows the codes of its words; words that are written out are parsed one by one.
+        page.code(row).or_else(|| store::code(column, page.bytes(row)?))
     }
 
     /// The record of a row, in `memory`. `None`: the columns describe no record.
@@ -113,11 +131,10 @@ impl Window {
     // Inlined, as an event is too large to be handed on by value.
     #[inline(always)]
     fn event(&self, row: u32) -> Option<Event<'_>> {
-        let (outcome, severity, class): (Outcome, Severity, Class) =
-            (self.word(Column::Outcome, row)?, self.word(Column::Severity, row)?, self.word(Column::Class, row)?);
+        let words = [self.code(Column::Outcome, row)?, self.code(Column::Severity, row)?, self.code(Column::Class, row)?];
         let uuid = self.fixed(Column::Id, row);
         let mut event = Event {
-            words: [outcome.byte(), severity.byte(), class.byte()],
+            words,
             tenant_seq: self.number(Column::TenantSeq, row)?.cast_unsigned(),
             time: self.number(Column::Time, row)?,
             received: self.number(Column::Received, row)?,

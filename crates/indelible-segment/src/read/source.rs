@@ -94,9 +94,15 @@ impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
 /// Reads exactly `length` bytes, and puts `padding` zeros behind them. The caller has compared the place with the length of the input.
 pub(crate) fn read_exact(input: &dyn ReadAt, offset: u64, length: usize, padding: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length + padding];
-    let mut at = 0;
+    fill(input, offset, bytes.get_mut(..length).unwrap_or_default())?;
+    Ok(bytes)
+}
+
+/// Fills all of `bytes`.
+pub(crate) fn fill(input: &dyn ReadAt, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    let (mut at, length) = (0, bytes.len());
     while at < length {
-        let rest = bytes.get_mut(at..length).unwrap_or_default();
+        let rest = bytes.get_mut(at..).unwrap_or_default();
         match input.read_at(rest, offset + at as u64) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => at += read.min(length - at),
@@ -104,5 +110,5 @@ pub(crate) fn read_exact(input: &dyn ReadAt, offset: u64, length: usize, padding
             Err(error) => return Err(error),
         }
     }
-    Ok(bytes)
+    Ok(())
 }

@@ -1,31 +1,43 @@
 //! The distinct values of a column, numbered in the order in which they first come.
+//!
+//! Values are looked up some hundreds at a time, because the table and the values of a large column lie in no near cache: the steps of one
+//! look-up wait for each other, those of different ones do not.
 
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
-/// What the table knows of a value: some of its hash, its number, and where it stands. Twelve bytes, so that most of the table stays close;
-/// a look-up then goes to the value itself and nowhere else.
+/// Places of a table that has any.
+const PLACES_MIN: usize = 64;
+/// Bytes in front of a value: its number and its length.
+const FRONT_BYTES: usize = 8;
+
+/// A value that waits for its number, and how often it came in a row.
 #[derive(Clone, Copy)]
-struct Known {
+struct Wanted {
     hash: u32,
-    number: u32,
     start: u32,
+    end: u32,
+    count: u32,
 }
 
 /// Numbers values; owns a copy of each.
 #[derive(Default)]
 pub(crate) struct Dictionary {
     /// The hash is seeded anew each time, so that nobody can choose texts that collide; numbers do not depend on it.
-    table: HashTable<Known>,
     seed: RandomState,
-    /// Each value behind its length of four bytes.
+    /// A power of two of places, at most half of them taken: the hash of a value above, below it where it stands in `bytes`, plus one.
+    /// Zero is an empty place. So a look-up touches one place of the table and one of the values, nearly always.
+    table: Vec<u64>,
+    /// Each value behind its number and its length, four bytes each.
     bytes: Vec<u8>,
-    /// Where each value begins, length first.
+    /// Where each value begins, number first.
     starts: Vec<u32>,
-    last: Option<Known>,
+    /// Values without a number yet, one behind the other.
+    waiting: Vec<u8>,
+    wanted: Vec<Wanted>,
+    /// What the table says of each of `wanted`.
+    found: Vec<u64>,
 }
 
 impl Dictionary {
@@ -36,52 +48,178 @@ impl Dictionary {
 
     /// Bytes of all values together, each with its length.
     pub(crate) const fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.starts.len() * (FRONT_BYTES - 4)
     }
 
     /// A value by its number.
     pub(crate) fn value(&self, number: u32) -> &[u8] {
-        self.starts.get(number as usize).map_or(&[], |start| value(&self.bytes, *start))
+        let start = self.starts.get(number as usize).copied();
+        start.and_then(|start| known(&self.bytes, start)).map_or(&[], |(_, value)| value)
     }
 
-    /// The number of `wanted`, which is added if it is new.
+    /// Asks for the number of `value`; it is given by [`settle`](Self::settle).
     #[inline]
-    pub(crate) fn number(&mut self, wanted: &[u8]) -> u32 {
+    pub(crate) fn ask(&mut self, value: &[u8]) {
         // Many columns say the same thing row after row.
-        if let Some(last) = self.last
-            && value(&self.bytes, last.start) == wanted
+        if let Some(last) = self.wanted.last_mut()
+            && self.waiting.get(last.start as usize..).is_some_and(|last| same(last, value))
         {
-            return last.number;
+            last.count += 1;
+            return;
         }
-        let [a, b, c, d, ..] = self.seed.hash_one(wanted).to_le_bytes();
-        let hash = u32::from_le_bytes([a, b, c, d]);
-        let bytes = &self.bytes;
-        let same = |known: &Known| known.hash == hash && value(bytes, known.start) == wanted;
-        let known = match self.table.entry(spread(hash), same, |known| spread(known.hash)) {
-            Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(entry) => {
-                let number = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
-                let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-                let known = Known { hash, number, start };
-                entry.insert(known);
-                self.bytes.extend_from_slice(&u32::try_from(wanted.len()).unwrap_or(u32::MAX).to_le_bytes());
-                self.bytes.extend_from_slice(wanted);
-                self.starts.push(start);
-                known
+        let [a, b, c, d, ..] = self.seed.hash_one(value).to_le_bytes();
+        let start = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        self.waiting.extend_from_slice(value);
+        let end = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        self.wanted.push(Wanted { hash: u32::from_le_bytes([a, b, c, d]), start, end, count: 1 });
+    }
+
+    /// Appends the numbers of all values that were asked for; new ones are added.
+    pub(crate) fn settle(&mut self, numbers: &mut Vec<u32>) {
+        let wanted = std::mem::take(&mut self.wanted);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.found.clear();
+        let mask = self.table.len().wrapping_sub(1);
+        let table = &self.table;
+        self.found.extend(wanted.iter().map(|wanted| table.get(wanted.hash as usize & mask).copied().unwrap_or(0)));
+        for (nth, wanted) in wanted.iter().enumerate() {
+            let value = waiting.get(wanted.start as usize..wanted.end as usize).unwrap_or_default();
+            let found = self.found.get(nth).copied().unwrap_or(0);
+            // A place once taken stays true, whatever is added meanwhile.
+            let number = match is(&self.bytes, found, wanted.hash, value) {
+                Some(number) => number,
+                None => self.number(wanted.hash, value),
+            };
+            numbers.extend(std::iter::repeat_n(number, wanted.count as usize));
+        }
+        (self.wanted, self.waiting) = (wanted, waiting);
+        self.wanted.clear();
+        self.waiting.clear();
+    }
+
+    /// The number of one value, which is added if it is new.
+    fn number(&mut self, hash: u32, value: &[u8]) -> u32 {
+        if self.table.len() < (self.starts.len() + 1) * 2 {
+            self.grow();
+        }
+        let mask = self.table.len() - 1;
+        let mut at = hash as usize & mask;
+        while let Some(place) = self.table.get(at).copied().filter(|place| *place != 0) {
+            if let Some(number) = is(&self.bytes, place, hash, value) {
+                return number;
             }
-        };
-        self.last = Some(known);
-        known.number
+            at = (at + 1) & mask;
+        }
+        let number = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        if let Some(place) = self.table.get_mut(at) {
+            *place = u64::from(hash) << 32 | (u64::from(start) + 1);
+        }
+        self.starts.push(start);
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+        self.bytes.extend_from_slice(&u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes.extend_from_slice(value);
+        number
+    }
+
+    fn grow(&mut self) {
+        let places = (self.table.len() * 2).max(PLACES_MIN);
+        let old = std::mem::replace(&mut self.table, vec![0; places]);
+        for place in old.into_iter().filter(|place| *place != 0) {
+            let [.., a, b, c, d] = place.to_le_bytes();
+            let mut at = u32::from_le_bytes([a, b, c, d]) as usize & (places - 1);
+            while self.table.get(at).is_some_and(|taken| *taken != 0) {
+                at = (at + 1) & (places - 1);
+            }
+            if let Some(slot) = self.table.get_mut(at) {
+                *slot = place;
+            }
+        }
     }
 }
 
-/// What the table's places depend on: all bits of it, the highest as well as the lowest.
-const fn spread(hash: u32) -> u64 {
-    (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The number of `value`, if `place` is its place in the table.
+#[inline(always)]
+fn is(bytes: &[u8], place: u64, hash: u32, value: &[u8]) -> Option<u32> {
+    let [a, b, c, d, e, f, g, h] = place.to_le_bytes();
+    let start = u32::from_le_bytes([a, b, c, d]).checked_sub(1)?;
+    if u32::from_le_bytes([e, f, g, h]) != hash {
+        return None;
+    }
+    known(bytes, start).filter(|(_, known)| same(known, value)).map(|(number, _)| number)
 }
 
-#[inline]
-fn value(bytes: &[u8], start: u32) -> &[u8] {
-    let Some((length, rest)) = bytes.get(start as usize..).and_then(<[u8]>::split_first_chunk::<4>) else { return &[] };
-    rest.get(..u32::from_le_bytes(*length) as usize).unwrap_or_default()
+/// Whether two values are the same: nearly all are short, and a call to have them compared costs more than comparing them.
+#[inline(always)]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match a.len() {
+        0..4 => a.iter().zip(b).all(|(a, b)| a == b),
+        4..8 => both_ends::<4>(a, b),
+        8..16 => both_ends::<8>(a, b),
+        16..=32 => both_ends::<16>(a, b),
+        _ => a == b,
+    }
+}
+
+/// Compares `N` to `2 N` bytes as their first and their last `N`, which may overlap.
+#[inline(always)]
+fn both_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
+}
+
+/// Number and value of what stands at `start`.
+#[inline(always)]
+fn known(bytes: &[u8], start: u32) -> Option<(u32, &[u8])> {
+    let ([a, b, c, d, e, f, g, h], rest) = bytes.get(start as usize..)?.split_first_chunk::<FRONT_BYTES>()?;
+    let length = u32::from_le_bytes([*e, *f, *g, *h]) as usize;
+    Some((u32::from_le_bytes([*a, *b, *c, *d]), rest.get(..length)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_numbered_in_the_order_in_which_they_come() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let (mut dictionary, mut simple) = (Dictionary::default(), Vec::<Vec<u8>>::new());
+        for _ in 0..60 {
+            let (mut wanted, mut numbers) = (Vec::new(), Vec::new());
+            for _ in 0..rng.usize(..300) {
+                let bits = rng.u32(1..12);
+                let value = format!("{:x}", rng.u32(..1 << bits)).repeat(rng.usize(..4)).into_bytes();
+                for _ in 0..rng.usize(1..3) {
+                    dictionary.ask(&value);
+                    let known = simple.iter().position(|known| *known == value).unwrap_or_else(|| {
+                        simple.push(value.clone());
+                        simple.len() - 1
+                    });
+                    wanted.push(u32::try_from(known).unwrap());
+                }
+            }
+            dictionary.settle(&mut numbers);
+            assert_eq!(numbers, wanted);
+        }
+        assert_eq!((dictionary.len(), dictionary.bytes()), (simple.len(), simple.iter().map(|value| value.len() + 4).sum()));
+        for (number, value) in (0..).zip(&simple) {
+            assert_eq!(dictionary.value(number), value);
+        }
+        assert_eq!(dictionary.value(u32::MAX), b"");
+    }
+
+    #[test]
+    fn values_of_any_length_are_the_same_only_if_they_are() {
+        for length in 0..70 {
+            let one = vec![7u8; length];
+            assert!(same(&one, &one.clone()) && !same(&one, &vec![7; length + 1]));
+            for at in 0..length {
+                let mut other = one.clone();
+                other[at] = 8;
+                assert!(!same(&one, &other), "{at} of {length}");
+            }
+        }
+    }
 }

@@ -151,3 +151,66 @@ fn columns_that_give_up_their_dictionary_say_the_same() {
         assert_eq!(segment.record(5 + nth as u64, &cache, &mut scratch).unwrap(), records.get(nth).map(Vec::as_slice));
     }
 }
+
+/// What is given of many rows at once is what each of them has.
+#[test]
+fn ranges_of_rows_say_what_each_row_says() {
+    let records = mixed(9_500, 7);
+    let segment = Segment::open(write(0, &records).0).unwrap();
+    let cache = PageCache::new(64 << 20);
+    let mut rng = fastrand::Rng::with_seed(8);
+    for column in Column::ALL.iter().copied() {
+        for info in segment.pages(column) {
+            let again = segment.page_info(column, info.first_row + info.rows - 1).unwrap();
+            assert_eq!((again.first_row, again.rows, again.nulls), (info.first_row, info.rows, info.nulls));
+            let page = segment.page(column, info.first_row, &cache).unwrap();
+            for _ in 0..8 {
+                let from = info.first_row + rng.u32(..info.rows);
+                let to = rng.u32(from..=info.first_row + info.rows);
+                let (mut indices, mut numbers) = (vec![7], vec![7]);
+                page.indices_in(from..to, &mut indices);
+                let simple = (from..to).flat_map(|row| page.elements(row));
+                assert!(indices[1..].iter().copied().eq(simple.map(|e| page.element_index(e).unwrap_or(u32::MAX))), "{column:?}");
+                page.numbers_in(from..to, &mut numbers);
+                assert!(numbers[1..].iter().copied().eq((from..to).map(|row| page.number(row).unwrap_or(0))), "{column:?}");
+            }
+            let mut beyond = Vec::new();
+            page.indices_in(info.first_row + info.rows..u32::MAX, &mut beyond);
+            assert!(beyond.is_empty());
+        }
+    }
+    for row in (0..9_500).step_by(37) {
+        let page = segment.page(Column::Id, row, &cache).unwrap();
+        if let Some(id) = page.bytes(row).and_then(<[u8]>::first_chunk) {
+            let found = page.position_of(id).unwrap();
+            assert!(found <= row && page.bytes(found) == page.bytes(row));
+        }
+        assert_eq!(page.position_of(&[0xee; 16]), None);
+    }
+}
+
+/// A page's texts without taking it apart are those that the page gives.
+#[test]
+fn plain_texts_are_those_of_the_page() {
+    let records = mixed(3_000, 9);
+    let segment = Segment::open(write(0, &records).0).unwrap();
+    let (cache, mut memory, mut compared) = (PageCache::new(64 << 20), Vec::new(), 0);
+    for column in Column::ALL.iter().copied() {
+        for info in segment.pages(column) {
+            let page = segment.page(column, info.first_row, &cache).unwrap();
+            let Some((rows, texts)) = segment.plain_texts(column, info.first_row, &mut memory).unwrap() else {
+                assert!(page.plain().is_none(), "{column:?}");
+                continue;
+            };
+            assert_eq!(rows, info.first_row..info.first_row + info.rows);
+            let mut simple = Vec::new();
+            for text in rows.flat_map(|row| page.elements(row)).filter_map(|element| page.element_bytes(element)) {
+                simple.extend((text.len() as u32).to_le_bytes());
+                simple.extend(text);
+            }
+            assert_eq!(texts, simple, "{column:?}");
+            compared += usize::from(!texts.is_empty());
+        }
+    }
+    assert!(compared >= 5, "{compared}");
+}

@@ -28,6 +28,7 @@ fn read_all(bytes: Vec<u8>) -> (Vec<Vec<u8>>, Result<(), SegmentError>) {
                     page.indices(&mut indices);
                     page.numbers(&mut Vec::new());
                 }));
+                note(segment.plain_texts(column, row, &mut Vec::new()).map(drop));
             }
         }
         note(segment.blocks_of(IndexField::Tenant, b"acme").map(drop));

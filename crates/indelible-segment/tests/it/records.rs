@@ -4,8 +4,8 @@ use indelible_format::draft::Raw;
 use indelible_format::head::Trace;
 use indelible_format::limits;
 use indelible_format::record::{self, Idempotency};
-use indelible_format::{Canonical, Class, Draft, Hash, Outcome, Producer, Severity, taxonomy};
-use indelible_segment::{PageCache, Scratch, Segment, SegmentError};
+use indelible_format::{Canonical, Class, Draft, Hash, Outcome, Producer, Record, Severity, taxonomy};
+use indelible_segment::{Options, PageCache, Scratch, Segment, SegmentError, SegmentWriter};
 
 use crate::support::{LOG, event, proof, read, round_trip, write};
 
@@ -158,4 +158,29 @@ fn a_changed_segment_is_refused_or_says_something_else() {
     bad[proof_at + 40] ^= 1;
     assert!(matches!(read(bad.into()), Err(SegmentError::Damaged { .. })));
     assert!(matches!(read(bytes::Bytes::from_static(b"PAR1")), Err(SegmentError::Foreign(_))));
+}
+
+/// Who leaves out the writer's comparison finds the records that differ by reading, and names them.
+#[test]
+fn a_caller_that_compares_finds_what_its_writer_did_not_look_at() {
+    let mut records = crate::support::mixed(600, 31);
+    // A byte between texts: the columns cannot say it.
+    let odd = records.iter().position(|record| record.windows(10).any(|window| window == b"\"actor\":{\"")).unwrap();
+    let at = records[odd].windows(10).position(|window| window == b"\"actor\":{\"").unwrap();
+    records[odd][at + 1] = b'b';
+    let write = |kept: &[u64]| {
+        let mut writer = SegmentWriter::new(Vec::new(), LOG, 0, Options::default()).unwrap();
+        writer.leave_comparison_to_caller();
+        writer.keep_whole(kept.iter().copied());
+        records.iter().for_each(|record| writer.push(&Record::parse(record).unwrap()).unwrap());
+        let (bytes, summary) = writer.finish(&proof(0, 600)).unwrap();
+        (crate::support::read(bytes.into()).unwrap(), summary.whole)
+    };
+    let (found, whole) = write(&[]);
+    let differ: Vec<u64> =
+        found.iter().zip(&records).filter(|((_, found), record)| found != *record).map(|((seq, _), _)| *seq).collect();
+    assert_eq!((differ.as_slice(), whole), ([odd as u64].as_slice(), 0));
+    let (found, whole) = write(&differ);
+    assert!(found.iter().map(|(_, record)| record).eq(&records));
+    assert_eq!(whole, 1);
 }
