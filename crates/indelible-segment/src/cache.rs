@@ -3,12 +3,13 @@
 //! Sixteen shards, each behind its own lock, which is held for a look-up or an insertion and never while a page is read or decoded. Within
 //! a shard the clock algorithm chooses what to give up: an entry that was used since the hand last passed gets a second round.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use crate::codec::RandomState;
 use crate::column::Column;
 use crate::read::{Dictionary, Page};
 
@@ -50,7 +51,7 @@ struct Slot {
 
 #[derive(Default)]
 struct Shard {
-    places: HashMap<Key, usize, foldhash::fast::RandomState>,
+    places: HashMap<Key, usize, RandomState>,
     slots: Vec<Slot>,
     hand: usize,
     bytes: usize,

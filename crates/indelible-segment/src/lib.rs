@@ -13,6 +13,7 @@
 //! its checksum was compared. This crate knows nothing of journals, threads or keys.
 
 mod cache;
+mod codec;
 mod column;
 mod container;
 mod encoding;

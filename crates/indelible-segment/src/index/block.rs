@@ -22,6 +22,7 @@
 //! ⌊log2 n⌋ zeros and a one, then the ⌊log2 n⌋ low bits of n.
 
 use super::{BLOCK_ROWS, IndexField};
+use crate::codec::{Crc32, crc32};
 use crate::encoding::bits::{BitWriter, PADDING, extract, mask};
 
 pub(crate) const MAGIC: &[u8; 8] = b"INDLIDX1";
@@ -179,7 +180,7 @@ fn put_blocks(blocks: &[u32], segment_blocks: u32, writer: &mut BitWriter<'_>) {
 }
 
 fn checksum(field: IndexField, bucket: u64, body: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
+    let mut crc = Crc32::new();
     crc.update(&[field.number()]);
     crc.update(bucket.to_le_bytes().get(..4).unwrap_or_default());
     crc.update(body);
@@ -201,7 +202,7 @@ pub(crate) fn assemble(rows: u32, parts: &[(IndexField, Part)]) -> Vec<u8> {
         out.extend_from_slice(&u32::try_from(part.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         offset += part.bytes.len();
     }
-    out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
+    out.extend_from_slice(&crc32(&out).to_le_bytes());
     parts.iter().for_each(|(_, part)| out.extend_from_slice(&part.bytes));
     out
 }
@@ -218,7 +219,7 @@ pub(crate) fn read_head(front: &[u8], length: u64, rows: u32) -> Option<Vec<Entr
     let entries_bytes = count as usize * ENTRY_BYTES;
     let (entries, rest) = rest.split_at_checked(entries_bytes)?;
     let crc = u32::from_le_bytes(*rest.first_chunk()?);
-    if crc32fast::hash(front.get(..FRONT_BYTES + entries_bytes)?) != crc {
+    if crc32(front.get(..FRONT_BYTES + entries_bytes)?) != crc {
         return None;
     }
     let mut read = Vec::with_capacity(count as usize);

@@ -1,6 +1,6 @@
 //! Collects terms row by row.
 
-use hashbrown::HashMap;
+use std::collections::HashMap;
 use indelible_format::sha256::BatchHasher;
 
 use super::block::{self, Terms};
@@ -26,7 +26,7 @@ struct Field {
 pub(crate) struct IndexBuilder {
     fields: [Field; IndexField::ALL.len()],
     /// Words of pairs: tenant and action, in the order in which they came.
-    pairs: HashMap<(u32, u32), u32, foldhash::fast::RandomState>,
+    pairs: HashMap<(u32, u32), u32, crate::codec::RandomState>,
     pair_terms: Vec<(u32, u32)>,
     ids: Vec<([u8; 16], u32)>,
     block: u32,

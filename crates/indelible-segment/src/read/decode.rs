@@ -6,12 +6,11 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
-use zstd::bulk::Decompressor;
-
 use super::page::{Page, Shape, Values};
 use super::presence::Presence;
 use super::source::{ReadAt, fill};
 use super::store::{Dictionary, Store};
+use crate::codec::{Decompressor, crc32};
 use crate::column::{Column, Kind};
 use crate::container::page_header::{self as encoding, Body, PageHeader};
 use crate::encoding::bits::PADDING;
@@ -34,7 +33,7 @@ impl<'b> Raw<'b> {
         let stored = bytes.get(..bytes.len().checked_sub(PADDING)?)?;
         let (header, body) = PageHeader::read(stored)?;
         let start = stored.len() - body.len();
-        let whole = body.len() == header.bytes && header.crc == Some(crc32fast::hash(body));
+        let whole = body.len() == header.bytes && header.crc == Some(crc32(body));
         whole.then_some(Self { bytes, header, start })
     }
 

@@ -7,6 +7,7 @@ use indelible_format::sha256::sha256;
 
 use super::source::read_exact;
 use super::{ColumnPlaces, IndexPlace, ReadAt, Segment};
+use crate::codec::ABSENT;
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer};
 use crate::error::{Result, SegmentError};
@@ -53,6 +54,9 @@ impl Segment {
     /// # Cost
     /// A few reads: the end of the file with footer and page indexes, the proof, the head of the index.
     pub fn open(input: impl ReadAt + 'static) -> Result<Self> {
+        if cfg!(not(feature = "codec")) {
+            return Err(SegmentError::Foreign(ABSENT));
+        }
         let length = input.len().map_err(SegmentError::Io)?;
         let file = Input { input: &input, length };
         let footer = read_footer(&file)?;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Segment;
 use super::decode::decompress_to;
 use super::source::fill;
+use crate::codec::crc32;
 use crate::column::Column;
 use crate::container::page_header::{Body, PLAIN, PageHeader};
 use crate::error::{Result, SegmentError};
@@ -35,7 +36,7 @@ impl Segment {
         fill(&*self.input, place.offset, memory.get_mut(..length).unwrap_or_default()).map_err(SegmentError::Io)?;
         let stored = memory.get(..length).unwrap_or_default();
         let (header, body) = PageHeader::read(stored).ok_or_else(changed)?;
-        if body.len() != header.bytes || header.crc != Some(crc32fast::hash(body)) {
+        if body.len() != header.bytes || header.crc != Some(crc32(body)) {
             return Err(changed());
         }
         let Body::Data { rows: said, encoding, definition_bytes, repetition_bytes, compressed, entries, nulls } = header.body

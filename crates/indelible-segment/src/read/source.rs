@@ -51,16 +51,6 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-impl ReadAt for bytes::Bytes {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        ReadAt::read_at(&**self, buf, offset)
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        ReadAt::len(&**self)
-    }
-}
-
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         (**self).read_at(buf, offset)

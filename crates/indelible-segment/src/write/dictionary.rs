@@ -5,7 +5,7 @@
 
 use std::hash::BuildHasher as _;
 
-use foldhash::fast::RandomState;
+use crate::codec::RandomState;
 
 /// Places of a table that has any.
 const PLACES_MIN: usize = 64;

@@ -1,7 +1,6 @@
 //! One page as it stands in the file: header, checksum, levels, and values that are compressed where that pays.
 
-use zstd::bulk::Compressor;
-
+use crate::codec::{Compressor, Crc32, compress_bound};
 use crate::container::page_header::{Body, PageHeader};
 use crate::encoding::rle;
 use crate::error::{Result, SegmentError};
@@ -42,7 +41,7 @@ impl PageMaker {
     /// Compresses `values` into `packed`.
     fn compress(&mut self) -> Result<()> {
         self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(self.values.len()));
+        self.packed.reserve(compress_bound(self.values.len()));
         self.compressor.compress_to_buffer(&self.values, &mut self.packed).map_err(SegmentError::Io)?;
         Ok(())
     }
@@ -124,7 +123,7 @@ impl PageMaker {
 
 /// Appends a page; gives the length of its header.
 fn put(body: Body, raw_bytes: usize, levels: &[u8], values: &[u8], out: &mut Vec<u8>) -> usize {
-    let mut crc = crc32fast::Hasher::new();
+    let mut crc = Crc32::new();
     crc.update(levels);
     crc.update(values);
     let start = out.len();

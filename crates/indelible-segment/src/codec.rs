@@ -1,0 +1,77 @@
+//! The crates that compress, check and hash for this one, behind the feature `codec`. Without it there is nobody in their place: nothing
+//! can be opened or written, and only the names of columns and fields are of use.
+
+#[cfg(feature = "codec")]
+pub(crate) use self::real::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32};
+
+#[cfg(not(feature = "codec"))]
+pub(crate) use self::absent::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32};
+
+/// What a build without codec says.
+pub(crate) const ABSENT: &str = "this program was built without the codec of segments";
+
+#[cfg(feature = "codec")]
+mod real {
+    pub(crate) use crc32fast::{Hasher as Crc32, hash as crc32};
+    pub(crate) use foldhash::fast::RandomState;
+    pub(crate) use zstd::bulk::{Compressor, Decompressor};
+    pub(crate) use zstd::zstd_safe::compress_bound;
+}
+
+#[cfg(not(feature = "codec"))]
+mod absent {
+    use std::io::{Error, ErrorKind, Result};
+    use std::marker::PhantomData;
+
+    pub(crate) use std::collections::hash_map::RandomState;
+
+    /// Nobody who compresses.
+    pub(crate) struct Compressor<'d>(PhantomData<&'d ()>);
+
+    impl Compressor<'_> {
+        pub(crate) fn new(_level: i32) -> Result<Self> {
+            Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
+        }
+
+        pub(crate) fn compress_to_buffer(&mut self, _from: &[u8], _to: &mut Vec<u8>) -> Result<usize> {
+            Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
+        }
+    }
+
+    /// Nobody who decompresses.
+    pub(crate) struct Decompressor<'d>(PhantomData<&'d ()>);
+
+    impl Decompressor<'_> {
+        pub(crate) fn new() -> Result<Self> {
+            Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
+        }
+
+        pub(crate) fn decompress_to_buffer<T: ?Sized>(&mut self, _from: &[u8], _to: &mut T) -> Result<usize> {
+            Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
+        }
+    }
+
+    /// No checksum.
+    #[derive(Default)]
+    pub(crate) struct Crc32;
+
+    impl Crc32 {
+        pub(crate) fn new() -> Self {
+            Self
+        }
+
+        pub(crate) fn update(&mut self, _bytes: &[u8]) {}
+
+        pub(crate) fn finalize(self) -> u32 {
+            0
+        }
+    }
+
+    pub(crate) fn crc32(_bytes: &[u8]) -> u32 {
+        0
+    }
+
+    pub(crate) fn compress_bound(_bytes: usize) -> usize {
+        0
+    }
+}
