@@ -60,6 +60,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
     gate.step("clippy", || {
         told.run(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]))
     });
+    gate.step("without sealing", || {
+        told.run(cargo(&["check", "-p", "indelible", "--no-default-features", "--locked", "--quiet"]))
+    });
     gate.step("tests", || told.run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])));
     gate.step("documentation", || {
         let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);

@@ -1,7 +1,7 @@
 //! Collects terms row by row.
 
-use std::collections::HashMap;
 use indelible_format::sha256::BatchHasher;
+use std::collections::HashMap;
 
 use super::block::{self, Terms};
 use super::{BLOCK_ROWS, IndexField, first_eight, hash, pair};

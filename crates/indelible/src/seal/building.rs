@@ -14,6 +14,17 @@ use super::manifest::SegmentInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::world::{DiskFile, World};
 
+/// How much is believed while a segment is written. What it holds is compared with the journal afterwards, in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// That columns give records back, and that the tree file has the right roots.
+    Trusting,
+    /// Only the latter: records that columns do not give back are kept whole.
+    Comparing,
+    /// Neither: roots are computed from values.
+    Computing,
+}
+
 /// A segment that takes rows.
 pub(crate) struct Building {
     info: SegmentInfo,
@@ -52,13 +63,16 @@ impl Building {
         info: SegmentInfo,
         origin: String,
         before: Vec<Hash>,
-        compute: bool,
+        how: How,
         options: Options,
     ) -> Result<Self> {
         let path = files::folder(dir).join(files::fresh(&info.file));
         let out = FileWriter::create(world, &path).map_err(|error| write_failed(&info.file, error))?;
-        let writer = SegmentWriter::new(out, info.log, info.first_seq, options).map_err(|error| failed(&info.file, error))?;
-        let computed = compute.then(Vec::new);
+        let mut writer = SegmentWriter::new(out, info.log, info.first_seq, options).map_err(|error| failed(&info.file, error))?;
+        if how == How::Trusting {
+            writer.leave_comparison_to_caller();
+        }
+        let computed = (how == How::Computing).then(Vec::new);
         Ok(Self { info, writer, origin, before, seeds: Vec::new(), group: OpenGroup::default(), computed })
     }
 

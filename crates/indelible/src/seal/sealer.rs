@@ -15,9 +15,9 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, GROUP_LEVEL};
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Record};
-use indelible_segment::ReadAt;
+use indelible_segment::{ReadAt, SegmentError};
 
-use super::building::{Building, Written};
+use super::building::{Building, How, Written};
 use super::files;
 use super::manifest::{Manifest, SegmentInfo, Start};
 use super::rows::Rows;
@@ -191,21 +191,32 @@ impl Sealer {
             self.world.disk.create_dir(&folder).map_err(failed)?;
             self.world.disk.sync_dir(&self.dir).map_err(failed)?;
         }
-        let mut pass = self.pass(to, shape, false, stop)?;
-        if !pass.agrees(to) {
-            // The tree file is derived and may have rotted. What is hashed anew either gives the roots, or the journal does not.
-            pass = self.pass(to, shape, true, stop)?;
-            if !pass.agrees(to) {
-                return Err(Error::new(ErrorKind::Corrupt, "what is in the journal does not lead to the roots that were signed")
+        let mut how = How::Trusting;
+        let pass = loop {
+            let pass = self.pass(to, shape, how, stop)?;
+            how = match (how, pass.agrees(to)) {
+                (How::Computing, false) => {
+                    return Err(Error::new(
+                        ErrorKind::Corrupt,
+                        "what is in the journal does not lead to the roots that were signed",
+                    )
                     .with_hint("run `indelible verify` for all findings; nothing is sealed until then"));
-            }
-        }
-        self.compare(&pass, stop)?;
+                }
+                // The tree file is derived and may have rotted. What is hashed anew either gives the roots, or the journal does not.
+                (_, false) => How::Computing,
+                (_, true) => match self.compare(&pass, stop)? {
+                    None => break pass,
+                    // A record that its columns do not give back.
+                    Some(_) if how == How::Trusting => How::Comparing,
+                    Some(differs) => return Err(differs),
+                },
+            };
+        };
         self.publish(to, pass)
     }
 
-    /// Reads the frames before `to` and writes their records into segments. `compute`: hash all of them.
-    fn pass(&self, to: &Boundary, shape: &Shape, compute: bool, stop: &dyn Fn() -> bool) -> Result<Pass> {
+    /// Reads the frames before `to` and writes their records into segments.
+    fn pass(&self, to: &Boundary, shape: &Shape, how: How, stop: &dyn Fn() -> bool) -> Result<Pass> {
         let start = self.manifest.start;
         let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.once();
         if cursor.first()?.is_some_and(|first| first != (start.lsn, start.prev)) {
@@ -239,7 +250,7 @@ impl Sealer {
                 let log = record.log();
                 let building = match open.entry(log) {
                     Entry::Occupied(open) => open.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.begin(log, to, shape, compute, &mut pass)?),
+                    Entry::Vacant(place) => place.insert(self.begin(log, to, shape, how, &mut pass)?),
                 };
                 let group = building.end() / GROUP_LEAVES;
                 let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
@@ -267,7 +278,7 @@ impl Sealer {
     }
 
     /// Begins a segment where the last one of its log ends, or with small ones before it, which it takes in.
-    fn begin(&self, log: u32, to: &Boundary, shape: &Shape, compute: bool, pass: &mut Pass) -> Result<Building> {
+    fn begin(&self, log: u32, to: &Boundary, shape: &Shape, how: How, pass: &mut Pass) -> Result<Building> {
         let generation = self.manifest.generation + 1;
         let state = pass.state.log(log);
         let (mut first_seq, mut before) = (state.size(), state.partial.clone());
@@ -295,7 +306,7 @@ impl Sealer {
             time,
             received,
         };
-        let mut building = Building::create(&self.world, &self.dir, info, origin, before, compute, shape.options)?;
+        let mut building = Building::create(&self.world, &self.dir, info, origin, before, how, shape.options)?;
         for info in merged {
             seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
             let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
@@ -335,8 +346,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Reads every new segment back from disk and compares its records with those it was made of.
-    fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<()> {
+    /// Reads every new segment back from disk and compares its records with those it was made of. Gives the first difference.
+    fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
         let mut logs: Vec<u32> = pass.written.iter().map(|written| written.info.log).collect();
         logs.dedup();
         for log in logs {
@@ -344,34 +355,15 @@ impl Sealer {
             let frames = pass.frames.get(&log).map(Vec::as_slice).unwrap_or_default();
             let mut rows = Rows::new(&self.world, &self.dir, log, &merged, frames);
             for written in pass.written.iter().filter(|written| written.info.log == log) {
-                let name = &written.info.file;
-                // Not what the page cache remembers of the writing.
-                written.file.have_read(0, written.info.bytes);
-                let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
-                let mut failed = None;
-                let read = segment.records(0..u64::MAX, &mut |seq, record| match rows.next() {
-                    _ if seq.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() => {
-                        failed = Some(stopped());
-                        ControlFlow::Break(())
-                    }
-                    Ok(Some(expected)) if expected == record => ControlFlow::Continue(()),
-                    Ok(_) => {
-                        failed = Some(files::damaged(name, &format!("position {seq} came back as other bytes")));
-                        ControlFlow::Break(())
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        ControlFlow::Break(())
-                    }
-                });
-                read.map_err(|error| files::failed(name, error))?;
-                failed.map_or(Ok(()), Err)?;
+                if let Some(differs) = compare_one(written, &mut rows, stop)? {
+                    return Ok(Some(differs));
+                }
             }
             if rows.next()?.is_some() {
                 return Err(Error::new(ErrorKind::Corrupt, format!("segments of log {log} have fewer rows than the journal")));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Gives the files their names, makes the manifest name them, and removes what they replace.
@@ -423,6 +415,32 @@ impl Sealer {
         let _ = files::tidy(&self.world, &self.dir, &self.manifest);
         let _ = self.remove_journal();
         Ok(sealed)
+    }
+}
+
+fn compare_one(written: &Written, rows: &mut Rows<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
+    let name = &written.info.file;
+    // Not what the page cache remembers of the writing.
+    written.file.have_read(0, written.info.bytes);
+    let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
+    let (mut differs, mut failed) = (None, None);
+    let read = segment.records(0..u64::MAX, &mut |seq, record| {
+        match rows.next() {
+            _ if seq.is_multiple_of(ROWS_BETWEEN_STOPS) && stop() => failed = Some(stopped()),
+            Ok(Some(expected)) if expected == record => return ControlFlow::Continue(()),
+            Ok(_) => differs = Some(files::damaged(name, &format!("position {seq} came back as other bytes"))),
+            Err(error) => failed = Some(error),
+        }
+        ControlFlow::Break(())
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match read {
+        Ok(()) => Ok(differs),
+        // A row that gives no record at all differs, too.
+        Err(SegmentError::Damaged { .. }) => Ok(read.err().map(|error| files::failed(name, error))),
+        Err(error) => Err(files::failed(name, error)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Tests of a column's words are answered once for each word of its dictionary. Where columns do not tell — a record that is kept whole,
 //! targets beyond those that have columns — a row may pass, and its record decides: so the answer is that of [`Matcher::matches`].
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use indelible_format::json::Kind;
@@ -47,6 +48,9 @@ pub(crate) struct Sieve<'s> {
     log: u32,
     /// By leaf and word of its dictionary: not asked yet, no, yes. Two columns at most are asked by one leaf.
     known: Vec<Vec<u8>>,
+    /// The page of texts that was asked last: by which leaf, its column, its rows, and whether nothing in it is near.
+    asked: Option<(usize, Column, Range<u32>, bool)>,
+    memory: Vec<u8>,
 }
 
 const NO: u8 = 1;
@@ -58,7 +62,7 @@ impl<'s> Sieve<'s> {
     pub(crate) fn new(matcher: &'s Matcher, segment: Arc<Segment>, cache: &'s PageCache, passing: &'s PageCache) -> Self {
         let root = matcher.root();
         let (known, log) = (vec![Vec::new(); leaves(root)], segment.proof().log);
-        Self { root, segment, cache, passing, log, known }
+        Self { root, segment, cache, passing, log, known, asked: None, memory: Vec::new() }
     }
 
     /// Sifts `scope`, rows of the block that begins with row `first`.
@@ -136,6 +140,7 @@ impl<'s> Sieve<'s> {
                 let mut found = Mask::NONE;
                 for column in [Column::IdentityDetails, Column::Details] {
                     found = found.or(self.json(
+                        nth,
                         column,
                         first,
                         scope.without(found),
@@ -148,7 +153,7 @@ impl<'s> Sieve<'s> {
             Leaf::Raw(glob) => self
                 .each(Column::RawBytes, first, scope, &mut |page, row| page.bytes(row).is_some_and(|bytes| plain(glob, bytes)))?,
             Leaf::RawMediaType(glob) => self.words(Column::RawMediaType, nth, first, scope, &mut |text| plain(glob, text))?,
-            Leaf::Text(glob) => return self.anywhere(glob, first, scope),
+            Leaf::Text(glob) => return self.anywhere(glob, nth, first, scope),
         }))
     }
 
@@ -389,29 +394,55 @@ impl<'s> Sieve<'s> {
 
     /// Rows whose JSON in a column passes. `near`: false only if nothing in the bytes can pass; asked of whole pages first.
     fn json(
-        &self,
+        &mut self,
+        nth: usize,
         column: Column,
         first: u32,
         scope: Mask,
         near: &mut dyn FnMut(&[u8]) -> bool,
         passes: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Mask> {
-        let mut asked = None;
-        self.each(column, first, scope, &mut |page, row| {
-            let is_near = match asked {
-                Some((of, is_near)) if of == page.first_row() => is_near,
-                _ => {
-                    let is_near = page.plain().is_none_or(&mut *near);
-                    asked = Some((page.first_row(), is_near));
-                    is_near
+        let mut found = Mask::NONE;
+        let mut places = scope.places().peekable();
+        while let Some(place) = places.peek().copied() {
+            // Most pages have nothing of what is looked for: they are not taken apart.
+            let rows = self.far_rows(nth, column, first + place, near)?;
+            if let Some(rows) = rows {
+                while places.next_if(|place| rows.contains(&(first + place))).is_some() {}
+                continue;
+            }
+            let page = self.segment.page(column, first + place, self.passing)?;
+            while let Some(place) = places.next_if(|place| page.holds(first + place)) {
+                if page.bytes(first + place).is_some_and(|json| near(json) && passes(json)) {
+                    found.insert(place);
                 }
-            };
-            is_near && page.bytes(row).is_some_and(|json| near(json) && passes(json))
-        })
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rows of the page that holds `row`, if nothing in them is near. Each page is asked once.
+    fn far_rows(
+        &mut self,
+        nth: usize,
+        column: Column,
+        row: u32,
+        near: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Option<Range<u32>>> {
+        if let Some((by, of, rows, is_far)) = &self.asked
+            && (*by, *of) == (nth, column)
+            && rows.contains(&row)
+        {
+            return Ok(is_far.then(|| rows.clone()));
+        }
+        let Some((rows, texts)) = self.segment.plain_texts(column, row, &mut self.memory)? else { return Ok(None) };
+        let is_far = !near(texts);
+        self.asked = Some((nth, column, rows.clone(), is_far));
+        Ok(is_far.then_some(rows))
     }
 
     /// Free text: in the action, in any text of actor, session, origin, targets and details, in the foreign record.
-    fn anywhere(&self, glob: &Glob, first: u32, scope: Mask) -> Result<Sifted> {
+    fn anywhere(&mut self, glob: &Glob, nth: usize, first: u32, scope: Mask) -> Result<Sifted> {
         let fits = |text: &[u8]| glob.matches(text, Form::Plain);
         let mut found = Mask::NONE;
         for column in [
@@ -448,9 +479,10 @@ impl<'s> Sieve<'s> {
         }
         for column in [Column::IdentityDetails, Column::Details] {
             let form = |kind| if kind == Kind::String { Form::Escaped } else { Form::Plain };
-            found = found.or(self.json(column, first, scope.without(found), &mut |json| glob.may_occur(json), &mut |json| {
-                path::any_text(json, &mut |kind, text| glob.matches(text, form(kind)))
-            })?);
+            found =
+                found.or(self.json(nth, column, first, scope.without(found), &mut |json| glob.may_occur(json), &mut |json| {
+                    path::any_text(json, &mut |kind, text| glob.matches(text, form(kind)))
+                })?);
         }
         found = found
             .or(self.each(Column::RawBytes, first, scope.without(found), &mut |page, row| page.bytes(row).is_some_and(fits))?);
