@@ -1,6 +1,6 @@
 """The independent verifier accepts every intact store and names every attack.
 
-The stores are made by the small reference writer below. It shares no code with verify.py: it computes trees by the recursive
+The stores are made by the small reference writer below. It shares no code with the verifier but its CRC: it computes trees by the recursive
 definition of RFC 6962, HKDF by hand, CRC bit by bit, and notes spans while it writes the JSON.
 
     cd tools && python -m unittest          # needs requirements.txt; INDELIBLE_CORPUS as everywhere
@@ -24,7 +24,15 @@ import pymerkle
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-import verify
+from indelible_verify.canonical import canonical_object
+from indelible_verify.command import main
+from indelible_verify.commitments import leaf_hash
+from indelible_verify.merkle import Tree, root_of_inclusion
+from indelible_verify.notes import parse_verifier_key
+from indelible_verify.octets import crc32c
+from indelible_verify.proof import verify_proof
+from indelible_verify.report import NotCanonical
+from indelible_verify.verifier import StoreVerifier
 
 STORE_ID = bytes(range(16))
 OTHER_STORE_ID = bytes(range(1, 17))
@@ -47,17 +55,14 @@ def b64(data):
 
 
 def crc32c_simple(data):
-    """The simple twin of verify.crc32c."""
+    """The simple twin of crc32c. Frames are large for a bit-by-bit loop in Python; test_crc_is_its_simple_twin entitles the writer to the
+    fast one."""
     state = 0xFFFFFFFF
     for byte in data:
         state ^= byte
         for _ in range(8):
             state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
     return state ^ 0xFFFFFFFF
-
-
-# Frames are large for a bit-by-bit loop in Python; crc_is_its_simple_twin below is what entitles the writer to the fast one.
-crc32c = verify.crc32c
 
 
 def rfc6962_root(leaves):
@@ -323,7 +328,7 @@ class StoreTest(unittest.TestCase):
         return ReferenceStore(os.path.join(self.root, str(self.stores)), plan, **options)
 
     def verify(self, store, anchors=(), key=None):
-        return verify.StoreVerifier(store.directory, [("anchor", None, note) for note in anchors], key).run()
+        return StoreVerifier(store.directory, [("anchor", None, note) for note in anchors], key).run()
 
     def codes(self, store, **options):
         return {finding["code"] for finding in self.verify(store, **options)["findings"] if finding["level"] != "note"}
@@ -362,7 +367,7 @@ class IntactStores(StoreTest):
         for size in (0, 1, 255, 256, 257):
             with self.subTest(size=size):
                 store = self.store(plan_of(size))
-                result = self.assert_intact(store, anchors=store.checkpoints.values(), key=verify.parse_verifier_key(vkey(0)))
+                result = self.assert_intact(store, anchors=store.checkpoints.values(), key=parse_verifier_key(vkey(0)))
                 oracle = pymerkle.InmemoryTree(algorithm="sha256")
                 for entry in store.entries[1]:
                     oracle.append_entry(entry)
@@ -529,9 +534,9 @@ class Attacks(StoreTest):
     def test_signed_anew_with_another_key(self):
         other = self.store([created(OTHER_KEY), *self.plan[1:]], key=OTHER_KEY)
         self.assert_intact(other)
-        self.assert_found("key-mismatch", other, key=verify.parse_verifier_key(vkey(0)))
+        self.assert_found("key-mismatch", other, key=parse_verifier_key(vkey(0)))
         self.assert_found("key-mismatch", other, anchors=[self.original.checkpoints[1]])
-        self.assert_found("key-mismatch", self.original, key=verify.parse_verifier_key(vkey(0, store=OTHER_STORE_ID)))
+        self.assert_found("key-mismatch", self.original, key=parse_verifier_key(vkey(0, store=OTHER_STORE_ID)))
 
     def test_another_store_whole(self):
         other = self.store([created(store=OTHER_STORE_ID), *self.plan[1:]], store=OTHER_STORE_ID)
@@ -693,7 +698,7 @@ class Proofs(StoreTest):
     def setUp(self):
         super().setUp()
         self.source = self.store(plan_of(13))
-        self.key = verify.parse_verifier_key(vkey(1))
+        self.key = parse_verifier_key(vkey(1))
 
     def proof(self, seq=5, *, withhold=(), log=1, extra=None, path=None, note=None, index=None):
         leaves = self.source.leaves[log]
@@ -708,7 +713,7 @@ class Proofs(StoreTest):
         return "\n".join(lines).encode() + b"\n\n" + (note or self.source.checkpoints[log])
 
     def codes(self, proof, key=None):
-        result = verify.verify_proof(proof, key or self.key)
+        result = verify_proof(proof, key or self.key)
         self.assertEqual(result["ok"], not result["findings"])
         return [finding["code"] for finding in result["findings"]]
 
@@ -716,9 +721,9 @@ class Proofs(StoreTest):
         for seq in range(13):
             self.assertEqual(self.codes(self.proof(seq)), [])
         self.assertEqual(self.codes(self.proof(4, withhold=(2, 3))), [])
-        self.assertEqual(self.codes(self.proof(4, withhold=(1, 2, 3)), verify.parse_verifier_key(vkey(0))), [])
+        self.assertEqual(self.codes(self.proof(4, withhold=(1, 2, 3)), parse_verifier_key(vkey(0))), [])
         self.assertEqual(self.codes(self.proof(1, log=0)), [])
-        disclosed = verify.verify_proof(self.proof(4, withhold=(2,)), self.key)["disclosed"]["groups"]
+        disclosed = verify_proof(self.proof(4, withhold=(2,)), self.key)["disclosed"]["groups"]
         self.assertEqual(sorted(disclosed), ["1", "3"])
         self.assertEqual(json.loads(disclosed["3"])["details"]["n"], 4)
 
@@ -735,7 +740,7 @@ class Proofs(StoreTest):
         note = self.source.checkpoints[1]
         self.assertEqual(self.codes(self.proof(note=note.replace(b"\n13\n", b"\n14\n"))), ["checkpoint-signature"])
         self.assertEqual(self.codes(self.proof(note=signed_note(1, 13, rfc6962_root(self.source.leaves[1]), OTHER_KEY))), ["key-mismatch"])
-        self.assertEqual(self.codes(self.proof(), verify.parse_verifier_key(vkey(1, store=OTHER_STORE_ID)))[0], "key-mismatch")
+        self.assertEqual(self.codes(self.proof(), parse_verifier_key(vkey(1, store=OTHER_STORE_ID)))[0], "key-mismatch")
         self.assertEqual(self.codes(b"no proof"), ["record-malformed"])
         self.assertEqual(self.codes(self.proof(extra={"format": "indelible/v1", "groups": []})), ["record-malformed"])
         self.assertEqual(self.codes(self.proof(extra={"format": "indelible/v2", "groups": groups})), ["record-malformed"])
@@ -751,13 +756,13 @@ class Proofs(StoreTest):
         leaves = [sha256(b"\x00" + bytes([number])) for number in range(4)]
         left, right = (sha256(b"\x01" + leaves[place] + leaves[place + 1]) for place in (0, 2))
         root = rfc6962_root(leaves)
-        self.assertEqual(verify.root_of_inclusion(leaves[0], 0, 4, [leaves[1], right]), root)
+        self.assertEqual(root_of_inclusion(leaves[0], 0, 4, [leaves[1], right]), root)
         # The node above leaves 0 and 1 with the shorter path reaches the root, but no path of size 4 is that short …
-        self.assertIsNone(verify.root_of_inclusion(left, 0, 4, [right]))
-        self.assertEqual(verify.root_of_inclusion(left, 0, 2, [right]), root)  # … and size 2 was never signed with that root.
+        self.assertIsNone(root_of_inclusion(left, 0, 4, [right]))
+        self.assertEqual(root_of_inclusion(left, 0, 2, [right]), root)  # … and size 2 was never signed with that root.
         # An entry made of the node's two children hashes to another leaf than the node.
-        self.assertNotEqual(verify.leaf_hash(leaves[0] + leaves[1]), left)
-        self.assertNotEqual(verify.leaf_hash(b"\x01" + leaves[0] + leaves[1]), left)
+        self.assertNotEqual(leaf_hash(leaves[0] + leaves[1]), left)
+        self.assertNotEqual(leaf_hash(b"\x01" + leaves[0] + leaves[1]), left)
 
 
 class Oracles(unittest.TestCase):
@@ -771,11 +776,11 @@ class Oracles(unittest.TestCase):
         return path
 
     def test_trees_and_paths_agree_with_pymerkle(self):
-        tree, oracle, leaves = verify.Tree(), pymerkle.InmemoryTree(algorithm="sha256"), []
+        tree, oracle, leaves = Tree(), pymerkle.InmemoryTree(algorithm="sha256"), []
         self.assertEqual(tree.root(), oracle.get_root())
         for number in range(300):
             entry = b"entry %d" % number
-            leaves.append(verify.leaf_hash(entry))
+            leaves.append(leaf_hash(entry))
             tree.append(leaves[-1])
             oracle.append_entry(entry)
             self.assertEqual(tree.root(), oracle.get_root())
@@ -783,7 +788,7 @@ class Oracles(unittest.TestCase):
             for index in {0, size // 2, size - 2, size - 1} - {-1}:
                 path = oracle.prove_inclusion(index + 1, size).path[1:]
                 self.assertEqual(path, rfc6962_path(index, leaves[:size]))
-                self.assertEqual(verify.root_of_inclusion(leaves[index], index, size, path), oracle.get_root(size))
+                self.assertEqual(root_of_inclusion(leaves[index], index, size, path), oracle.get_root(size))
 
     def test_inclusion_agrees_with_the_vectors_of_transparency_dev(self):
         checked = 0
@@ -792,7 +797,7 @@ class Oracles(unittest.TestCase):
                 vector = json.load(file)
             steps = [base64.b64decode(step) for step in vector["proof"] or []]
             leaf, expected = base64.b64decode(vector["leafHash"]), base64.b64decode(vector["root"])
-            root = verify.root_of_inclusion(leaf, vector["leafIdx"], vector["treeSize"], steps)
+            root = root_of_inclusion(leaf, vector["leafIdx"], vector["treeSize"], steps)
             # A hash of another length cannot come up here: leaves are computed, steps and roots are decoded as 32 bytes.
             lengths = {len(digest) for digest in (leaf, expected, *steps)}
             self.assertEqual(root != expected or lengths != {32}, vector["wantErr"], path)
@@ -800,11 +805,11 @@ class Oracles(unittest.TestCase):
         self.assertGreater(checked, 10)
 
     def test_crc_is_its_simple_twin(self):
-        self.assertEqual(verify.crc32c(b"123456789"), 0xE3069283)  # the check value of RFC 3720's CRC
+        self.assertEqual(crc32c(b"123456789"), 0xE3069283)  # the check value of RFC 3720's CRC
         draw = random.Random(1)
         for length in [*range(140), 777, 4096, 20_001]:
             data = draw.randbytes(length)
-            self.assertEqual(verify.crc32c(data), crc32c_simple(data))
+            self.assertEqual(crc32c(data), crc32c_simple(data))
 
     def test_json_that_must_be_refused_is_refused(self):
         folder = os.path.join(self.corpus("json-nst"), "test_parsing")
@@ -814,13 +819,13 @@ class Oracles(unittest.TestCase):
             for wrapped in (body, b'{"a":' + body + b"}"):
                 if path.endswith(("n_structure_no_data.json", "n_object_trailing_comment.json")):
                     continue
-                with self.assertRaises(verify.NotCanonical, msg=path):
-                    verify.canonical_object(wrapped)
+                with self.assertRaises(NotCanonical, msg=path):
+                    canonical_object(wrapped)
 
     def test_what_rfc8785_writes_is_canonical(self):
         for path in glob.glob(os.path.join(self.corpus("jcs-rfc8785"), "output", "*.json")):
             with open(path, "rb") as file:
-                verify.canonical_object(b'{"a":' + file.read().removesuffix(b"\n") + b"}")
+                canonical_object(b'{"a":' + file.read().removesuffix(b"\n") + b"}")
 
     def test_canonical_form(self):
         good = (b"{}", b'{"a":-0.0E+400}', b'{"a":9007199254740993}', '{"\U0001f600":1,"\ufb33":2}'.encode(), b'{"a":"/\\u0000\\u001f\\b\x7f"}',
@@ -830,10 +835,10 @@ class Oracles(unittest.TestCase):
                b'{"a":"\xed\xa0\x80"}', b'{"a":NaN}', b'{"a":01}', b'{"a":1}{}', b'{"a":' + b"[" * 128 + b"]" * 128 + b"}",
                b'{"a":{"b":{"d":1,"c":2}}}', b'{"a":[{"x":1,"x":2}]}', b'{"a":' * 90_000, b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,', b"{", b'{"a":\t1}')
         for body in good:
-            verify.canonical_object(body)
+            canonical_object(body)
         for body in bad:
-            with self.assertRaises(verify.NotCanonical, msg=body[:60]):
-                verify.canonical_object(body)
+            with self.assertRaises(NotCanonical, msg=body[:60]):
+                canonical_object(body)
 
     def test_each_control_character_has_one_escape(self):
         short = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
@@ -841,9 +846,9 @@ class Oracles(unittest.TestCase):
             for escape in {f"\\u{code:04x}", f"\\u{code:04X}", short.get(code, "")} - {""}:
                 body = f'{{"a":"{escape}"}}'.encode()
                 if escape == short.get(code, f"\\u{code:04x}"):
-                    verify.canonical_object(body)
+                    canonical_object(body)
                 else:
-                    self.assertRaises(verify.NotCanonical, verify.canonical_object, body)
+                    self.assertRaises(NotCanonical, canonical_object, body)
 
 
 class Command(StoreTest):
@@ -853,7 +858,7 @@ class Command(StoreTest):
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                code = verify.main([*arguments])
+                code = main([*arguments])
             except SystemExit as stop:
                 code = stop.code
         return code, out.getvalue()

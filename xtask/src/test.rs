@@ -76,6 +76,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
         let python = told.python.as_ref().ok_or("there is no Python to run it")?;
         let mut tests = command(python, &["-m", "unittest"]);
         tests.current_dir(root().join("tools")).env("PYTHONDONTWRITEBYTECODE", "1");
+        // Built by the tests above; sealed stores are made with it.
+        tests.env("INDELIBLE_BINARY", target_dir().join("debug").join("indelible"));
         told.run(tests)
     });
     gate.step("fuzz targets", || {

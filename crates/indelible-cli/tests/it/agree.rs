@@ -1,31 +1,22 @@
 //! The independent verifier in `tools/` comes to the same verdict about every attacked copy, and names it with the same code.
 //!
-//! Needs Python with the `cryptography` package: `INDELIBLE_PYTHON` names the interpreter, else `python3`.
+//! Needs Python with the packages of `tools/requirements.txt`: `INDELIBLE_PYTHON` names the interpreter, else `python3`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use indelible::{Config, Draft, Producer, Store};
 use serde_json::Value;
 
 use crate::drill::{Shape, run, store};
+use crate::python::python;
 
 /// Rows where the two name the same fault differently, with the other's code and the reason. Verdicts agree even there.
 const OTHER_CODES: &[(&str, &str, &str)] = &[
     ("frames-reordered", "frame-chain", "a later frame in a frame's place: a broken chain for one, missing frames for the other"),
     ("frame-removed", "frame-chain", "the same: what follows stands in the missing frame's place"),
 ];
-
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("INDELIBLE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    let found = Command::new(&python).args(["-c", "import cryptography"]).output();
-    if found.as_ref().is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    let why = format!("{} with the package `cryptography` is not there: set INDELIBLE_PYTHON", python.display());
-    assert!(std::env::var_os("CI").is_none(), "{why}");
-    println!("skipped: {why}");
-    None
-}
 
 /// What the independent verifier says: verdict and codes.
 fn second_opinion(python: &Path, arguments: &[String]) -> Value {
@@ -84,7 +75,7 @@ fn disagreement(python: &Path, kept: &Path, row: &Value, view: &Value) -> Option
 
 #[test]
 fn an_independent_verifier_agrees_about_every_attack() {
-    let Some(python) = python() else { return };
+    let Some(python) = python("cryptography") else { return };
     let dir = tempfile::tempdir().unwrap();
     let (data, kept) = (dir.path().join("data"), dir.path().join("kept"));
     store(&data, Shape { sessions: 3, frames: 4, events: 9 });
@@ -108,4 +99,148 @@ fn an_independent_verifier_agrees_about_every_attack() {
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
+}
+
+/// A store of segments of 512 rows, and of a journal behind them.
+fn sealed_store(dir: &Path) {
+    let mut config = Config::new(dir);
+    config.threads = false;
+    config.sealing.rows_max = 512;
+    let store = Store::open(config).unwrap();
+    for number in 0..1500u64 {
+        let key = format!("key-{number}");
+        let mut draft = Draft::new("file.read").actor("ada").target("file", "a\"b").detail("n", number);
+        if number.is_multiple_of(7) {
+            draft = draft.idempotency_key(&key).tenant("east").producer(Producer { id: "p", epoch: 1, seq: number / 7 });
+        }
+        store.emit(&draft).unwrap();
+        if number.is_multiple_of(200) {
+            store.flush().unwrap();
+        }
+        if [700, 1100, 1400].contains(&number) {
+            assert!(store.seal().unwrap().segments > 0);
+        }
+    }
+    store.close().unwrap();
+}
+
+/// Names of the segments of log 1, in order.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let names = std::fs::read_dir(dir.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<PathBuf> = names
+        .filter(|path| path.extension().is_some_and(|end| end == "parquet") && path.to_string_lossy().contains("/1-"))
+        .collect();
+    found.sort();
+    found
+}
+
+fn edit_file(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn edit_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
+    edit_file(&dir.join("manifest"), |bytes| {
+        let mut manifest: Value = serde_json::from_slice(bytes).unwrap();
+        change(&mut manifest);
+        *bytes = manifest.to_string().into_bytes();
+    });
+}
+
+/// The segments that a manifest names: the first is of log 0, the others of log 1.
+fn listed(manifest: &mut Value) -> &mut Vec<Value> {
+    manifest["segments"].as_array_mut().unwrap()
+}
+
+fn state(dir: &Path) -> PathBuf {
+    let mut names = std::fs::read_dir(dir.join("segments")).unwrap().map(|entry| entry.unwrap().path());
+    names.find(|path| path.extension().is_some_and(|end| end == "state")).unwrap()
+}
+
+fn exchange(one: &Path, other: &Path) {
+    let kept = one.with_extension("kept");
+    std::fs::rename(one, &kept).unwrap();
+    std::fs::rename(other, one).unwrap();
+    std::fs::rename(kept, other).unwrap();
+}
+
+/// Its name, the code that both verifiers give it, and what is done.
+type Change = (&'static str, Option<&'static str>, fn(&Path));
+
+/// What is done to a copy of a sealed store, and the code that names it; without one nothing may be found.
+const SEALED: &[Change] = &[
+    ("intact", None, |_| {}),
+    ("segment-being-replaced", None, |dir| {
+        let path = segments(dir).remove(1);
+        std::fs::rename(&path, format!("{}.old", path.display())).unwrap();
+    }),
+    ("page-flipped-early", Some("segment-damaged"), |dir| edit_file(&segments(dir)[0], |bytes| bytes[40] ^= 1)),
+    ("page-flipped-late", Some("segment-damaged"), |dir| edit_file(&segments(dir)[1], |bytes| bytes[1500] ^= 0x40)),
+    ("segment-cut-off", Some("segment-damaged"), |dir| edit_file(&segments(dir)[1], |bytes| bytes.truncate(bytes.len() / 2))),
+    ("segment-empty", Some("segment-damaged"), |dir| edit_file(&segments(dir)[0], Vec::clear)),
+    ("segment-removed", Some("segment-damaged"), |dir| std::fs::remove_file(&segments(dir)[1]).unwrap()),
+    ("segments-swapped", Some("segment-damaged"), |dir| exchange(&segments(dir)[0], &segments(dir)[1])),
+    ("segment-repeated", Some("segment-damaged"), |dir| assert!(std::fs::copy(&segments(dir)[0], &segments(dir)[1]).is_ok())),
+    ("manifest-removed", Some("journal-corrupt"), |dir| std::fs::remove_file(dir.join("manifest")).unwrap()),
+    ("manifest-empty", Some("manifest"), |dir| edit_file(&dir.join("manifest"), Vec::clear)),
+    ("manifest-of-another-store", Some("manifest"), |dir| {
+        edit_manifest(dir, |manifest| manifest["store"] = "0".repeat(32).into())
+    }),
+    ("manifest-first-dropped", Some("manifest"), |dir| edit_manifest(dir, |manifest| drop(listed(manifest).remove(1)))),
+    ("manifest-middle-dropped", Some("manifest"), |dir| edit_manifest(dir, |manifest| drop(listed(manifest).remove(2)))),
+    ("manifest-last-dropped", Some("sealed-state"), |dir| edit_manifest(dir, |manifest| drop(listed(manifest).pop()))),
+    ("manifest-swapped", Some("manifest"), |dir| edit_manifest(dir, |manifest| listed(manifest).swap(1, 2))),
+    ("manifest-journal-later", Some("journal-corrupt"), |dir| {
+        edit_manifest(dir, |manifest| {
+            let lsn = crate::text(&manifest["journal"]["lsn"]).parse::<u64>().unwrap();
+            manifest["journal"]["lsn"] = (lsn + 1).into();
+        });
+    }),
+    ("manifest-journal-otherwise", Some("file-header"), |dir| {
+        edit_manifest(dir, |manifest| manifest["journal"]["prev"] = format!("{}=", "A".repeat(43)).into());
+    }),
+    ("state-flipped", Some("sealed-state"), |dir| edit_file(&state(dir), |bytes| bytes[60] ^= 1)),
+    ("state-removed", Some("sealed-state"), |dir| std::fs::remove_file(state(dir)).unwrap()),
+];
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to)
+        } else {
+            assert!(std::fs::copy(entry.path(), to).is_ok())
+        }
+    }
+}
+
+#[test]
+fn an_independent_verifier_agrees_about_what_is_sealed() {
+    let Some(python) = python("cryptography, pyarrow.parquet") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    sealed_store(&whole);
+    assert!(segments(&whole).len() > 2, "{:?}", segments(&whole));
+    for (name, code, change) in SEALED {
+        let attacked = dir.path().join(name);
+        copy(&whole, &attacked);
+        change(&attacked);
+        let output = Command::new(env!("CARGO_BIN_EXE_indelible"))
+            .arg("--data")
+            .arg(&attacked)
+            .args(["verify", "-o", "json"])
+            .output()
+            .unwrap();
+        let ours: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
+        let theirs = second_opinion(&python, &[attacked.to_str().unwrap().to_owned()]);
+        let found = |findings| codes(findings, "fail").into_iter().collect::<BTreeSet<_>>();
+        let (ours, theirs) = (found(&ours["findings"]), found(&theirs["findings"]));
+        match code {
+            Some(code) => assert!(ours.contains(*code) && theirs.contains(*code), "{name}: {ours:?} here, {theirs:?} there"),
+            None => assert!(ours.is_empty() && theirs.is_empty(), "{name}: {ours:?} here, {theirs:?} there"),
+        }
+    }
 }

@@ -21,6 +21,10 @@ mod imports;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod parquet;
+#[cfg(test)]
+mod python;
+#[cfg(test)]
 mod transcript;
 #[cfg(test)]
 mod usage;

@@ -1,0 +1,187 @@
+"""What one entry of a log says, from the journal or from a segment: the leaf of its values, and every rule they must keep."""
+from dataclasses import dataclass
+
+from .canonical import canonical_object, parse_control
+from .commitments import Salts, commitment, event_entry, leaf_hash
+from .merkle import GROUP_LEAVES
+from .notes import base64_bytes, verifier_key
+from .producers import Producers
+from .records import (
+    CONTROL,
+    EVENT,
+    LEAF,
+    RECORD,
+    SALTED_VALUE,
+    TAG_CONTENT,
+    TAG_HEAD,
+    TAG_IDENTITY,
+    TAG_RAW,
+    VALUE,
+    WITHHELD,
+    parse_event,
+    parse_head,
+    take_text,
+)
+from .report import Malformed, NotCanonical
+from .spans import content_spans, encode_spans, identity_spans
+
+
+@dataclass
+class Taken:
+    """What became of an entry: its leaf, the bytes of its record, and the fields of its head if it is an event that has them."""
+    leaf: bytes
+    record_bytes: int
+    head: object = None
+
+
+class Entries:
+    """Takes the entries of all logs, each log's in order."""
+
+    def __init__(self, store, report):
+        self.store, self.logs, self.report = store, store.logs, report
+        self.producers = Producers()
+        self.events_n = self.withheld_n = self.carried_n = 0
+        self.heads = []  # (log, size, root, place) of `heads` entries that nobody has looked at yet
+
+    def record(self, log, seq, record, seeds, place, carried=False):
+        """Takes a whole record. `seeds`: {(log, group): seed} of the frame or segment around it."""
+        length, kind, flags, groups_n, spans_n, number = RECORD.unpack_from(record)
+        try:
+            if kind == EVENT:
+                return self.event(log, seq, parse_event(record, flags, groups_n, spans_n), seeds, place, carried)
+            if kind == CONTROL and not (flags or groups_n or spans_n):
+                return self.control(log, seq, record[12:], place, carried)
+            if kind == LEAF and not (flags or groups_n or spans_n) and length == 44:
+                return self.hash_only(log, record[12:], carried)
+            raise Malformed("record has a kind, flags, counts or length that are not allowed")
+        except Malformed as error:
+            self.report.add("record-malformed", str(error), **place)
+            return self._taken(bytes(32), length, carried)  # stands for a leaf that cannot be known; the root will differ
+
+    def event(self, log, seq, event, seeds, place, carried=False):
+        taken = self._taken(leaf_hash(event_entry(self._commitments(log, seq, event, seeds, place))), 0, carried)
+        spans, taken.head = self._values(log, event, place, carried)
+        taken.record_bytes = event.bytes_without_spans + len(spans)
+        return taken
+
+    def control(self, log, seq, body, place, carried=False):
+        taken = self._taken(leaf_hash(b"\x02" + body), RECORD.size + len(body), carried)
+        self._control(log, seq, body, place)
+        return taken
+
+    def hash_only(self, log, leaf, carried=False):
+        log.hidden += 1
+        self.withheld_n += 1
+        return self._taken(leaf, RECORD.size + 32, carried)
+
+    def _taken(self, leaf, record_bytes, carried):
+        self.carried_n += carried
+        return Taken(leaf, record_bytes)
+
+    # --- leaves
+
+    def _salts(self, log, seq, seeds, place):
+        group = seq // GROUP_LEAVES
+        seed = seeds.get((log.number, group))
+        if log.salts_group == group and seed in (None, log.salts.seed):
+            return log.salts if seed else None
+        if seed and log.salts_group == group:
+            self.report.add("seed-missing", f"the seed of group {group} is not the one before", **place)
+        if seed:
+            log.salts_group, log.salts = group, Salts(seed)
+        return log.salts if seed else None
+
+    def _commitments(self, log, seq, event, seeds, place):
+        commitments, salts = [], None
+        for tag, form, body in event.groups:
+            if form == VALUE:
+                salts = salts or self._salts(log, seq, seeds, place)
+                if not salts:
+                    self.report.add("seed-missing", "the seed of this position's group is not there", **place)
+                    return commitments
+                commitments.append((tag, commitment(tag, salts.salt(tag, seq), body)))
+            else:
+                self.withheld_n += form == WITHHELD
+                commitments.append((tag, body if form == WITHHELD else commitment(tag, body[:16], body[16:])))
+        return commitments
+
+    # --- events
+
+    def _values(self, log, event, place, carried):
+        """(spans, fields of the head) after head, canonical form, spans, tenant and producer numbers were checked."""
+        self.events_n += not carried
+        spans, readable, head = [], True, None
+        for tag, form, body in event.groups:
+            if form == WITHHELD:
+                continue
+            value = body[16:] if form == SALTED_VALUE else body
+            try:
+                if tag == TAG_HEAD:
+                    head = parse_head(value)
+                elif tag in (TAG_IDENTITY, TAG_CONTENT):
+                    text, members = canonical_object(value)
+                    if not members:
+                        raise Malformed("an empty group is absent, not {}")
+                    spans += identity_spans(text, members) if tag == TAG_IDENTITY else content_spans(text, members)
+                elif tag == TAG_RAW:
+                    take_text(value, 0, 0, 0xFFFF, "media type")
+            except Malformed as error:
+                self.report.add("record-malformed", f"group {tag}: {error}", **place)
+            except NotCanonical as error:
+                readable = False
+                self.report.add("not-canonical", f"group {tag}: {error}", **place)
+        encoded = encode_spans(spans)
+        # A row of a segment without `record` has no spans of its own: they follow from the values.
+        if readable and event.spans is not None and (len(spans) != event.spans_n or encoded != event.spans):
+            self.report.add("span-mismatch", "the spans are not those of the identity and content stored", **place)
+        if head and not carried:
+            self._numbers(log, place, head)
+        elif not carried:
+            log.hidden += 1
+        return encoded if event.spans is None else event.spans, head
+
+    def _numbers(self, log, place, head):
+        expected = log.tenants.get(head.tenant, 0)
+        if head.tenant_seq != expected and not expected < head.tenant_seq <= expected + log.hidden:
+            self.report.add("tenant-sequence", f"tenant_seq is {head.tenant_seq}, {expected} was due", **place)
+        log.tenants[head.tenant] = head.tenant_seq + 1
+        if head.producer and not self.producers.seen(head.producer, head.epoch, head.producer_seq):
+            self.report.add("producer-duplicate", f"number {head.producer_seq} of a producer's epoch {head.epoch} stands a second time",
+                            **place)
+
+    # --- control entries
+
+    def _control(self, log, seq, body, place):
+        try:
+            entry = parse_control(body)
+            kind, problem = entry["type"], None
+            if log.number == 0 and (seq == 0) != (kind == "store.created"):
+                self.report.add("store-identity", "the first entry of log 0, and no other, is `store.created`", **place)
+            if kind == "store.created":
+                problem = self._creation(entry, 0) or (entry["store"] != self.store.identity.hex() and "another store")
+            elif kind == "log.created":
+                if log.number != 0:
+                    raise Malformed("`log.created` belongs in log 0")
+                if entry["log"] not in self.logs:
+                    self.report.add("log-unknown", f"log {entry['log']} was created but store.json does not name it", **place)
+                else:
+                    problem = self._creation(entry, entry["log"])
+            elif kind == "heads":
+                self.heads += [(head["log"], head["size"], base64_bytes(head["root"], 32), place) for head in entry["logs"]]
+            elif kind == "gap" and entry.get("producer"):
+                self.producers.declared.append((int(entry["epoch"]), int(entry["first_seq"]), int(entry["last_seq"])))
+            if problem:
+                self.report.add("store-identity", f"`{kind}` names {problem} than store.json", **place)
+        except NotCanonical as error:
+            self.report.add("not-canonical", f"control entry: {error}", **place)
+        except (Malformed, KeyError, TypeError, ValueError) as error:
+            self.report.add("record-malformed", f"control entry: {error!r}", **place)
+
+    def _creation(self, entry, number):
+        log = self.logs[number]
+        log.created = True
+        if entry["origin"] != log.origin:
+            return "another origin"
+        if number != 0 and entry.get("name") != log.name:
+            return "another name"
+        return "another key" if entry["key"] != verifier_key(log.origin, self.store.public_key) else None

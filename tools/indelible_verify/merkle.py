@@ -1,0 +1,62 @@
+"""RFC 6962 trees: docs/format/commitment.md."""
+import functools
+from hashlib import sha256
+
+GROUP_LEAVES = 256
+EMPTY_ROOT = sha256(b"").digest()
+
+
+def node_hash(left, right):
+    return sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """RFC 6962 tree that keeps the roots of its complete subtrees, the largest first; those of its groups; and the leaves behind these."""
+
+    def __init__(self):
+        self.size = 0
+        self.peaks = []
+        self.groups = bytearray()
+        self.leaves = []
+
+    def append(self, leaf):
+        size, peaks, leaves = self.size, self.peaks, self.leaves
+        leaves.append(leaf)
+        if len(leaves) == GROUP_LEAVES:
+            leaves.clear()
+            while size & GROUP_LEAVES - 1:
+                leaf = node_hash(peaks.pop(), leaf)
+                size &= size - 1
+            self.groups += leaf
+            size //= GROUP_LEAVES
+        while size & 1:
+            leaf = node_hash(peaks.pop(), leaf)
+            size >>= 1
+        peaks.append(leaf)
+        self.size += 1
+
+    def skip_to(self, size):
+        """Goes on behind leaves that nobody knows: no root means anything from here on."""
+        self.size, self.peaks, self.leaves = size, [bytes(32)] * size.bit_count(), [bytes(32)] * (size % GROUP_LEAVES)
+        self.groups = self.groups.ljust(32 * (size // GROUP_LEAVES), b"\x00")
+
+    def root(self):
+        return functools.reduce(lambda right, left: node_hash(left, right), reversed(self.peaks)) if self.peaks else EMPTY_ROOT
+
+
+def root_of_inclusion(leaf, index, size, path):
+    """The root that `path` leads to from `leaf`, or None when a path for (index, size) has another length. RFC 9162 §2.1.3.2."""
+    if index >= size:
+        return None
+    last, root = size - 1, leaf
+    for sibling in path:
+        if last == 0:
+            return None
+        if index & 1 or index == last:
+            root = node_hash(sibling, root)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            root = node_hash(root, sibling)
+        index, last = index >> 1, last >> 1
+    return root if last == 0 else None

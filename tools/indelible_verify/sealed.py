@@ -1,0 +1,395 @@
+"""The sealed part of a store: manifest, segments, state. docs/format/store.md and docs/format/segment.md."""
+import json
+import os
+import re
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from .bounds import Bounds
+from .canonical import canonical_object
+from .entries import Entries
+from .extraction import columns_of
+from .merkle import GROUP_LEAVES, Tree
+from .notes import base64_bytes
+from .octets import ascending, read_bytes
+from .records import CONTROL, EVENT
+from .report import CannotRead, Malformed, NotCanonical, Report
+from .segment_index import IndexBuilder
+from .segments import OF_EVENTS, Segment, event_of
+from .store import Log
+
+SEGMENT_BYTES_MAX = 8 << 30
+STATE_BYTES_MAX = 1 << 32
+STATE_MAGIC = b"IDLSEAL\x01"
+NAME = re.compile(r"(0|[1-9][0-9]{0,9})-([0-9]{12,})-([0-9]{8,})\.parquet")
+
+
+@dataclass
+class Listed:
+    """What the manifest says of one segment."""
+    log: int
+    first: int
+    count: int
+    file: str
+    bytes: int
+    sha256: bytes
+    keyed: int
+    journal_bytes: int
+    time: object
+    received: object
+
+    @property
+    def end(self):
+        return self.first + self.count
+
+
+@dataclass
+class Manifest:
+    """What is sealed, and where the journal begins. As it stands here: nothing is."""
+    generation: int = 0
+    file: int = 1
+    lsn: int = 0
+    prev: bytes = bytes(32)
+    segments: list = field(default_factory=list)
+
+
+def _number(value):
+    if type(value) is not int or not 0 <= value < 1 << 64:
+        raise Malformed(f"{value!r} is no number of ours")
+    return value
+
+
+def _range(value):
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or any(type(end) is not int for end in value):
+        raise Malformed(f"{value!r} is no range of times")
+    return tuple(value)
+
+
+def parse_manifest(text, store_id):
+    canonical_object(text)
+    stated = json.loads(text)
+    if _number(stated["format"]) > 1:
+        raise CannotRead(f"the manifest is of format {stated['format']}, this verifier reads 1")
+    if stated["format"] != 1 or stated["store"] != store_id.hex():
+        raise Malformed("it has no format, or is of another store")
+    journal = stated["journal"]
+    manifest = Manifest(_number(stated["generation"]), _number(journal["file"]), _number(journal["lsn"]), base64_bytes(journal["prev"], 32))
+    for segment in stated["segments"]:
+        numbers = {name: _number(segment[name]) for name in ("log", "first", "count", "bytes", "keyed", "journal_bytes")}
+        listed = Listed(**numbers, file=segment["file"], sha256=base64_bytes(segment["sha256"], 32), time=_range(segment["time"]),
+                        received=_range(segment["received"]))
+        name = NAME.fullmatch(listed.file)
+        if not name or (int(name[1]), int(name[2])) != (listed.log, listed.first):
+            raise Malformed(f"{listed.file!r} is not the name of a segment of log {listed.log} from {listed.first} on")
+        if not listed.count or listed.end >= 1 << 64:
+            raise Malformed(f"{listed.file} has no rows, or too many")
+        before = manifest.segments[-1] if manifest.segments else None
+        if before and before.log == listed.log and before.end != listed.first:
+            raise Malformed(f"log {listed.log}: what follows position {before.end} begins at {listed.first}")
+        manifest.segments.append(listed)
+    if not ascending([(listed.log, listed.first) for listed in manifest.segments]):
+        raise Malformed("the segments are not in order")
+    return manifest
+
+
+class SealedPart:
+    """Gives every sealed row to `entries`, and compares what claims to know it already. `segment_taken` is called after each segment."""
+
+    def __init__(self, directory, store, entries, report, segment_taken):
+        self.directory, self.store, self.logs, self.entries, self.report = directory, store, store.logs, entries, report
+        self.segment_taken = segment_taken
+        self.manifest = Manifest()
+        self.seeds = {}  # (log, group) → seed of each group that is not complete at the end of a segment
+        self.before = {}  # (log, first) → leaves of the first row's group before it, as the rows gave them
+
+    def _text(self):
+        try:
+            return read_bytes(os.path.join(self.directory, "manifest"))
+        except CannotRead as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def read_manifest(self):
+        """The manifest as it is now; one that cannot be read counts as none."""
+        text = self._text()
+        self.text = text
+        self.manifest = Manifest()
+        if text is not None:
+            try:
+                self.manifest = parse_manifest(text, self.store.identity)
+            except (NotCanonical, Malformed, KeyError, TypeError, AttributeError, ValueError) as error:
+                self.report.add("manifest", f"the manifest is not as store.md says: {error!r}")
+        return self.manifest
+
+    def is_current(self):
+        """Whether the manifest that was read last is still the store's."""
+        return self._text() == self.text
+
+    def verify(self):
+        """Takes every row that was not taken yet. False: a writer replaced the manifest, and it has to be read again."""
+        for listed in self.manifest.segments:
+            log = self.logs.get(listed.log)
+            if not log:
+                self.report.add("log-unknown", f"segments/{listed.file} is of a log that store.json does not name", log=listed.log)
+                continue
+            if listed.end <= log.tree.size:
+                continue
+            if listed.first > log.tree.size:
+                self.report.add("manifest", f"positions {log.tree.size} to {listed.first - 1} are in no segment", log=log.number,
+                                seq=log.tree.size)
+                log.lose(listed.end)
+                continue
+            try:
+                data = self._bytes(listed)
+                if data is None and not self.is_current():
+                    return False
+                if data is None:
+                    raise Malformed("it is not there")
+                self._segment(log, listed, data)
+            except Malformed as error:
+                self.report.add("segment-damaged", f"segments/{listed.file}: {error}", log=log.number, seq=log.tree.size)
+                log.lose(listed.end)
+            self.segment_taken()
+        for log in self.logs.values():
+            log.sealed = log.tree.size
+            log.boundaries[log.tree.size] = log.tree.root()
+        return self._check_state()
+
+    def _bytes(self, listed):
+        """The bytes of a segment's file; None: it is not there, neither under its name nor as one that was just replaced."""
+        for name in (listed.file, f"{listed.file}.old"):
+            try:
+                return read_bytes(os.path.join(self.directory, "segments", name), SEGMENT_BYTES_MAX)
+            except CannotRead as error:
+                if not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+        return None
+
+    def _segment(self, log, listed, data):
+        place = {"log": log.number, "seq": listed.first}
+        segment = Segment(data)
+        proof = segment.proof
+        if (proof.log, proof.first, proof.count) != (listed.log, listed.first, listed.count):
+            raise Malformed(f"it holds {proof.count} positions of log {proof.log} from {proof.first} on, the manifest says otherwise")
+        if proof.origin != log.origin:
+            self.report.add("store-identity", f"segments/{listed.file} is of the log {proof.origin}", **place)
+        if sha256(data).digest() != listed.sha256:
+            self.report.add("segment-damaged", f"segments/{listed.file} is another file than the one that the manifest names", **place)
+        start, tree = log.tree.size, log.tree
+        if start == listed.first:
+            self.before[log.number, start] = list(tree.leaves)
+        if proof.before != self.before.get((log.number, listed.first)) and log.lost_at is None:
+            self.report.add("segment-proof", f"segments/{listed.file} carries other leaves before its first row than the log has", **place)
+        sums = Sums()
+        bounds, index, lies = Bounds(segment), IndexBuilder(), 0
+        for batch in segment.batches():
+            bounds.add(batch)
+            index.add(batch)
+            for _, seq, kind, record, row in segment.rows(batch):
+                if seq < start:  # Read before, in a segment that this one has taken the place of.
+                    continue
+                lies += self._row(log, seq, kind, record, row, proof.seeds, sums)
+        if lies:
+            self.report.add("segment-damaged", f"segments/{listed.file}: columns of {lies} rows say other things than their records",
+                            **place)
+        if proof.roots != tree.groups[32 * (listed.first // GROUP_LEAVES):32 * (listed.end // GROUP_LEAVES)] and log.lost_at is None:
+            self.report.add("segment-proof", f"segments/{listed.file} carries other roots of its groups than its rows give", **place)
+        if start == listed.first and sums.stated() != (listed.keyed, listed.journal_bytes, listed.time, listed.received):
+            self.report.add("manifest", f"segments/{listed.file}: its rows give {sums.stated()} as keyed, journal_bytes, time and received",
+                            **place)
+        if len(data) != listed.bytes:
+            self.report.add("manifest", f"segments/{listed.file} has {len(data)} bytes, the manifest says {listed.bytes}", **place)
+        differences = bounds.differences()
+        if segment.index is not None:
+            made = index.finish(proof.count, bounds.columns["id"].zones())
+            if sha256(segment.index).hexdigest() != segment.index_digest or segment.index != made:
+                differences.append("the index block is not the one that its rows give")
+        last = (log.number, listed.end // GROUP_LEAVES)
+        self.seeds |= {last: proof.seeds[last]} if last in proof.seeds else {}
+        for difference in differences:
+            self.report.add("segment-index", f"segments/{listed.file}: {difference}", **place)
+
+    def _row(self, log, seq, kind, record, row, seeds, sums):
+        """Takes a row; whether its columns say other things than its record."""
+        place, lies = {"log": log.number, "seq": seq}, False
+        if record is not None:
+            taken = self.entries.record(log, seq, record, seeds, place)
+            with suppress(Malformed):  # What is no record was reported.
+                lies = record[4] != kind or any(row[name] != value for name, value in columns_of(kind, record).items())
+        elif kind == EVENT:
+            taken = self.entries.event(log, seq, self._event(seq, row), seeds, place)
+            lies = row["control"] is not None or row["leaf"] is not None
+        else:
+            body, other = (row["control"], row["leaf"]) if kind == CONTROL else (row["leaf"], row["control"])
+            if body is None:
+                raise Malformed(f"position {seq} has no value in the column of its kind")
+            taken = self.entries.control(log, seq, body, place) if kind == CONTROL else self.entries.hash_only(log, body)
+            lies = other is not None or any(row[name] is not None for name in OF_EVENTS)
+        log.append(taken.leaf)
+        sums.add(taken, row["idempotency.key"] is not None)
+        return lies
+
+    @staticmethod
+    def _event(seq, row):
+        try:
+            return event_of(row)
+        except Malformed as error:
+            raise Malformed(f"position {seq}: {error}") from error
+
+    # --- the state
+
+    def _check_state(self):
+        if not self.manifest.generation:
+            return True
+        name = f"segments/{self.manifest.generation:08}.state"
+        try:
+            data = read_bytes(os.path.join(self.directory, name), STATE_BYTES_MAX)
+            state = parse_state(data)
+        except (CannotRead, Malformed, struct.error, IndexError) as error:
+            if not self.is_current():
+                return False
+            if isinstance(error, CannotRead) and not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            self.report.add("sealed-state", f"{name}: {error}")
+            return True
+        logs, producers = state
+        for number in sorted(logs.keys() | self.logs.keys()):
+            log = self.logs.get(number)
+            if log and log.lost_at is not None:
+                continue
+            found = logs.get(number, LogState(0, [], [], None, {}))
+            known = LogState(log.tree.size, log.tree.peaks[:(log.tree.size // GROUP_LEAVES).bit_count()], log.tree.leaves,
+                             self.seeds.get((number, log.tree.size // GROUP_LEAVES)), log.tenants) if log else LogState(0, [], [], None, {})
+            if found != known:
+                self.report.add("sealed-state", f"{name}: log {number} has another size, tree, seed, or other tenants than its rows give",
+                                log=number, seq=known.size)
+        known = {key: [(start, end - 1) for start, end in ranges] for key, ranges in self.entries.producers.ranges.items()}
+        if producers != known and all(log.lost_at is None for log in self.logs.values()):
+            self.report.add("sealed-state", f"{name}: it knows other producers, or other numbers of theirs, than the rows")
+        return True
+
+    # --- roots of sizes that were asked for too late
+
+    def roots(self, log, sizes):
+        """{size: root} of sizes within the sealed part, from the rows once more: the leaves of the last group of each."""
+        ranges = [range(size - size % GROUP_LEAVES, size) for size in sizes]
+        leaves = self._leaves(log, [wanted for wanted in ranges if wanted])
+        found, groups, place = {}, Tree(), 0
+        for wanted in sorted(ranges, key=lambda wanted: wanted.stop):
+            while place < wanted.start // GROUP_LEAVES:
+                groups.append(bytes(log.tree.groups[32 * place:32 * place + 32]))
+                place += 1
+            whole = Tree()
+            whole.size, whole.peaks = wanted.start, list(groups.peaks)
+            for seq in wanted:
+                whole.append(leaves[seq])
+            found[wanted.stop] = whole.root()
+        return found
+
+    def _leaves(self, log, ranges):
+        """{position: leaf} of these ranges. What else there is to say of them was said."""
+        leaves, scratch = {}, Log(log.number, log.name, log.origin)
+        entries = Entries(self.store, Report())
+        for listed in [listed for listed in self.manifest.segments if listed.log == log.number]:
+            rows = [range(max(wanted.start, listed.first) - listed.first, min(wanted.stop, listed.end) - listed.first) for wanted in ranges]
+            rows = [wanted for wanted in rows if wanted]
+            data = self._bytes(listed) if rows else b""
+            if data is None:
+                raise CannotRead(f"segments/{listed.file} went away while it was read")
+            segment = Segment(data) if rows else None
+            for batch in segment.batches(rows) if rows else ():
+                for nth, seq, kind, record, row in segment.rows(batch):
+                    if any(nth in wanted for wanted in rows):
+                        leaves[seq] = self._leaf(entries, scratch, seq, kind, record, row, segment.proof.seeds)
+        return leaves
+
+    def _leaf(self, entries, log, seq, kind, record, row, seeds):
+        if record is not None:
+            return entries.record(log, seq, record, seeds, {}).leaf
+        if kind == EVENT:
+            return entries.event(log, seq, self._event(seq, row), seeds, {}).leaf
+        return entries.control(log, seq, row["control"], {}).leaf if kind == CONTROL else row["leaf"]
+
+
+@dataclass
+class LogState:
+    """A log at the end of its segments."""
+    size: int
+    peaks: list
+    leaves: list
+    seed: object
+    tenants: dict
+
+
+class Sums:
+    """What the manifest says of a segment, from its rows."""
+
+    def __init__(self):
+        self.keyed = self.journal_bytes = 0
+        self.time = self.received = None
+
+    def add(self, taken, keyed):
+        self.keyed += keyed
+        self.journal_bytes += taken.record_bytes
+        if taken.head:
+            time, received = taken.head.time, taken.head.received
+            self.time = (min(self.time[0], time), max(self.time[1], time)) if self.time else (time, time)
+            self.received = (min(self.received[0], received), max(self.received[1], received)) if self.received else (received, received)
+
+    def stated(self):
+        return self.keyed, self.journal_bytes, self.time, self.received
+
+
+class Fields:
+    """Takes values from the front."""
+
+    def __init__(self, data):
+        self.data, self.position = data, 0
+
+    def bytes(self, count):
+        start, self.position = self.position, self.position + count
+        if self.position > len(self.data):
+            raise Malformed("cut short")
+        return self.data[start:self.position]
+
+    def number(self, count):
+        return int.from_bytes(self.bytes(count), "little")
+
+    def hashes(self, count):
+        data = self.bytes(32 * count)
+        return [data[place:place + 32] for place in range(0, len(data), 32)]
+
+    def text(self):
+        return self.bytes(self.number(2))
+
+
+def parse_state(data):
+    """({log: LogState}, {(producer, epoch): [(first, last)]})."""
+    fields = Fields(data[:-32])
+    if fields.bytes(8) != STATE_MAGIC or sha256(data[:-32]).digest() != data[-32:]:
+        raise Malformed("it has another magic, or is not the one of its digest")
+    logs, producers = {}, {}
+    for _ in range(fields.number(4)):
+        number, size = fields.number(4), fields.number(8)
+        if logs and number <= max(logs):
+            raise Malformed("the logs are not in order")
+        peaks, leaves = fields.hashes((size // GROUP_LEAVES).bit_count()), fields.hashes(size % GROUP_LEAVES)
+        state = logs[number] = LogState(size, peaks, leaves, fields.bytes(32) if leaves else None, {})
+        for _ in range(fields.number(4)):
+            name = fields.text()
+            if name in state.tenants:
+                raise Malformed("a tenant stands twice")
+            state.tenants[name] = fields.number(8)
+    for _ in range(fields.number(4)):
+        key = (fields.text(), fields.number(8))
+        if key in producers:
+            raise Malformed("a producer's epoch stands twice")
+        producers[key] = [(fields.number(8), fields.number(8)) for _ in range(fields.number(4))]
+    if fields.position != len(fields.data):
+        raise Malformed("bytes behind the last producer")
+    return logs, producers

@@ -1,0 +1,78 @@
+"""store.json, and what is known of each log while the store is read: docs/format/store.md."""
+import json
+import os
+import re
+from dataclasses import dataclass, field
+
+from .canonical import canonical_object
+from .commitments import Salts
+from .merkle import EMPTY_ROOT, Tree
+from .notes import base64_bytes
+from .octets import read_bytes
+from .report import Malformed, NotCanonical
+
+
+@dataclass
+class Log:
+    """What is known of one log while its entries stream by."""
+    number: int
+    name: str
+    origin: str
+    created: bool = False
+    tree: Tree = field(default_factory=Tree)
+    boundaries: dict = field(default_factory=lambda: {0: EMPTY_ROOT})  # size → root, at the end of each frame, and of what is sealed
+    asked: dict = field(default_factory=dict)  # size → root, for the sizes of outside checkpoints
+    roots_agree: bool = True
+    salts_group: int = -1
+    salts: Salts = None
+    tenants: dict = field(default_factory=dict)  # tenant → next tenant_seq
+    hidden: int = 0  # positions whose tenant cannot be read
+    signed: int = 0
+    sealed: int = 0  # positions that are in segments
+    lost_at: int = None  # from here on a segment could not be read, and no root can be known
+
+    def append(self, leaf):
+        self.tree.append(leaf)
+        if self.asked and self.tree.size in self.asked:
+            self.asked[self.tree.size] = self.tree.root()
+
+    def ask(self, size):
+        """Has the root of this size kept when the log gets there."""
+        if size > self.tree.size:
+            self.asked.setdefault(size)
+        elif size == self.tree.size:
+            self.asked[size] = self.tree.root()
+
+    def lose(self, end):
+        """Goes on at position `end`: what is before it cannot be read."""
+        if self.lost_at is None:
+            self.lost_at = self.tree.size
+        self.hidden += end - self.tree.size
+        self.tree.skip_to(end)
+        self.roots_agree = False
+
+
+class Store:
+    """store.json, checked."""
+
+    def __init__(self, directory, report):
+        text = read_bytes(os.path.join(directory, "store.json"))
+        self.logs, self.identity, self.public_key = {}, None, None
+        try:
+            self._parse(text.removesuffix(b"\n"))
+        except (NotCanonical, Malformed, KeyError, TypeError, AttributeError, ValueError) as error:
+            report.add("store-identity", f"store.json is not as store.md says: {error!r}")
+
+    def _parse(self, text):
+        canonical_object(text)
+        stated = json.loads(text)
+        if stated["format"] != 1 or not re.fullmatch("[0-9a-f]{32}", stated["store"]):
+            raise Malformed("format is not 1, or the store id is not 32 hex digits")
+        self.identity, self.public_key = bytes.fromhex(stated["store"]), base64_bytes(stated["public_key"], 32)
+        for log in stated["logs"]:
+            if not re.fullmatch("[0-9a-f]{16}", log["uid"]) or type(log["id"]) is not int or log["id"] in self.logs:
+                raise Malformed("a log has no proper id or uid")
+            origin = f"{stated['prefix']}/{stated['store']}/{log['uid']}"
+            self.logs[log["id"]] = Log(log["id"], str(log["name"]), origin)
+        if 0 not in self.logs:
+            raise Malformed("there is no log 0")

@@ -1,0 +1,278 @@
+"""One pass over a store: what is sealed, then the journal, then all that was signed or stated about either."""
+import os
+import re
+from dataclasses import dataclass
+
+from .entries import Entries
+from .journal import FileHeader, Journal
+from .merkle import EMPTY_ROOT
+from .notes import base64_text, parse_checkpoint
+from .octets import read_bytes
+from .records import RECORD
+from .report import CannotRead, Malformed, Report
+from .sealed import SealedPart
+from .store import Log, Store
+
+
+@dataclass
+class Claim:
+    """Somebody states that a log had this root at this size."""
+    log: Log
+    size: int
+    root: bytes
+    what: str
+    place: dict
+    mismatch: str
+    ahead: str
+    signs: bool = False  # by the store's key, so that the entries up to there count as signed
+    anywhere: bool = False  # at any size; otherwise only where a frame ended, or in what is sealed
+
+
+class StoreVerifier:
+    """`anchors`: [(what it is, log number or None, note)] from outside; `key`: (name, public key) or None."""
+
+    def __init__(self, directory, anchors=(), key=None):
+        self.report = Report()
+        self.directory = directory
+        self.store = Store(directory, self.report)
+        self.logs = self.store.logs
+        self.entries = Entries(self.store, self.report)
+        self.sealed = SealedPart(directory, self.store, self.entries, self.report, self._ask_heads)
+        # A key tells who signed, not that nothing newer was signed: only a checkpoint from outside anchors.
+        self.anchored = bool(anchors)
+        self.pending, self.late = [], []
+        if self.store.identity and self.logs:
+            if key:
+                self._check_key(*key)
+            for what, number, note in anchors:
+                self._ask_anchor(what, number, note)
+
+    def run(self):
+        if self.store.identity and self.logs:
+            # Before the journal: with a writer alive, what is signed now is durable by the time the journal is read.
+            checkpoints = self._read_checkpoints()
+            journal = self._read_sealed()
+            try:
+                for item in journal.walk():
+                    self._file_header(item) if isinstance(item, FileHeader) else self._frame(item)
+            finally:
+                journal.close()
+            self._conclude(checkpoints)
+            return self._result(journal)
+        return self._result(None)
+
+    def _read_sealed(self):
+        """Takes all that is sealed. Gives the journal, opened where the manifest says that it begins."""
+        while True:
+            manifest = self.sealed.read_manifest()
+            if not self.sealed.verify():
+                continue
+            try:
+                journal = Journal(self.directory, self.store.identity, self.report, manifest)
+            except CannotRead:
+                if self.sealed.is_current():
+                    raise
+                continue
+            # Files are removed only after the manifest was replaced: those of a manifest that still counts are all open now.
+            if self.sealed.is_current():
+                return journal
+            journal.close()
+
+    def _ask_heads(self):
+        """`heads` entries that are sealed. Logs are read one after the other, so they may be ahead of theirs."""
+        heads, self.entries.heads = self.entries.heads, []
+        for number, size, root, place in heads:
+            if claim := self._head(number, size, root, place):
+                claim.anywhere = True
+                claim.log.ask(size)
+                self.pending.append(claim)
+
+    # --- outside evidence
+
+    def _check_key(self, name, public_key):
+        if public_key != self.store.public_key:
+            self.report.add("key-mismatch", "the store's public key is not the one given from outside")
+        elif name not in {log.origin for log in self.logs.values()}:
+            self.report.add("key-mismatch", f"the key given from outside is named {name}, which is no log of this store")
+
+    def _ask_anchor(self, what, number, note):
+        try:
+            checkpoint = parse_checkpoint(note)
+        except Malformed as error:
+            self.report.add("checkpoint-signature", f"{what}: {error}")
+            return
+        log = next((log for log in self.logs.values() if log.origin == checkpoint.origin), None)
+        if not log or number not in (None, log.number):
+            self.report.add("anchor-mismatch", f"{what}: origin {checkpoint.origin} is not that of the log in this store")
+            return
+        state = checkpoint.signature_state(self.store.public_key)
+        if state == "invalid":
+            self.report.add("checkpoint-signature", f"{what}: the signature does not hold", log=log.number)
+            return
+        if state != "valid":
+            self.report.add("key-mismatch", f"{what}: not signed by the key this store has now", log=log.number)
+        log.ask(checkpoint.size)
+        self.pending.append(Claim(log, checkpoint.size, checkpoint.root, what, {"log": log.number}, "anchor-mismatch", "anchor-ahead",
+                                  anywhere=True))
+
+    def _read_checkpoints(self):
+        folder = os.path.join(self.directory, "checkpoint")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        notes = []
+        for name in sorted(name for name in names if re.fullmatch("0|[1-9][0-9]{0,9}", name)):
+            if int(name) in self.logs:
+                notes.append((self.logs[int(name)], read_bytes(os.path.join(folder, name))))
+            else:
+                self.report.add("log-unknown", f"checkpoint/{name} is of a log that store.json does not name", log=int(name))
+        return notes
+
+    # --- the journal, frame by frame
+
+    def _file_header(self, header):
+        states = {log: (size, root) for log, size, root in header.states}
+        for number in sorted(states.keys() | self.logs.keys()):
+            log = self.logs.get(number)
+            if not log:
+                self.report.add("log-unknown", f"journal file {header.number} names a log that store.json does not", log=number)
+            elif states.get(number, (0, EMPTY_ROOT)) != (log.tree.size, log.tree.root()) and log.roots_agree:
+                self.report.add("file-header", f"journal file {header.number} states another size or root than the frames before it",
+                                log=number, lsn=header.first_lsn)
+
+    def _frame(self, frame):
+        for number, note in frame.notes:
+            if number in self.logs:
+                self._signed_state(self.logs[number], note, "note in frame", frame.lsn)
+            else:
+                self.report.add("log-unknown", "note of a log that store.json does not name", log=number, lsn=frame.lsn)
+        next_seq = {}
+        for number, count, first_seq, _ in frame.logs:
+            next_seq[number] = first_seq
+            if number not in self.logs:
+                self.report.add("log-unknown", "frame changes a log that store.json does not name", log=number, lsn=frame.lsn)
+            elif first_seq + count > self.logs[number].tree.size if frame.carry else first_seq != self.logs[number].tree.size:
+                self.report.add("sequence", f"frame begins at position {first_seq}, the log ends at {self.logs[number].tree.size}",
+                                log=number, seq=first_seq, lsn=frame.lsn)
+        self._records(frame, next_seq)
+        heads, self.entries.heads = self.entries.heads, []
+        for number, size, root, place in heads:
+            if claim := self._head(number, size, root, place):
+                self._judge(claim)
+        for number, count, first_seq, root in frame.logs:
+            if next_seq[number] != first_seq + count:
+                self.report.add("sequence", f"frame states {count} records and holds {next_seq[number] - first_seq}",
+                                log=number, seq=first_seq, lsn=frame.lsn)
+            if number in self.logs:
+                self._frame_root(self.logs[number], root, frame)
+
+    def _frame_root(self, log, root, frame):
+        computed = log.tree.root()
+        agrees = computed == root
+        if log.roots_agree and not agrees:
+            self.report.add("root-mismatch", f"root of the values is {base64_text(computed)} at size {log.tree.size}, the frame says "
+                            f"{base64_text(root)}; later roots of this log differ for the same reason", log=log.number, lsn=frame.lsn)
+        log.roots_agree = agrees
+        log.boundaries[log.tree.size] = computed
+
+    def _records(self, frame, next_seq):
+        payload, position = frame.payload, 0
+        for _ in range(frame.records_n):
+            length, number = (RECORD.unpack_from(payload, position)[::5] if position + RECORD.size <= len(payload) else (0, 0))
+            if length < RECORD.size or position + length > len(payload):
+                self.report.add("record-malformed", "record reaches beyond its frame", lsn=frame.lsn)
+                return
+            record = payload[position:position + length]
+            position += length
+            log, seq = self.logs.get(number), next_seq.get(number)
+            if seq is None:
+                self.report.add("sequence", "record of a log that its frame does not list", log=number, lsn=frame.lsn)
+                continue
+            next_seq[number] = seq + 1
+            if log:
+                taken = self.entries.record(log, seq, record, frame.seeds, {"log": number, "seq": seq, "lsn": frame.lsn}, frame.carry)
+                if not frame.carry:
+                    log.append(taken.leaf)
+        if position != len(payload):
+            self.report.add("record-malformed", "bytes behind the last record of the frame", lsn=frame.lsn)
+
+    # --- signed and stated sizes
+
+    def _head(self, number, size, root, place):
+        log = self.logs.get(number)
+        if log:
+            return Claim(log, size, root, "`heads`", place, "heads-mismatch", "heads-mismatch")
+        self.report.add("log-unknown", f"`heads` names log {number}, store.json does not", **place)
+        return None
+
+    def _signed_state(self, log, note, what, lsn=None):
+        """A signed note must name a state that some earlier frame left behind, or one that is sealed."""
+        place = {"log": log.number, "lsn": lsn}
+        try:
+            checkpoint = parse_checkpoint(note)
+        except Malformed as error:
+            self.report.add("checkpoint-signature", f"{what}: {error}", **place)
+            return
+        if checkpoint.origin != log.origin:
+            self.report.add("checkpoint-mismatch", f"{what}: origin {checkpoint.origin} is not the log's", **place)
+        elif checkpoint.signature_state(self.store.public_key) != "valid":
+            self.report.add("checkpoint-signature", f"{what}: no valid signature of the store's key", **place)
+        else:
+            self._judge(Claim(log, checkpoint.size, checkpoint.root, what, place, "checkpoint-mismatch", "checkpoint-ahead", signs=True))
+
+    def _judge(self, claim):
+        log, size = claim.log, claim.size
+        if size > log.tree.size:
+            self.report.add(claim.ahead, f"{claim.what}: size {size} was signed or stated, the log has {log.tree.size}", **claim.place)
+            return
+        if log.lost_at is not None and size > log.lost_at:
+            return  # What was lost was reported; nothing is known of this root.
+        root = log.boundaries.get(size)
+        if root is None and (claim.anywhere or size < log.sealed):
+            root = log.asked.get(size)
+            if root is None and size < log.sealed:
+                self.late.append(claim)
+                return
+        if root != claim.root:
+            self.report.add(claim.mismatch, f"{claim.what}: the root of size {size} is not that of the values: the log was changed, or never "
+                            "ended there", **claim.place)
+        elif claim.signs:
+            log.signed = max(log.signed, size)
+
+    def _judge_late(self):
+        """Claims about what is sealed that were not known when it was read."""
+        late, self.late = self.late, []
+        for log in {claim.log.number: claim.log for claim in late}.values():
+            sizes = {claim.size for claim in late if claim.log is log}
+            try:
+                log.asked |= self.sealed.roots(log, sizes)
+            except (Malformed, KeyError) as error:
+                self.report.add("segment-damaged", f"a segment cannot be read a second time: {error}", log=log.number)
+                log.lost_at = 0
+        for claim in late:
+            self._judge(claim)
+
+    def _conclude(self, checkpoints):
+        for claim in self.pending:
+            self._judge(claim)
+        for log, note in checkpoints:
+            self._signed_state(log, note, f"checkpoint/{log.number}")
+        self._judge_late()
+        for producer, epoch, first, last in self.entries.producers.gaps():
+            self.report.add("producer-gap", f"numbers {first} to {last} of epoch {epoch} of producer {producer.decode()!r} are missing and no "
+                            "`gap` entry tells why")
+        for log in self.logs.values():
+            if log.tree.size and not log.created:
+                self.report.add("log-unknown", "the log has entries but log 0 does not tell of its creation", log=log.number)
+            if log.tree.size > log.signed:
+                self.report.add("unsigned-tail", f"{log.tree.size - log.signed} entries behind the newest valid signature", log=log.number)
+        if self.entries.withheld_n:
+            self.report.add("withheld", f"{self.entries.withheld_n} positions or groups are only hashes here; their values were not checked")
+        if self.entries.carried_n:
+            self.report.add("carry-unchecked", f"{self.entries.carried_n} carried records were checked in form, not against the tree")
+        if not self.anchored:
+            self.report.add("unanchored", "nothing from outside was given: a store made anew or rolled back as a whole is not excluded")
+
+    def _result(self, journal):
+        logs = [{"log": log.number, "name": log.name, "size": log.tree.size, "signed": log.signed, "root": base64_text(log.tree.root())}
+                for log in self.logs.values()]
+        return {"ok": self.report.ok, "anchored": self.anchored, "logs": logs, "frames": journal.frames_n if journal else 0,
+                "events": self.entries.events_n, "torn_tail_bytes": journal.torn_tail_bytes if journal else 0, "findings": self.report.findings}
