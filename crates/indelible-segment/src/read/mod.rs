@@ -126,6 +126,12 @@ impl Segment {
         &self.proof
     }
 
+    /// Length of the file, if it can be told.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.input.len().unwrap_or(0)
+    }
+
     /// Number of rows.
     #[must_use]
     pub const fn rows(&self) -> u32 {

@@ -41,6 +41,17 @@ impl ReadAt for [u8] {
     }
 }
 
+#[cfg(feature = "codec")]
+impl ReadAt for bytes::Bytes {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        ReadAt::read_at(&**self, buf, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        ReadAt::len(&**self)
+    }
+}
+
 impl ReadAt for Vec<u8> {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         ReadAt::read_at(self.as_slice(), buf, offset)

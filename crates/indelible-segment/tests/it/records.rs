@@ -184,3 +184,22 @@ fn a_caller_that_compares_finds_what_its_writer_did_not_look_at() {
     assert!(found.iter().map(|(_, record)| record).eq(&records));
     assert_eq!(whole, 1);
 }
+
+/// Runs of one word that are long enough for a page of their own, behind each other and between rows that differ, when the words have
+/// their numbers already.
+#[test]
+fn long_runs_of_a_word_come_back_wherever_they_begin_and_end() {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let (mut records, mut action) = (Vec::new(), 0);
+    while records.len() < 160_000 {
+        let length = *rng.choice(&[1, 200, 256, 1_000, 4_096, 9_000, 17_000]).unwrap();
+        action = (action + rng.u32(1..4)) % 5;
+        let name = ["a.b", "c.d", "e.f", "g.h", "i.j"][action as usize];
+        for _ in 0..length {
+            let seq = records.len() as u64;
+            records.push(event(&Draft::new(name), 1, seq));
+        }
+    }
+    let (_, summary) = round_trip(0, &records);
+    assert_eq!(summary.whole, 0);
+}

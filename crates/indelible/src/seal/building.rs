@@ -103,13 +103,7 @@ impl Building {
         self.group.bytes.extend_from_slice(record.bytes());
         self.group.ends.push(self.group.bytes.len());
         self.writer.push(record).map_err(|error| failed(&self.info.file, error))?;
-        self.info.count += 1;
-        self.info.journal_bytes += record.bytes().len() as u64;
-        self.info.keyed += u64::from(record.idempotency().is_some());
-        if let Some(head) = head {
-            widen(&mut self.info.time, head.time);
-            widen(&mut self.info.received, head.received);
-        }
+        self.info.add(record, head);
         if self.computed.is_some() && self.end().is_multiple_of(GROUP_LEAVES) {
             let root = root_of(&self.leaves()?);
             self.computed.iter_mut().for_each(|roots| roots.push(root));
@@ -149,10 +143,6 @@ impl Building {
         self.info.digest = digest;
         Ok(Written { info: self.info, file: file.into(), partial, seed, roots: proof.roots })
     }
-}
-
-fn widen(range: &mut Option<(i64, i64)>, at: i64) {
-    *range = Some(range.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
 }
 
 fn write_failed(name: &str, error: std::io::Error) -> Error {

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible_format::Hash;
 use indelible_format::json::{self, Document, Node};
+use indelible_format::{Hash, Head, Record};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
@@ -63,6 +63,17 @@ impl SegmentInfo {
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.first_seq.saturating_add(self.count)
+    }
+
+    /// Takes in what is said of the next row.
+    pub(crate) fn add(&mut self, record: &Record<'_>, head: Option<&Head<'_>>) {
+        self.count += 1;
+        self.journal_bytes += record.bytes().len() as u64;
+        self.keyed += u64::from(record.idempotency().is_some());
+        if let Some(head) = head {
+            widen(&mut self.time, head.time);
+            widen(&mut self.received, head.received);
+        }
     }
 }
 
@@ -214,6 +225,10 @@ impl Manifest {
         let generation = number(&root, "generation").ok_or_else(|| corrupt("names no generation"))?;
         Ok(Self { generation, start, segments })
     }
+}
+
+fn widen(range: &mut Option<(i64, i64)>, at: i64) {
+    *range = Some(range.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
 }
 
 fn number(node: &Node<'_, '_>, key: &str) -> Option<u64> {

@@ -111,6 +111,8 @@ impl Verifier<'_> {
         }
         let mut faults: Vec<Fault> = Vec::new();
         let (mut malformed, next) = (None, replay.tip(log).next_seq);
+        let is_whole = next == info.first_seq;
+        let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
         let (details, findings) = (&mut self.details, &mut self.findings);
         let read = segment.records(next..u64::MAX, &mut |seq, bytes| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
@@ -119,7 +121,10 @@ impl Verifier<'_> {
                 malformed = Some(seq);
                 return ControlFlow::Break(());
             };
-            replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
+            replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| {
+                told.add(record, head);
+                details.look(log, seq, record, head, findings);
+            });
             ControlFlow::Continue(())
         });
         replay.settle();
@@ -146,6 +151,12 @@ impl Verifier<'_> {
             |(index, statistics)| index.iter().chain(&statistics).map(ToString::to_string).collect(),
         ) {
             self.fail(Code::SegmentIndex, Some(log), Some(info.first_seq), format!("{place}: {difference}"));
+        }
+        // Searches pass over a segment because of its times, and opening because of its keys.
+        let length = segment.bytes();
+        if is_whole && (told != *info || length != info.bytes) {
+            let message = format!("the manifest describes {place} otherwise than its rows do: times, keys or sizes differ");
+            self.fail(Code::Manifest, Some(log), Some(info.first_seq), message);
         }
         // A segment that took in others is read from its middle on, if the others were read before.
         if !proof.roots.ends_with(&roots) && !replay.diverged().contains(&log) {
@@ -174,11 +185,18 @@ impl Verifier<'_> {
             tip.settle_root();
             let tenants = log.tenants.iter().all(|(name, next)| tip.tenants.get(name) == Some(next))
                 && tip.tenants.iter().count() == log.tenants.iter().count();
-            if tip.head() != log.head() || !tenants {
-                let message =
-                    format!("the state says that log {} had {} entries, with another root or other tenants", log.log, log.size());
+            let seed = log.seed.is_none() || tip.salts(log.size()).map(|salts| salts.seed().clone()) == log.seed;
+            if tip.head() != log.head() || !tenants || !seed {
+                let message = format!(
+                    "the state says that log {} had {} entries, with another root, another seed or other tenants",
+                    log.log,
+                    log.size()
+                );
                 self.fail(Code::SealedState, Some(log.log), Some(log.size()), message);
             }
+        }
+        for log in manifest.logs().into_iter().filter(|log| !state.logs.iter().any(|known| known.log == *log)) {
+            self.fail(Code::SealedState, Some(log), None, "the state does not know this log");
         }
         let producers = |producers: &crate::commit::producers::Producers| {
             let mut all: Vec<_> =

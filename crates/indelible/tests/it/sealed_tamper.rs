@@ -181,6 +181,8 @@ fn a_manifest_or_state_that_lies_is_found() {
     for (what, bad, code) in [
         ("a segment left out", text.replace(&format!(",{{{entry}}}"), ""), Code::Sequence),
         ("another beginning of the journal", text.replace("\"lsn\":", "\"lsn\":1"), Code::JournalCorrupt),
+        ("times that hide events", text.replace("\"time\":[", "\"time\":[1"), Code::Manifest),
+        ("fewer keys", text.replace("\"keyed\":0", "\"keyed\":7"), Code::Manifest),
         ("nothing sealed", String::new(), Code::Manifest),
         ("no JSON", "{".into(), Code::Manifest),
     ] {

@@ -125,7 +125,10 @@ impl ColumnWriter {
             }
         }
         self.put(body, bounds, maker)?;
-        if let Values::Words(spare) = &mut self.values {
+        // The memory is used again; but behind a run the words of the next stride wait there already.
+        if let Values::Words(spare) = &mut self.values
+            && spare.is_empty()
+        {
             words.clear();
             *spare = words;
         }
