@@ -238,12 +238,12 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
     Ok(Receipt { origin, log, seq, leaf, tenant_seq, idempotence })
 }
 
-/// Leaf and tenant number of a durable event, from the journal.
+/// Leaf and tenant number of a durable event, from the journal or a segment.
 fn read_back(shared: &Shared, log: u32, seq: u64, place: crate::commit::journal::Place) -> Result<(Hash, u64)> {
     let found = frames::find_at(&shared.world, &shared.config.dir, place, log, seq)?;
     let stored = match found {
         Some(stored) => Some(stored),
-        // A duplicate's original is in an older frame than the batch that answered it.
+        // A duplicate's original is in an older frame than the batch that answered it; or the frame is sealed.
         None => shared.reader.record(log, seq)?,
     };
     let stored =

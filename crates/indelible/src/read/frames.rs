@@ -554,8 +554,8 @@ pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> 
     Some(Stored { log, seq, bytes: record.bytes().to_vec(), seed })
 }
 
-/// Position `seq` of `log`, if it is in the frame at `place`.
+/// Position `seq` of `log`, if it is in the frame at `place`. That may be sealed by now, and its file gone.
 pub(crate) fn find_at(world: &World, dir: &Path, place: Place, log: u32, seq: u64) -> Result<Option<Stored>> {
-    let mut reader = FileReader::open(world, dir, place.file, Vec::new())?;
+    let Some(mut reader) = FileReader::open_if_there(world, dir, place.file, Vec::new())? else { return Ok(None) };
     Ok(reader.frame_at(place.offset)?.ok().and_then(|frame| in_frame(&frame, log, seq)))
 }

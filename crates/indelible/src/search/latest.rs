@@ -18,7 +18,8 @@ use crate::read::Reader;
 use crate::read::tail::{Block, Moment};
 use crate::seal::SegmentInfo;
 
-/// Where a page ended: everything from these positions on was shown, or passed over.
+/// Where a page ended, in each log there was: everything from these positions on was shown, or passed over, or came later. Of a log that
+/// is not named nothing is left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageEnd(BTreeMap<u32, u64>);
 
@@ -87,7 +88,7 @@ impl Reader {
                         let Some(head) = record.head() else { continue };
                         shown += 1;
                         if each(&View { log: found.log, seq: found.seq, record: &record, head: &head }).is_break() {
-                            end = Some(ends(before, seen.iter().take(nth + 1)));
+                            end = Some(ends(&moment, before, seen.iter().take(nth + 1)));
                             break;
                         }
                     }
@@ -115,7 +116,7 @@ impl Reader {
             .heads
             .iter()
             .filter(|head| query.log.is_none_or(|log| log == head.log))
-            .map(|head| Descent::new(head.log, before.and_then(|before| before.0.get(&head.log)).copied().unwrap_or(head.size)))
+            .map(|head| Descent::new(head.log, begin(before, head)))
             .collect();
         let mut ready: Vec<Option<Found>> = Vec::new();
         for log in &mut logs {
@@ -126,7 +127,7 @@ impl Reader {
             let newest = ready.iter().enumerate().filter_map(|(nth, found)| Some((found.as_ref()?.received, nth))).max();
             let Some((_, nth)) = newest else { break };
             if seen.len() as u64 >= limit {
-                next = Some(ends(before, seen.iter()));
+                next = Some(ends(moment, before, seen.iter()));
                 break;
             }
             if let (Some(slot), Some(log)) = (ready.get_mut(nth), logs.get_mut(nth)) {
@@ -140,9 +141,14 @@ impl Reader {
     }
 }
 
+/// The position behind the newest one of a log that may be shown.
+fn begin(before: Option<&PageEnd>, head: &LogHead) -> u64 {
+    before.map_or(head.size, |before| before.0.get(&head.log).copied().unwrap_or(0))
+}
+
 /// Where a page ends that shows these.
-fn ends<'f>(before: Option<&PageEnd>, shown: impl Iterator<Item = &'f Found>) -> PageEnd {
-    let mut end = before.cloned().unwrap_or_default();
+fn ends<'f>(moment: &Moment, before: Option<&PageEnd>, shown: impl Iterator<Item = &'f Found>) -> PageEnd {
+    let mut end = PageEnd(moment.heads.iter().map(|head| (head.log, begin(before, head))).collect());
     for found in shown {
         end.0.insert(found.log, found.seq);
     }

@@ -282,3 +282,20 @@ fn every_profile_records_seals_and_finds() {
         assert!(verify::verify(dir.path().join("store"), Options::default()).unwrap().ok);
     }
 }
+
+/// Who asks late gets the receipt all the same: of a large frame it is read back, from wherever its event is by then.
+#[test]
+fn a_receipt_can_be_had_after_its_event_was_sealed() {
+    let machine = Scenario::sealing(7).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    let tickets: Vec<_> = (0..6_000).map(|n| store.emit(&event(n)).unwrap()).collect();
+    store.flush().unwrap();
+    store.seal().unwrap();
+    store.append(&event(6_000)).unwrap();
+    store.seal().unwrap();
+    for (nth, ticket) in tickets.into_iter().enumerate().step_by(500) {
+        let receipt = ticket.wait().unwrap();
+        assert_eq!((receipt.log, receipt.seq), (1, Some(nth as u64)));
+        assert_eq!(receipt.leaf, Some(store.reader().unwrap().record(1, nth as u64).unwrap().unwrap().leaf()));
+    }
+}

@@ -231,3 +231,31 @@ fn an_explained_search_says_what_was_passed_over() {
     let newest = ask("*");
     assert!(newest.segments_not_needed > 0 && newest.rows_read <= 110, "{newest:?}");
 }
+
+/// A page goes on where the one before it ended: what came since is not on it, whichever log it went to.
+#[test]
+fn what_came_after_a_page_is_not_on_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.sealing.background = false;
+    let store = Store::open(config).unwrap();
+    let write = |n: u64, class: Class| drop(store.append(&Draft::new("a.b").class(class).detail("n", n)).unwrap());
+    (0..5).for_each(|n| write(n, Class::Telemetry));
+    (5..20).for_each(|n| write(n, Class::Normal));
+    let reader = store.reader().unwrap();
+    let query = Query::new(&Filter::All, 0).unwrap();
+    let (mut shown, mut before) = (Vec::new(), None);
+    // The first page has nothing of the telemetry log.
+    for page in 0..4u64 {
+        let answer = reader.latest(&query, 5, before.as_ref(), &mut |view| {
+            shown.push((view.log, view.seq));
+            ControlFlow::Continue(())
+        });
+        before = answer.unwrap().next;
+        write(100 + page, Class::Telemetry);
+        write(200 + page, Class::Normal);
+        store.seal().unwrap();
+    }
+    let expected: Vec<Place> = (0..15).rev().map(|seq| (1, seq)).chain((0..5).rev().map(|seq| (2, seq))).collect();
+    assert_eq!((shown, before), (expected, None));
+}
