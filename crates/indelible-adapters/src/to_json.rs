@@ -39,6 +39,15 @@ fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
     if !head.source.is_empty() {
         text(out, "source", head.source);
     }
+    write_counts(out, head);
+    write_frameworks(out, "frameworks", head);
+    if head.weight != 1 {
+        number(out, "weight", head.weight);
+    }
+}
+
+/// Who counted the event, and which trace it belongs to, if it says.
+pub(crate) fn write_counts(out: &mut Vec<u8>, head: &Head<'_>) {
     if let Some(producer) = head.producer {
         key(out, "producer");
         out.extend_from_slice(b"{\"id\":");
@@ -54,10 +63,6 @@ fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
         out.extend_from_slice(b"\",\"span_id\":\"");
         write_hex(out, &trace.span_id);
         out.extend_from_slice(b"\"}");
-    }
-    write_frameworks(out, "frameworks", head);
-    if head.weight != 1 {
-        number(out, "weight", head.weight);
     }
 }
 

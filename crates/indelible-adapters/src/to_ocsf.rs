@@ -14,7 +14,7 @@ use indelible_format::{Field, Head, Outcome, Record, Severity, Tag};
 
 use crate::ocsf_names::activity_name;
 use crate::split;
-use crate::to_json::{key, number, raw_parts, text, time, write_frameworks, write_hex, write_id, write_number};
+use crate::to_json::{key, number, raw_parts, text, time, write_counts, write_frameworks, write_id, write_number};
 use crate::to_ocsf_classes::{Class, Shape};
 
 const VERSION: &str = "1.8.0";
@@ -231,22 +231,7 @@ fn write_unmapped(out: &mut Vec<u8>, record: &Record<'_>, head: &Head<'_>, class
     out.extend_from_slice(b"{\"class\":");
     write_string(out, head.class.name());
     number(out, "tenant_seq", head.tenant_seq);
-    if let Some(producer) = head.producer {
-        key(out, "producer");
-        out.extend_from_slice(b"{\"id\":");
-        write_string(out, producer.id);
-        number(out, "epoch", producer.epoch);
-        number(out, "seq", producer.seq);
-        out.push(b'}');
-    }
-    if let Some(trace) = head.trace {
-        key(out, "trace");
-        out.extend_from_slice(b"{\"trace_id\":\"");
-        write_hex(out, &trace.trace_id);
-        out.extend_from_slice(b"\",\"span_id\":\"");
-        write_hex(out, &trace.span_id);
-        out.extend_from_slice(b"\"}");
-    }
+    write_counts(out, head);
     if head.weight != 1 {
         number(out, "weight", head.weight);
     }

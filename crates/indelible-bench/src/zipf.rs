@@ -3,7 +3,7 @@
 //! They are what a company's services write in a day: 50,000 people and 100,000 data sets, few of which do and get most (Zipf), 200
 //! tenants of as different sizes, one failure in twenty, and in every event numbers that nobody has seen before (its id, its request).
 //! Events lie a fixed gap apart and a little off, so their order is that of their numbers. Nothing is kept per event: the 999th
-//! costs what the first did, about 150 ns, and threads can make disjoint parts.
+//! costs what the first did, and threads can make disjoint parts.
 
 use std::fmt::Write as _;
 

@@ -19,3 +19,23 @@ pub fn folder(name: &str) -> Option<PathBuf> {
     println!("skipped: {} is not there; set INDELIBLE_CORPUS to the corpus", folder.display());
     None
 }
+
+/// Every file below `folder` whose name ends in `ending`, sorted.
+///
+/// # Panics
+/// If a folder cannot be listed.
+#[must_use]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}

@@ -9,7 +9,7 @@ use indelible_adapters::{AdaptError, Adapter, Format, ReadLimits, for_each_recor
 
 use indelible_testkit::corpus;
 
-use crate::support::{adapt_and_check, files, open};
+use crate::support::{adapt_and_check, open};
 
 /// What came out of some files.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ fn adapt_folder(name: &str, ending: &str, step: u64) -> Option<Count> {
     let folder = corpus::folder(name)?;
     let mut count = Count::default();
     let mut adapter = Adapter::new(None);
-    for path in files(&folder, ending) {
+    for path in corpus::files(&folder, ending) {
         adapt_file(&path, step, &mut adapter, &mut count);
     }
     Some(count)
@@ -101,7 +101,7 @@ fn every_line_of_the_windows_recordings_is_a_record() {
     let mut count = Count::default();
     let mut lines = 0;
     let mut adapter = Adapter::new(None);
-    for path in files(&folder, ".zst") {
+    for path in corpus::files(&folder, ".zst") {
         let mut input = open(&path);
         loop {
             let chunk = input.fill_buf().unwrap();
@@ -136,7 +136,7 @@ fn evtx_converted_to_json_is_known() {
 fn one_event_of_each_log_source_is_told_apart() {
     let Some(folder) = corpus::folder("rsigma-schema-classification") else { return };
     let mut adapter = Adapter::new(None);
-    for path in files(&folder, "test_event.json") {
+    for path in corpus::files(&folder, "test_event.json") {
         let source = path.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
         let record = std::fs::read(&path).unwrap();
         let adapted = adapt_and_check(&mut adapter, &record, |draft| draft.action.name().to_owned()).unwrap();
@@ -160,7 +160,7 @@ fn one_event_of_each_log_source_is_told_apart() {
 fn arrays_of_kernel_audit_records_are_read_by_the_generic_adapter() {
     let Some(folder) = corpus::folder("linux-auditd-go-libaudit") else { return };
     let mut elements = 0;
-    for path in files(&folder, ".golden") {
+    for path in corpus::files(&folder, ".golden") {
         let golden: serde_json::Value = serde_json::from_reader(open(&path)).unwrap();
         elements += golden.as_array().unwrap().len() as u64;
     }

@@ -2,27 +2,12 @@
 
 use std::io::{BufReader, Read};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indelible_adapters::{AdaptError, Adapted, Adapter, Format, ReadLimits, RecordError, Totals, for_each_record, split};
 use indelible_format::draft::Details;
 use indelible_format::json::{Limits, is_canonical};
 use indelible_format::{Draft, Stamp, encode, limits};
-
-/// Every file below `folder` whose name ends in `ending`, sorted.
-pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.to_str().unwrap().ends_with(ending) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
 
 /// A file's contents, decompressed by its name.
 pub(crate) fn open(path: &Path) -> BufReader<Box<dyn Read>> {

@@ -204,31 +204,16 @@ fn comes_back(files: &[PathBuf]) -> u64 {
     count
 }
 
-/// Every file below `folder` whose name ends like this, sorted.
-fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path, ending));
-        } else if path.to_str().unwrap().ends_with(ending) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn every_value_of_real_cloudtrail_comes_back() {
     let Some(folder) = corpus::folder("cloudtrail-invictus") else { return };
-    assert_eq!(comes_back(&files(&folder, ".json.gz")), 2900);
+    assert_eq!(comes_back(&corpus::files(&folder, ".json.gz")), 2900);
 }
 
 #[test]
 fn every_value_of_real_windows_events_comes_back() {
     let Some(folder) = corpus::folder("otrf-security-datasets") else { return };
-    let mut files = files(&folder, ".zst");
+    let mut files = corpus::files(&folder, ".zst");
     let long = std::env::var_os("INDELIBLE_LONG").is_some();
     if !long {
         files.sort_by_key(|path| path.metadata().unwrap().len());

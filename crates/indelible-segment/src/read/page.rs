@@ -221,9 +221,6 @@ impl Page {
 
     /// As [`indices`](Self::indices), of the elements of these rows, as far as the page has them: in a column that is no list one for each
     /// row.
-    ///
-    /// # Cost
-    /// Less than a nanosecond a value.
     pub fn indices_in(&self, rows: Range<u32>, out: &mut Vec<u32>) {
         let elements = self.elements_of(rows);
         self.presence.spread(elements, u32::MAX, out, |slots, out| match &self.values {
@@ -252,27 +249,6 @@ impl Page {
                 out.extend(rows.map(|row| self.number(row).unwrap_or(0)));
             }
         }
-    }
-
-    /// The first row with this id, in a page of `id`.
-    ///
-    /// # Cost
-    /// A comparison of sixteen bytes for each row.
-    #[must_use]
-    pub fn position_of(&self, id: &[u8; 16]) -> Option<u32> {
-        let slot = match &self.values {
-            Values::Ids(ids) => {
-                let wanted = u128::from_le_bytes(*id);
-                ids.iter().position(|id| u128::from_le_bytes(*id) == wanted)?
-            }
-            _ => return (self.first_row..self.first_row + self.rows).find(|row| self.bytes(*row) == Some(id.as_slice())),
-        };
-        let nth = match &self.presence {
-            Presence::All => u32::try_from(slot).ok()?,
-            Presence::None => return None,
-            Presence::Some(..) => (0..self.rows).find(|nth| self.slot(*nth) == Some(slot))?,
-        };
-        Some(self.first_row + nth)
     }
 
     /// The elements of these rows, as far as the page has them.

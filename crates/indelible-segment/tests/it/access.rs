@@ -179,14 +179,6 @@ fn ranges_of_rows_say_what_each_row_says() {
             assert!(beyond.is_empty());
         }
     }
-    for row in (0..9_500).step_by(37) {
-        let page = segment.page(Column::Id, row, &cache).unwrap();
-        if let Some(id) = page.bytes(row).and_then(<[u8]>::first_chunk) {
-            let found = page.position_of(id).unwrap();
-            assert!(found <= row && page.bytes(found) == page.bytes(row));
-        }
-        assert_eq!(page.position_of(&[0xee; 16]), None);
-    }
 }
 
 /// A page's texts without taking it apart are those that the page gives.

@@ -9,21 +9,11 @@ use indelible_testkit::corpus;
 
 use crate::support::{event, round_trip};
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    entries.sort();
-    for path in entries {
-        if path.is_dir() { files(&path, found) } else { found.push(path) }
-    }
-}
-
 /// Every record below `folder`, as the import stores it.
 fn imported(folder: &Path, at_most: usize) -> (Vec<Vec<u8>>, u64) {
-    let mut paths = Vec::new();
-    files(folder, &mut paths);
     let (mut records, mut bytes) = (Vec::new(), 0);
     let mut adapter = Adapter::new(None);
-    for path in paths {
+    for path in corpus::files(folder, "") {
         let name = path.to_string_lossy().into_owned();
         let file = std::fs::File::open(&path).unwrap();
         let input: Box<dyn Read> = match name.rsplit('.').next() {

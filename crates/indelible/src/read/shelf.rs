@@ -63,7 +63,13 @@ impl Shelf {
             available()?;
         }
         let manifest = Arc::new(manifest);
-        kept.segments.retain(|name, _| manifest.segments.iter().any(|segment| segment.file == *name));
+        kept.segments.retain(|name, segment| {
+            let is_named = manifest.segments.iter().any(|info| info.file == *name);
+            if !is_named {
+                self.cache.forget(segment.id());
+            }
+            is_named
+        });
         kept.manifest = Some((bytes, Arc::clone(&manifest)));
         Ok(manifest)
     }

@@ -49,8 +49,8 @@ struct Counts {
     by_text: HashMap<Option<String>, u64>,
     /// By number in the dictionary of the segment.
     by_word: Vec<u64>,
-    /// Numbers of a page, unpacked, and its first row.
-    page: Option<(u32, Vec<u32>)>,
+    /// Numbers of the rows that are being counted.
+    unpacked: Vec<u32>,
 }
 
 impl Counts {
@@ -70,6 +70,7 @@ impl Counts {
         passed: &Passed,
         cache: &PageCache,
     ) -> std::result::Result<(), SegmentError> {
+        let is_whole = passed.must.count() == u64::from(BLOCK_ROWS);
         let mut places = passed.must.places().peekable();
         while let Some(place) = places.peek().copied() {
             let page = segment.page(column, passed.first + place, cache)?;
@@ -82,28 +83,20 @@ impl Counts {
             if self.by_word.len() < dictionary.len() {
                 self.by_word.resize(dictionary.len(), 0);
             }
-            let (_, words) = match self.page.take() {
-                Some(known) if known.0 == page.first_row() => self.page.insert(known),
-                known => {
-                    let mut words = known.map(|(_, words)| words).unwrap_or_default();
-                    words.clear();
-                    page.indices(&mut words);
-                    self.page.insert((page.first_row(), words))
-                }
-            };
-            let (mut none, from) = (0, passed.first.wrapping_sub(page.first_row()));
+            let last = (passed.first + BLOCK_ROWS).min(end);
+            self.unpacked.clear();
+            page.indices_in(passed.first.max(page.first_row())..last, &mut self.unpacked);
+            let from = passed.first.max(page.first_row()) - passed.first;
+            let mut none = 0;
             let mut count = |word: u32| match self.by_word.get_mut(word as usize) {
                 Some(count) => *count += 1,
                 None => none += 1,
             };
-            let block = words.get(from as usize..).and_then(|words| words.get(..BLOCK_ROWS as usize));
-            match block.filter(|_| passed.must.count() == u64::from(BLOCK_ROWS)) {
-                Some(block) => {
-                    block.iter().for_each(|word| count(*word));
-                    self.add_missing(none);
-                    return Ok(());
-                }
-                None => here.for_each(|place| count(words.get(from.wrapping_add(place) as usize).copied().unwrap_or(u32::MAX))),
+            if is_whole {
+                self.unpacked.iter().for_each(|word| count(*word));
+                here.for_each(drop);
+            } else {
+                here.for_each(|place| count(self.unpacked.get((place - from) as usize).copied().unwrap_or(u32::MAX)));
             }
             self.add_missing(none);
         }
@@ -142,7 +135,7 @@ impl Gather for Values<'_> {
         for (word, count) in (0u32..).zip(words).filter(|(_, count)| *count > 0) {
             part.add(dictionary.text(word), count);
         }
-        part.page = None;
+        part.unpacked = Vec::new();
         Ok(())
     }
 
