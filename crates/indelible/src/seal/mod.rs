@@ -6,6 +6,7 @@
 pub(crate) mod building;
 pub(crate) mod files;
 pub(crate) mod manifest;
+mod pass;
 pub(crate) mod rows;
 pub(crate) mod run;
 pub(crate) mod sealer;

@@ -4,30 +4,27 @@
 //! with the journal, byte for byte; renamed; the manifest replaced; journal files, replaced segments and the old state removed. Until the
 //! manifest is replaced everything that was there before is there still. Nothing here waits for a commit, and no commit for it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use indelible_format::frame::FLAG_CARRY;
+use indelible_format::Hash;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, GROUP_LEVEL};
-use indelible_format::record::{Kind, Records};
-use indelible_format::{Hash, Record};
 use indelible_segment::{ReadAt, SegmentError};
 
-use super::building::{Building, How, Written};
+use super::building::{How, Written};
 use super::files;
 use super::manifest::{Manifest, SegmentInfo, Start};
+use super::pass::Pass;
 use super::rows::Rows;
 use super::state::State;
-use crate::commit::journal::{Place, file_name};
+use crate::commit::journal::file_name;
 use crate::digest::LogHead;
 use crate::digest::tree_file::{self, TreeFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
-use crate::read::frames::{self, Cursor, End, Next};
+use crate::read::frames;
 use crate::world::{DiskFile, World};
 
 /// Where the journal is to begin after sealing.
@@ -47,9 +44,6 @@ pub(crate) struct Shape {
     pub(crate) rows_max: u64,
     pub(crate) options: indelible_segment::Options,
 }
-
-/// Segments of up to this many rows are taken into the next one whatever its size: rewriting them costs less than keeping them.
-const MERGED_ROWS: u64 = 4_096;
 
 /// Rows compared between two looks whether to go on.
 const ROWS_BETWEEN_STOPS: u64 = 4_096;
@@ -71,25 +65,13 @@ pub struct Sealed {
 
 /// Owned by whoever holds the writer's lock.
 pub(crate) struct Sealer {
-    world: World,
-    dir: PathBuf,
-    identity: Identity,
+    pub(super) world: World,
+    pub(super) dir: PathBuf,
+    pub(super) identity: Identity,
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) state: State,
     /// Why nobody knows which manifest a power cut would leave: then nothing is removed, and whoever opens the store next decides.
     uncertain: Option<Error>,
-}
-
-/// What one pass over the journal gave.
-struct Pass {
-    written: Vec<Written>,
-    /// Segments that the written ones take the place of.
-    merged: Vec<SegmentInfo>,
-    state: State,
-    prev: Hash,
-    /// By log: the frames that have records of it.
-    frames: BTreeMap<u32, Vec<Place>>,
-    heads: Vec<LogHead>,
 }
 
 impl Sealer {
@@ -215,137 +197,6 @@ impl Sealer {
         self.publish(to, pass)
     }
 
-    /// Reads the frames before `to` and writes their records into segments.
-    fn pass(&self, to: &Boundary, shape: &Shape, how: How, stop: &dyn Fn() -> bool) -> Result<Pass> {
-        let start = self.manifest.start;
-        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.once();
-        if cursor.first()?.is_some_and(|first| first != (start.lsn, start.prev)) {
-            return Err(broken("it does not begin where the segments end"));
-        }
-        let mut pass = Pass {
-            written: Vec::new(),
-            merged: Vec::new(),
-            state: self.state.clone(),
-            prev: Hash::ZERO,
-            frames: BTreeMap::new(),
-            heads: Vec::new(),
-        };
-        let mut open: BTreeMap<u32, Building> = BTreeMap::new();
-        loop {
-            let (frame, place) = match cursor.next()? {
-                Next::Frame(frame, place) => (frame, place),
-                Next::End(End::Limit) => break,
-                Next::End(end) => return Err(broken(&format!("it ends before the place to seal up to: {end:?}"))),
-            };
-            if stop() {
-                return Err(stopped());
-            }
-            if frame.meta.flags & FLAG_CARRY != 0 {
-                continue;
-            }
-            for change in &frame.meta.logs {
-                pass.frames.entry(change.log).or_default().push(place);
-            }
-            for record in Records::new(frame.payload) {
-                let log = record.log();
-                let building = match open.entry(log) {
-                    Entry::Occupied(open) => open.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.begin(log, to, shape, how, &mut pass)?),
-                };
-                let group = building.end() / GROUP_LEAVES;
-                let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
-                let head = record.head();
-                building.push(&record, head.as_ref(), seed)?;
-                if let Some(head) = head.filter(|_| record.kind() == Kind::Event) {
-                    *pass.state.log(log).tenants.entry(head.tenant) = head.tenant_seq.saturating_add(1);
-                    if let Some(producer) = head.producer {
-                        pass.state.producers.arrive(producer.id, producer.epoch, producer.seq);
-                    }
-                }
-                // The next one begins with a group, so that it needs no leaves from before.
-                if building.count() + GROUP_LEAVES > shape.rows_max && building.end().is_multiple_of(GROUP_LEAVES) {
-                    let Some(full) = open.remove(&log) else { continue };
-                    self.finish(full, &mut pass)?;
-                }
-            }
-        }
-        pass.prev = cursor.prev;
-        for (_, building) in open {
-            self.finish(building, &mut pass)?;
-        }
-        pass.heads = pass.state.logs.iter().map(super::state::LogState::head).collect();
-        Ok(pass)
-    }
-
-    /// Begins a segment where the last one of its log ends, or with small ones before it, which it takes in.
-    fn begin(&self, log: u32, to: &Boundary, shape: &Shape, how: How, pass: &mut Pass) -> Result<Building> {
-        let generation = self.manifest.generation + 1;
-        let state = pass.state.log(log);
-        let (mut first_seq, mut before) = (state.size(), state.partial.clone());
-        let size = to.heads.iter().find(|head| head.log == log).map_or(first_seq, |head| head.size);
-        let first_of_log = !pass.written.iter().any(|written| written.info.log == log);
-        let merged = if first_of_log { mergeable(self.manifest.of(log), size - first_seq, shape.rows_max) } else { &[] };
-        let origin = self.identity.origin(log).unwrap_or_default();
-        let mut seeds = Vec::new();
-        if let Some(first) = merged.first() {
-            first_seq = first.first_seq;
-            let segment = files::open_segment(&self.world, &self.dir, first)?;
-            before.clone_from(&segment.proof().before);
-        }
-        let file = files::segment_name(log, first_seq, generation);
-        let (time, received) = (None, None);
-        let info = SegmentInfo {
-            log,
-            first_seq,
-            count: 0,
-            file,
-            bytes: 0,
-            digest: Hash::ZERO,
-            journal_bytes: 0,
-            keyed: 0,
-            time,
-            received,
-        };
-        let mut building = Building::create(&self.world, &self.dir, info, origin, before, how, shape.options)?;
-        for info in merged {
-            seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
-            let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
-            while let Some(bytes) = rows.next()? {
-                let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;
-                let nth = building.end() / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
-                let seed = usize::try_from(nth).ok().and_then(|nth| seeds.get(nth));
-                building.push(&record, record.head().as_ref(), seed)?;
-            }
-        }
-        if !merged.is_empty() {
-            // The tree of the new segment begins where the first of them does.
-            pass.merged.extend_from_slice(merged);
-        }
-        Ok(building)
-    }
-
-    fn finish(&self, building: Building, pass: &mut Pass) -> Result<()> {
-        let log = building.log();
-        let written = building.finish(|from, to| {
-            let roots = tree_file::read(&self.world, &self.dir, log, from, to).unwrap_or_default();
-            // Where the file is short the roots are wrong, and that is found out: they are computed then.
-            let missing = usize::try_from(to - from).unwrap_or(0).saturating_sub(roots.len());
-            Ok(roots.into_iter().chain(std::iter::repeat_n(Hash::ZERO, missing)).collect())
-        })?;
-        let state = pass.state.log(log);
-        let known = (state.groups.size() / GROUP_LEAVES).saturating_sub(written.info.first_seq / GROUP_LEAVES);
-        for root in written.roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
-            state
-                .groups
-                .push_subtree(GROUP_LEVEL, *root)
-                .map_err(|error| Error::new(ErrorKind::Corrupt, format!("the tree of log {log} cannot go on: {error}")))?;
-        }
-        state.partial.clone_from(&written.partial);
-        state.seed.clone_from(&written.seed);
-        pass.written.push(written);
-        Ok(())
-    }
-
     /// Reads every new segment back from disk and compares its records with those it was made of. Gives the first difference.
     fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
         let mut logs: Vec<u32> = pass.written.iter().map(|written| written.info.log).collect();
@@ -457,31 +308,10 @@ impl ReadAt for SharedFile {
     }
 }
 
-impl Pass {
-    /// Whether every log came out with the size and root that the journal had there.
-    fn agrees(&self, to: &Boundary) -> bool {
-        let of = |log: u32| self.heads.iter().find(|head| head.log == log);
-        to.heads.iter().filter(|head| head.size > 0).all(|head| of(head.log) == Some(head))
-    }
-}
-
 /// Whether these are the roots of all groups of the tree.
 fn leads_to(roots: &[Hash], tree: &Frontier) -> bool {
     let mut frontier = Frontier::new();
     roots.iter().all(|root| frontier.push_subtree(GROUP_LEVEL, *root).is_ok()) && frontier == *tree
-}
-
-/// The last segments of a log that the next one, of `rows` rows, takes in: so that their number grows with the logarithm of the rows.
-fn mergeable(segments: &[SegmentInfo], rows: u64, rows_max: u64) -> &[SegmentInfo] {
-    let (mut total, mut from) = (rows, segments.len());
-    while let Some(last) = from.checked_sub(1).and_then(|at| segments.get(at)) {
-        if last.count > total.max(MERGED_ROWS) || total + last.count + GROUP_LEAVES > rows_max {
-            break;
-        }
-        total += last.count;
-        from -= 1;
-    }
-    segments.get(from..).unwrap_or_default()
 }
 
 pub(crate) fn read_state(world: &World, dir: &Path, manifest: &Manifest) -> Result<State> {
@@ -509,45 +339,11 @@ pub(crate) fn available() -> Result<()> {
         .with_hint("build it with the default feature `segments` of the crate `indelible`"))
 }
 
-fn stopped() -> Error {
+pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Closed, "the store was closed while it was being sealed")
 }
 
-fn broken(what: &str) -> Error {
+pub(super) fn broken(what: &str) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the journal cannot be sealed: {what}"))
         .with_hint("run `indelible verify` for all findings; nothing is sealed until then")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_segments_grows_with_the_logarithm_of_the_rows() {
-        let info = |first_seq: u64, count: u64| SegmentInfo {
-            log: 1,
-            first_seq,
-            count,
-            file: files::segment_name(1, first_seq, 1),
-            bytes: 0,
-            digest: Hash::ZERO,
-            journal_bytes: 0,
-            keyed: 0,
-            time: None,
-            received: None,
-        };
-        let (mut segments, mut end, mut rewritten) = (Vec::new(), 0, 0);
-        for _ in 0..1_000 {
-            let rows = 10_000;
-            let merged = mergeable(&segments, rows, 1 << 20).to_vec();
-            let first_seq = merged.first().map_or(end, |first: &SegmentInfo| first.first_seq);
-            rewritten += end - first_seq;
-            segments.truncate(segments.len() - merged.len());
-            end += rows;
-            segments.push(info(first_seq, end - first_seq));
-        }
-        assert!(segments.len() < 30, "{}", segments.len());
-        assert!(segments.iter().all(|segment| segment.count <= 1 << 20));
-        assert!(rewritten < 8 * end, "{rewritten} of {end}");
-    }
 }
