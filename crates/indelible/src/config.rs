@@ -147,7 +147,7 @@ pub struct Config {
     pub journal_file_bytes_max: u64,
     /// Sealing into segments.
     pub sealing: Sealing,
-    /// Bytes of decoded pages that the readers of this store keep for searching.
+    /// Bytes of decoded pages that the readers of this store keep for searching, and as many again of records that are not sealed yet.
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,

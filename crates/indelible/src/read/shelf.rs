@@ -37,7 +37,7 @@ impl std::fmt::Debug for Shelf {
 
 impl Shelf {
     pub(crate) fn new(cache_bytes: usize) -> Self {
-        Self { kept: Mutex::default(), tail: Mutex::default(), cache: PageCache::new(cache_bytes) }
+        Self { kept: Mutex::default(), tail: Mutex::new(Tail::new(cache_bytes)), cache: PageCache::new(cache_bytes) }
     }
 
     /// Decoded pages.

@@ -1,8 +1,7 @@
 //! The part of a store that is not sealed yet, kept ready for searching: what was read once is not read again, and blocks of records
 //! that cannot hold a term are passed over.
 //!
-//! Memory is bounded: beyond [`TAIL_BYTES_MAX`] the oldest records are only remembered by their places, and read again when they are
-//! wanted.
+//! Memory is bounded: beyond `bytes_max` the oldest records are only remembered by their places, and read again when they are wanted.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -24,8 +23,6 @@ use crate::identity::LOG_CONTROL;
 use crate::seal::{Manifest, sealer};
 use crate::world::World;
 
-/// Records kept in memory, bytes.
-const TAIL_BYTES_MAX: usize = 96 << 20;
 /// Records of a block.
 const BLOCK_RECORDS: usize = 1_024;
 /// Bits of a block's filter: about ten for each of its terms.
@@ -36,15 +33,23 @@ const FILTER_WORDS: usize = 1_024;
 pub(crate) struct Tail {
     cursor: Option<Cursor>,
     generation: u64,
-    blocks: Vec<Arc<Block>>,
-    open: Block,
-    bytes: usize,
+    recent: Recent,
     heads: BTreeMap<u32, LogHead>,
     /// The next position of each log.
     next: BTreeMap<u32, u64>,
     problem: Option<String>,
     /// The status file when the end of a journal that nobody writes to was read last: until it changes there is nothing new.
     quiet: Option<Vec<u8>>,
+}
+
+/// The blocks that were read, oldest first; the last one is still being filled.
+#[derive(Default)]
+struct Recent {
+    closed: Vec<Arc<Block>>,
+    open: Block,
+    /// Records in memory, bytes.
+    bytes: usize,
+    bytes_max: usize,
 }
 
 /// Some consecutive frames.
@@ -54,8 +59,9 @@ pub(crate) struct Block {
     entries: Vec<(u32, u64, u32, u32)>,
     /// Empty when the records are to be read again.
     bytes: Vec<u8>,
-    frames: Vec<Place>,
-    /// Records of the first frame that belong to the block before.
+    /// Where the records came from, and how many of them from each.
+    frames: Vec<(Place, usize)>,
+    /// Records of the first frame that do not belong to this block.
     skip: usize,
     filter: Filter,
 }
@@ -137,7 +143,7 @@ impl Block {
         let mut block = Self { filter: self.filter.clone(), ..Self::default() };
         let (mut positions, mut skip) = (self.entries.iter(), self.skip);
         let mut reader: Option<FileReader> = None;
-        for place in &self.frames {
+        for (place, count) in &self.frames {
             let open = match reader.take() {
                 Some(open) if open.number == place.file => open,
                 _ => FileReader::open(world, dir, place.file, Vec::new())?,
@@ -146,7 +152,7 @@ impl Block {
             let frame = open.frame_at(place.offset)?.map_err(|error| {
                 Error::new(ErrorKind::Corrupt, format!("a frame was read before and is not there any more: {error}"))
             })?;
-            for record in Records::new(frame.payload).skip(std::mem::take(&mut skip)) {
+            for record in Records::new(frame.payload).skip(std::mem::take(&mut skip)).take(*count) {
                 if let Some((log, seq, ..)) = positions.next() {
                     block.push(*log, *seq, record.bytes());
                 }
@@ -159,6 +165,26 @@ impl Block {
     pub(crate) fn record(&self, nth: usize) -> Option<&[u8]> {
         let (.., start, end) = self.entries.get(nth)?;
         self.bytes.get(*start as usize..*end as usize)
+    }
+
+    /// Lets its first records go, which may not be in the journal any more.
+    fn without_first(&self, count: usize) -> Self {
+        let mut block = self.clone();
+        block.entries.drain(..count);
+        let mut left = count;
+        while let Some((_, first)) = block.frames.first_mut()
+            && left > 0
+        {
+            if *first > left {
+                *first -= left;
+                block.skip += left;
+                break;
+            }
+            left -= *first;
+            block.frames.remove(0);
+            block.skip = 0;
+        }
+        block
     }
 
     fn push(&mut self, log: u32, seq: u64, record: &[u8]) {
@@ -194,6 +220,61 @@ impl Block {
     }
 }
 
+impl Recent {
+    /// Lets go what a manifest has sealed.
+    fn let_go(&mut self, manifest: &Manifest) {
+        // Every log is sealed up to the same frame, so what is sealed of a block is its beginning.
+        let sealed = |block: &Block| block.entries.iter().take_while(|(log, seq, ..)| *seq < manifest.sealed(*log)).count();
+        self.closed.retain(|block| sealed(block) < block.len());
+        if let Some(first) = self.closed.first_mut()
+            && sealed(first) > 0
+        {
+            *first = Arc::new(first.without_first(sealed(first)));
+        }
+        let first = sealed(&self.open);
+        if first == self.open.len() {
+            self.open = Block::default();
+        } else if first > 0 {
+            self.open = self.open.without_first(first);
+        }
+        self.bytes = self.closed.iter().map(|block| block.bytes.len()).sum();
+    }
+
+    fn push(&mut self, place: Place, nth: usize, (log, seq): (u32, u64), record: &Record<'_>) {
+        self.open.push(log, seq, record.bytes());
+        self.open.add_terms(record);
+        match self.open.frames.last_mut() {
+            Some((last, count)) if *last == place => *count += 1,
+            last => {
+                if last.is_none() {
+                    self.open.skip = nth;
+                }
+                self.open.frames.push((place, 1));
+            }
+        }
+        if self.open.entries.len() >= BLOCK_RECORDS {
+            self.close();
+        }
+    }
+
+    /// Begins a new block; forgets the bytes of the oldest if there are too many.
+    fn close(&mut self) {
+        let block = std::mem::take(&mut self.open);
+        self.bytes += block.bytes.len();
+        self.closed.push(Arc::new(block));
+        for block in &mut self.closed {
+            if self.bytes <= self.bytes_max {
+                break;
+            }
+            if !block.bytes.is_empty() {
+                self.bytes -= block.bytes.len();
+                let forgotten = Block { bytes: Vec::new(), ..Block::clone(block) };
+                *block = Arc::new(forgotten);
+            }
+        }
+    }
+}
+
 impl Reader {
     /// The store at this moment: the manifest, and everything behind what it names.
     pub(crate) fn moment(&self) -> Result<Moment> {
@@ -205,9 +286,9 @@ impl Reader {
             }
             match tail.advance(self, &manifest) {
                 Ok(true) => {
-                    let mut blocks = tail.blocks.clone();
-                    if !tail.open.entries.is_empty() {
-                        blocks.push(Arc::new(tail.open.clone()));
+                    let mut blocks = tail.recent.closed.clone();
+                    if !tail.recent.open.entries.is_empty() {
+                        blocks.push(Arc::new(tail.recent.open.clone()));
                     }
                     let heads = tail.heads.values().copied().collect();
                     return Ok(Moment { manifest, blocks, heads, problem: tail.problem.clone() });
@@ -222,6 +303,10 @@ impl Reader {
 }
 
 impl Tail {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { recent: Recent { bytes_max, ..Recent::default() }, ..Self::default() }
+    }
+
     /// Takes up a new manifest: what it has sealed is let go.
     fn settle(&mut self, reader: &Reader, manifest: &Manifest) -> Result<()> {
         if manifest.generation > 0 {
@@ -235,12 +320,7 @@ impl Tail {
                 *next = (*next).max(log.size());
             }
         }
-        let is_sealed = |block: &Block| block.entries.iter().all(|(log, seq, ..)| *seq < manifest.sealed(*log));
-        self.blocks.retain(|block| !is_sealed(block));
-        if is_sealed(&self.open) {
-            self.open = Block::default();
-        }
-        self.bytes = self.blocks.iter().map(|block| block.bytes.len()).sum();
+        self.recent.let_go(manifest);
         self.generation = manifest.generation;
         self.problem = None;
         self.cursor = None;
@@ -282,17 +362,11 @@ impl Tail {
                     if is_known && !here.is_empty() {
                         continue;
                     }
-                    self.open.frames.push(place);
                     for (nth, record) in Records::new(frame.payload).enumerate() {
                         let Some((log, seq)) = here.iter_mut().find(|(log, _)| *log == record.log()) else { continue };
-                        self.open.push(*log, *seq, record.bytes());
-                        self.open.add_terms(&record);
+                        self.recent.push(place, nth, (*log, *seq), &record);
                         *seq += 1;
                         self.next.insert(*log, *seq);
-                        if self.open.entries.len() >= BLOCK_RECORDS {
-                            close(&mut self.blocks, &mut self.open, &mut self.bytes);
-                            (self.open.frames, self.open.skip) = (vec![place], nth + 1);
-                        }
                     }
                     for change in &frame.meta.logs {
                         let head =
@@ -313,23 +387,6 @@ impl Tail {
                     return Ok(true);
                 }
             }
-        }
-    }
-}
-
-/// Begins a new block; forgets the bytes of the oldest if there are too many.
-fn close(blocks: &mut Vec<Arc<Block>>, open: &mut Block, bytes: &mut usize) {
-    let block = std::mem::take(open);
-    *bytes += block.bytes.len();
-    blocks.push(Arc::new(block));
-    for block in blocks {
-        if *bytes <= TAIL_BYTES_MAX {
-            break;
-        }
-        if !block.bytes.is_empty() {
-            *bytes -= block.bytes.len();
-            let forgotten = Block { bytes: Vec::new(), ..Block::clone(block) };
-            *block = Arc::new(forgotten);
         }
     }
 }

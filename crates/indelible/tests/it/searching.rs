@@ -259,3 +259,43 @@ fn what_came_after_a_page_is_not_on_the_next_one() {
     let expected: Vec<Place> = (0..15).rev().map(|seq| (1, seq)).chain((0..5).rev().map(|seq| (2, seq))).collect();
     assert_eq!((shown, before), (expected, None));
 }
+
+/// What a reader keeps of the unsealed part is bounded: older records are read again, and of a block of which some are sealed by then only
+/// the others.
+#[test]
+fn a_tail_that_is_not_kept_in_memory_is_read_again_though_its_beginning_is_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.sealing.background = false;
+    config.journal_file_bytes_max = 4 << 20;
+    config.search_cache_bytes = 64 << 10;
+    let pad = "x".repeat(900);
+    let store = Store::open(config.clone()).unwrap();
+    let draft = |n: u64| Draft::new("a.b").detail("n", n).detail("pad", pad.as_str());
+    (0..7_000).for_each(|n| assert!(store.emit(&draft(n)).is_ok()));
+    let reader = store.reader().unwrap();
+    store.close().unwrap();
+    let check = || {
+        for n in [0, 1_023, 3_700, 4_000, 4_300, 6_999] {
+            let query = Query::new(&format!("details.n:{n}").parse().unwrap(), 0).unwrap();
+            let found = reader.latest(&query, 5, None, &mut |view| {
+                assert_eq!(view.seq, n);
+                ControlFlow::Continue(())
+            });
+            assert_eq!(found.unwrap().shown, 1, "{n}");
+            assert_eq!(reader.count(&query).unwrap().matched, 1, "{n}");
+        }
+    };
+    check();
+    config.sealing.background = true;
+    config.sealing.journal_bytes = 1;
+    let store = Store::open(config).unwrap();
+    while reader.segments().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    let sealed = reader.segments().unwrap().iter().map(|info| info.end()).max().unwrap();
+    assert!((1_024..6_000).contains(&sealed) && sealed % 1_024 != 0, "{sealed}");
+    check();
+    store.close().unwrap();
+    check();
+}
