@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admit::redact::Redaction;
+use crate::retain::Retention;
 use crate::seal::sealer::Shape;
 
 /// When a sync starts. What is acknowledged is durable in every mode.
@@ -147,6 +148,9 @@ pub struct Config {
     pub journal_file_bytes_max: u64,
     /// Sealing into segments.
     pub sealing: Sealing,
+    /// The retention policy that the store is to have from now on; `None`: the one that it has. Changing it makes the logs that it names,
+    /// and is an entry of log 0. It decides about events that are admitted later.
+    pub retention: Option<Retention>,
     /// Bytes of decoded pages that the readers of this store keep for searching, and as many again of records that are not sealed yet.
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
@@ -176,6 +180,7 @@ impl Config {
             disk_reserve_bytes: 64 << 20,
             journal_file_bytes_max: 128 << 20,
             sealing: Sealing::default(),
+            retention: None,
             search_cache_bytes: SEARCH_CACHE_BYTES,
             checkpoint_interval: Duration::from_secs(1),
             idempotency_window: 1_000_000,

@@ -27,8 +27,10 @@ use crate::digest::checkpoints::{self, SignedCheckpoint};
 use crate::digest::tip::Tip;
 use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::identity::{Identity, LOG_CONTROL, pseudonym_key};
+use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN, LOG_TELEMETRY, pseudonym_key};
 use crate::read::Reader;
+use crate::retain::Router;
+use crate::retain::apply::Adopted;
 use crate::seal::Sealed;
 use crate::seal::sealer::Sealer;
 use crate::time;
@@ -38,6 +40,9 @@ use crate::world::{LockGuard, Open, World, fork};
 /// How long a starting writer tries for the lock: readers hold it for a moment to see whether somebody writes.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Entries of log 0 that a new store begins with: its own, and those of the logs that every store has.
+const GENESIS_ENTRIES: u64 = 3;
 
 /// A handle to an open store. Clones share it; dropping the last one drains and closes it.
 #[derive(Clone)]
@@ -116,7 +121,7 @@ impl Store {
         let dir = config.dir.clone();
         make_directories(&world, &config)?;
         let lock = take_lock(&world, &dir, &config.command)?;
-        let (identity, key) = if world.disk.exists(&dir.join("store.json")) {
+        let (mut identity, key) = if world.disk.exists(&dir.join("store.json")) {
             let identity = Identity::read(&world, &dir)?;
             let key = identity.read_key(&world, &dir)?;
             (identity, key)
@@ -126,11 +131,16 @@ impl Store {
         if let Some(redaction) = config.redaction.take_if(|redaction| redaction.needs_pseudonym_key()) {
             config.redaction = Some(redaction.pseudonym_key(*pseudonym_key(&world, &dir)?));
         }
+        let adopted = Adopted::begin(&world, &dir, &mut identity, config.retention.as_ref())?;
         let sealer = Sealer::open(&world, &dir, &identity)?;
         let recovered = recovery::recover(&world, &config, &identity, &sealer)?;
         sealer.tidy()?;
         let heads: Vec<LogHead> = recovered.tips.iter().map(Tip::head).collect();
         let fresh = recovered.lsn == 0;
+        if let Some(adopted) = &adopted {
+            let control = heads.iter().find(|head| head.log == LOG_CONTROL).map_or(0, |head| head.size);
+            adopted.settle(&mut identity, if fresh { GENESIS_ENTRIES } else { control });
+        }
         let mut tips = recovered.tips;
         let mut trees = Vec::new();
         for tip in &mut tips {
@@ -175,6 +185,7 @@ impl Store {
         let shared = Arc::new(Shared {
             reader: Reader::of(dir, world.clone(), identity.clone(), config.search_cache_bytes),
             sealer: Mutex::new(sealer),
+            router: identity.retention.as_ref().map(|(_, policy)| Router::new(&identity, policy)),
             origins,
             world,
             identity,
@@ -207,6 +218,9 @@ impl Store {
         if fresh {
             shared.write_genesis()?;
         }
+        if let Some(adopted) = &adopted {
+            shared.adopt(adopted)?;
+        }
         // A tail that was durable but never signed is signed now, before anything is added to it.
         shared.sign_all()?;
         shared.save_checkpoints()?;
@@ -237,7 +251,7 @@ impl Store {
         self.inner.is_some()
     }
 
-    fn shared(&self) -> Result<&Shared> {
+    pub(crate) fn shared(&self) -> Result<&Shared> {
         match &self.inner {
             Some(handle) => Ok(&handle.shared),
             None => Err(Error::new(ErrorKind::Closed, "the store is disabled")),
@@ -474,7 +488,7 @@ impl Drop for Handle {
 }
 
 impl Shared {
-    fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<()> {
         if fork::generation() != self.forks {
             return Err(self.why_closed());
         }
@@ -526,9 +540,10 @@ impl Shared {
     fn write_genesis(&self) -> Result<()> {
         let now = self.world.clock.wall_ns();
         let mut entries = vec![(LOG_CONTROL, control::store_created(&self.identity, now))];
-        for log in self.identity.logs.iter().filter(|log| log.id != LOG_CONTROL) {
-            entries.push((LOG_CONTROL, control::log_created(&self.identity, log.id, now)));
+        for log in [LOG_MAIN, LOG_TELEMETRY] {
+            entries.push((LOG_CONTROL, control::log_created(&self.identity, log, now)));
         }
+        debug_assert_eq!(entries.len() as u64, GENESIS_ENTRIES);
         self.cycle_with(self.builder.lock(), 0, &entries).map(drop)
     }
 }

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Closed,
     /// There is no such store, log or event.
     NotFound,
+    /// The event was there and has expired.
+    Expired,
     /// Another process writes to this store.
     Locked,
 }

@@ -10,6 +10,8 @@ use indelible_format::note::{SigningKey, VerifierKey};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::json_object::Object;
+use crate::retain::Retention;
 use crate::time;
 use crate::world::World;
 
@@ -46,6 +48,8 @@ pub struct Identity {
     pub logs: Vec<LogIdentity>,
     /// Ed25519 public key.
     pub public_key: [u8; 32],
+    /// The retention policy in force, and the position in log 0 of the entry that set it.
+    pub retention: Option<(u64, Retention)>,
 }
 
 impl Identity {
@@ -94,7 +98,8 @@ impl Identity {
             random(&mut uid)?;
             logs.push(LogIdentity { id, name: name.into(), uid: hex(&uid) });
         }
-        let mut identity = Self { store, prefix: prefix.into(), created: world.clock.wall_ns(), logs, public_key: [0; 32] };
+        let mut identity =
+            Self { store, prefix: prefix.into(), created: world.clock.wall_ns(), logs, public_key: [0; 32], retention: None };
         let origin = identity.origin(LOG_CONTROL).unwrap_or_default();
         let key = SigningKey::from_seed(&origin, &seed).map_err(|error| {
             Error::new(ErrorKind::Rejected, format!("`{prefix}` cannot begin an origin: {error}"))
@@ -102,6 +107,27 @@ impl Identity {
         })?;
         identity.public_key = *key.verifier().public_key();
         Ok((identity, key))
+    }
+
+    /// Gives a number and an origin to every log that a policy names and the store does not have. Returns whether there was one.
+    pub(crate) fn add_logs(&mut self, world: &World, policy: &Retention) -> Result<bool> {
+        let before = self.logs.len();
+        for keep in &policy.keep {
+            if self.logs.iter().all(|log| log.name != keep.log) {
+                let mut uid = [0; 8];
+                world.entropy.fill(&mut uid).map_err(|error| Error::io("could not draw random bytes", error))?;
+                let id = self.logs.iter().map(|log| log.id).max().map_or(0, |last| last.saturating_add(1));
+                self.logs.push(LogIdentity { id, name: keep.log.clone(), uid: hex(&uid) });
+            }
+        }
+        Ok(self.logs.len() > before)
+    }
+
+    /// Replaces `store.json`; durable when it returns.
+    pub(crate) fn save(&self, world: &World, dir: &Path) -> Result<()> {
+        world
+            .replace_file(&dir.join("store.json"), &self.to_json())
+            .map_err(|error| Error::io("could not write store.json", error))
     }
 
     fn to_json(&self) -> Vec<u8> {
@@ -119,6 +145,11 @@ impl Identity {
         }
         text(&mut out, "],\"prefix\":", &self.prefix);
         text(&mut out, ",\"public_key\":", &STANDARD.encode(self.public_key));
+        if let Some((entry, policy)) = &self.retention {
+            out.extend_from_slice(b",\"retention\":");
+            let object = policy.write(Object::new().number("entry", *entry), |object| object);
+            out.extend_from_slice(&object.finish());
+        }
         text(&mut out, ",\"store\":", &self.store_hex());
         out.push(b'}');
         out
@@ -157,6 +188,14 @@ impl Identity {
             created: time::parse(&text("created")?).ok_or_else(|| corrupt("has a malformed `created`"))?,
             logs,
             public_key: public_key.ok_or_else(|| corrupt("has a malformed `public_key`"))?,
+            retention: match root.get("retention") {
+                None => None,
+                Some(node) => {
+                    let entry = node.get("entry").and_then(|entry| entry.as_u64());
+                    let policy = entry.zip(Retention::read(&node));
+                    Some(policy.ok_or_else(|| corrupt("has a malformed `retention`"))?)
+                }
+            },
         })
     }
 
@@ -179,8 +218,7 @@ impl Identity {
         let mut secret = Zeroizing::new(key.to_secret_text().as_bytes().to_vec());
         secret.push(b'\n');
         world.replace_file(&dir.join("key"), &secret).map_err(failed("could not write the signing key"))?;
-        world.replace_file(&dir.join("store.json"), &self.to_json()).map_err(failed("could not write store.json"))?;
-        Ok(())
+        self.save(world, dir)
     }
 
     /// Reads the signing key and checks that it is this store's.

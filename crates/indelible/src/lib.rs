@@ -13,6 +13,7 @@ mod error;
 pub mod identity;
 mod json_object;
 mod read;
+mod retain;
 mod seal;
 pub mod search;
 pub mod time;
@@ -32,7 +33,8 @@ pub use engine::{Closed, Stats, Store};
 pub use error::{Error, ErrorKind, Result};
 pub use identity::Identity;
 pub use read::{Position, Reader, Scan, Stored};
-pub use seal::{Sealed, SegmentInfo};
+pub use retain::{ExpireOptions, Expired, Hold, Keep, LogPlan, Minimum, Plan, PlanOptions, Retention, Rule};
+pub use seal::{ExpiredInfo, Sealed, SegmentInfo};
 pub use watch::tap::{Committed, Tap};
 
 pub use indelible_format as format;

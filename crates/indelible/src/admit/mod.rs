@@ -130,7 +130,11 @@ impl Shared {
             uuid,
             producer: Some(Producer { id: &self.producer.0, epoch: self.producer.1, seq: 0 }),
             tenant: &self.config.tenant,
-            log: if class == Class::Telemetry { LOG_TELEMETRY } else { LOG_MAIN },
+            log: match &self.router {
+                Some(router) => router.log(draft.tenant.unwrap_or(&self.config.tenant), class, draft.frameworks),
+                None if class == Class::Telemetry => LOG_TELEMETRY,
+                None => LOG_MAIN,
+            },
         };
         encode(draft, &stamp, memory)
     }

@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use indelible_format::Class;
+use indelible_format::json::{self, Document};
+use indelible_format::{Class, Hash};
 
 use crate::buffer::Loss;
 use crate::digest::LogHead;
 use crate::identity::Identity;
 use crate::json_object::Object;
+use crate::retain::{Hold, Retention};
 use crate::time;
 
 /// First entry of log 0.
@@ -33,6 +35,63 @@ pub(crate) fn log_created(identity: &Identity, log: u32, at: i64) -> Vec<u8> {
         .text("origin", &identity.origin(log).unwrap_or_default())
         .text("type", "log.created")
         .finish()
+}
+
+/// From here on, events are routed and kept as this policy says.
+pub(crate) fn retention(policy: &Retention, at: i64) -> Vec<u8> {
+    policy.write(Object::new().text("at", &time::format(at)), |object| object.text("type", "retention")).finish()
+}
+
+/// Events of a log before `below` go; `kept` is the digest of the file that holds what stays.
+pub(crate) fn expired(expiry: &Expiry<'_>, at: i64) -> Vec<u8> {
+    let mut object = Object::new()
+        .text("at", &time::format(at))
+        .text("before", &time::format(expiry.before))
+        .number("below", expiry.below)
+        .number("count", expiry.count)
+        .number("held", expiry.held)
+        .number("log", u64::from(expiry.log))
+        .number("policy", expiry.policy)
+        .text("root", &STANDARD.encode(expiry.root.0))
+        .text("sha256", &STANDARD.encode(expiry.digest.0));
+    if let Some(at) = expiry.trusting {
+        object = object.text("trusting", &time::format(at));
+    }
+    object.text("type", "expired").finish()
+}
+
+/// What an `expired` entry says.
+pub(crate) struct Expiry<'e> {
+    pub(crate) log: u32,
+    pub(crate) below: u64,
+    /// Events received before this time, ns since 1970 UTC.
+    pub(crate) before: i64,
+    /// Events that go.
+    pub(crate) count: u64,
+    /// Events that stay because they are held.
+    pub(crate) held: u64,
+    /// Position of the policy's entry.
+    pub(crate) policy: u64,
+    pub(crate) root: &'e Hash,
+    pub(crate) digest: &'e Hash,
+    /// The time that somebody vouched for, where the log itself does not lead up to it.
+    pub(crate) trusting: Option<i64>,
+}
+
+/// Events that `query` matches stay from now on, whatever a policy says.
+pub(crate) fn hold_created(hold: &Hold) -> Vec<u8> {
+    Object::new()
+        .text("at", &time::format(hold.at))
+        .text("name", &hold.name)
+        .text("query", &hold.query)
+        .text("reason", &hold.reason)
+        .text("type", "hold.created")
+        .finish()
+}
+
+/// A hold is over.
+pub(crate) fn hold_released(name: &str, reason: &str, at: i64) -> Vec<u8> {
+    Object::new().text("at", &time::format(at)).text("name", name).text("reason", reason).text("type", "hold.released").finish()
 }
 
 /// Heads of the other logs, durable before this entry.
@@ -64,6 +123,16 @@ pub(crate) fn gap(loss: &Loss, class: Class, reason: &str, producer: &str, epoch
         .text("reason", reason)
         .text("type", "gap")
         .finish()
+}
+
+/// The numbers of a producer that a `gap` entry speaks for: its id, epoch, first and last.
+pub(crate) fn gap_range(entry: &[u8]) -> Option<(String, u64, u64, u64)> {
+    let mut document = Document::new();
+    let root = document.parse(entry, &json::Limits::default()).ok()?;
+    let number = |key: &str| root.get(key)?.as_u64();
+    let is_gap = root.get("type")?.as_str()? == "gap";
+    is_gap.then_some(())?;
+    Some((root.get("producer")?.as_str()?.into_owned(), number("epoch")?, number("first_seq")?, number("last_seq")?))
 }
 
 /// Events that were refused at the door since the last such entry.

@@ -25,6 +25,7 @@ use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN};
 use crate::read::Reader;
+use crate::retain::Router;
 use crate::seal::sealer::Sealer;
 use crate::watch::tap::Taps;
 use crate::world::{LockGuard, World, fork};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) world: World,
     pub(crate) identity: Identity,
+    /// Where events go, if there is a retention policy.
+    pub(crate) router: Option<Router>,
     /// Origin of each log.
     pub(crate) origins: Vec<(u32, Arc<str>)>,
     pub(crate) key: SigningKey,

@@ -61,6 +61,20 @@ impl Producers {
         self.received.entry(id).push((epoch, intervals));
     }
 
+    /// Takes in what others delivered, whether it is known or not.
+    pub(crate) fn union(&mut self, other: &Self) {
+        for (id, epoch, intervals) in other.iter() {
+            let epochs = self.received.entry(id);
+            match epochs.iter_mut().find(|(known, _)| *known == epoch) {
+                Some((_, known)) => known.union(intervals),
+                None => {
+                    self.count += 1;
+                    epochs.push((epoch, intervals.clone()));
+                }
+            }
+        }
+    }
+
     /// Every number that is missing below the highest one that arrived: (id, epoch, first, last).
     pub(crate) fn gaps(&self) -> impl Iterator<Item = (&str, u64, u64, u64)> {
         self.received.iter().flat_map(|(id, epochs)| {
@@ -84,6 +98,18 @@ impl Intervals {
         let apart = |pair: &[(u64, u64)]| matches!(pair, [one, two] if one.1.checked_add(1).is_some_and(|next| next < two.0));
         let sorted = intervals.iter().all(|(first, last)| first <= last) && intervals.windows(2).all(apart);
         (sorted && intervals.len() <= INTERVALS_MAX).then_some(Self(intervals))
+    }
+
+    fn union(&mut self, other: &Self) {
+        let mut all: Vec<(u64, u64)> = self.0.iter().chain(&other.0).copied().collect();
+        all.sort_unstable();
+        self.0.clear();
+        for (first, last) in all {
+            match self.0.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => self.0.push((first, last)),
+            }
+        }
     }
 
     fn insert(&mut self, seq: u64) -> Arrival {
@@ -165,6 +191,21 @@ mod tests {
             let missing: Vec<u64> = intervals.gaps().flat_map(|(first, last)| first..=last).collect();
             let expected: Vec<u64> = (0..twin.last().map_or(0, |last| *last)).filter(|seq| !twin.contains(seq)).collect();
             prop_assert_eq!(missing, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_union_holds_the_numbers_of_both(
+            one in proptest::collection::vec(0u64..100, 0..80),
+            two in proptest::collection::vec(0u64..100, 0..80),
+        ) {
+            let (mut both, mut left, mut right) = (Producers::default(), Producers::default(), Producers::default());
+            for seq in &one { let _ = (both.arrive("p", 1, *seq), left.arrive("p", 1, *seq)); }
+            for seq in &two { let _ = (both.arrive("p", 1, *seq), right.arrive("p", 1, *seq)); }
+            left.union(&right);
+            let all = |producers: &Producers| producers.iter().map(|(_, _, intervals)| intervals.as_slice().to_vec()).collect::<Vec<_>>();
+            prop_assert_eq!(all(&left), all(&both));
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use indelible_format::frame::{FLAG_CARRY, FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
 use indelible_format::leaf::{self, Salts, Seed};
 use indelible_format::limits::{FRAME_BYTES_MAX, SECTOR_BYTES};
-use indelible_format::record::Records;
+use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Record};
 
 use crate::commit::journal::{Place, file_name, file_number};
@@ -534,6 +534,11 @@ impl Stored {
     pub fn leaf(&self) -> Hash {
         let seed = self.seed.clone().unwrap_or(Seed([0; 32]));
         self.record().map_or(Hash::ZERO, |record| leaf::leaf(&record, self.seq, &mut Salts::new(seed)))
+    }
+
+    /// Whether only its leaf hash is there.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.record().is_some_and(|record| record.kind() == Kind::Leaf)
     }
 
     pub(crate) fn tenant_seq(&self) -> Option<u64> {

@@ -4,7 +4,7 @@ pub(crate) mod frames;
 mod prove;
 pub(crate) mod shelf;
 pub(crate) mod tail;
-mod walk;
+pub(crate) mod walk;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::identity::Identity;
 use crate::read::frames::{Cursor, Next};
 use crate::read::shelf::Shelf;
 use crate::read::tail::Tail;
-use crate::seal::{Manifest, SegmentInfo, files};
+use crate::seal::{ExpiredInfo, Manifest, SegmentInfo, expired, files};
 use crate::world::World;
 use walk::Walk;
 
@@ -169,15 +169,33 @@ impl Reader {
         self.shelf.segment(&self.world, &self.dir, info)
     }
 
-    /// One position of a log; `None` when the log is not that long.
+    /// The beginnings of logs that have expired, by log.
     ///
     /// # Errors
     /// `Io`, `Corrupt`.
+    pub fn expired(&self) -> Result<Vec<ExpiredInfo>> {
+        Ok(self.manifest()?.expired.clone())
+    }
+
+    /// One position of a log; `None` when the log is not that long.
+    ///
+    /// # Errors
+    /// `Expired`: it was there, and went as a policy said. `Io`, `Corrupt`.
     pub fn record(&self, log: u32, seq: u64) -> Result<Option<Stored>> {
         loop {
             let manifest = self.manifest()?;
             let found = match manifest.find(log, seq) {
-                Some(info) => self.sealed_record(info, seq),
+                Some(info) => self.sealed_record(info, seq).and_then(|found| match manifest.expired(log) {
+                    // In place of an event that has expired, among others that are held.
+                    Some(info) if seq < info.below && found.as_ref().is_some_and(Stored::is_leaf) => {
+                        Err(expired::gone(info, seq))
+                    }
+                    _ => Ok(found),
+                }),
+                None if seq < manifest.below(log) => match manifest.expired(log) {
+                    Some(info) => Err(expired::gone(info, seq)),
+                    None => Ok(None),
+                },
                 None => self.unsealed_record(&manifest, log, seq),
             };
             // What was not found may have been sealed, or its segment replaced, since the manifest was read.

@@ -16,7 +16,7 @@ use crate::digest::tree_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
 use crate::read::frames::{Next, Stored};
-use crate::seal::files;
+use crate::seal::{expired, files};
 
 impl Reader {
     /// Proves that position `seq` of `log` is in the log, under the newest checkpoint on disk.
@@ -79,12 +79,8 @@ impl Reader {
     /// The roots of the first `groups` groups: of sealed ones as their segments have them, of the others from values.
     fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
         let wanted = usize::try_from(groups).unwrap_or(usize::MAX);
-        let mut roots = Vec::new();
-        for info in self.manifest()?.of(log) {
-            let known = (roots.len() as u64).saturating_sub(info.first_seq / GROUP_LEAVES);
-            let segment = self.segment(info)?;
-            roots.extend(segment.proof().roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
-        }
+        let manifest = self.manifest()?;
+        let mut roots = expired::group_roots(self.world(), self.dir(), &manifest, log, |info| self.segment(info))?;
         roots.truncate(wanted);
         let first = roots.len() as u64 * GROUP_LEAVES;
         let mut frontier = Frontier::new();
@@ -95,7 +91,16 @@ impl Reader {
     }
 
     /// The root that a log had at `size`, from what is stored.
+    ///
+    /// # Errors
+    /// `Expired`: of this size nothing was kept.
     pub(crate) fn root_at(&self, log: u32, size: u64) -> Result<Hash> {
+        let manifest = self.manifest()?;
+        let kept = size.is_multiple_of(GROUP_LEAVES) || manifest.find(log, size).is_some();
+        if let Some(info) = manifest.expired(log).filter(|info| size < info.below && !kept) {
+            let expired = expired::read(self.world(), self.dir(), info)?;
+            return expired.root_at(size).ok_or_else(|| expired::gone(info, size));
+        }
         let roots = self.rebuild_tree(log, size / GROUP_LEAVES)?;
         let mut source = TreeHashes::new(&roots, |group| self.group_leaves(log, group, size));
         merkle::root_at(size, &mut source)
@@ -108,6 +113,9 @@ impl Reader {
         let mut salts = Salts::new(Seed([0; 32]));
         let mut next = first;
         for info in manifest.of(log).iter().filter(|info| info.end() > first && info.first_seq < last) {
+            if info.first_seq > next {
+                break;
+            }
             let segment = self.segment(info)?;
             let seeds = &segment.proof().seeds;
             let read = segment.records(next..last, &mut |seq, bytes| {
@@ -123,6 +131,9 @@ impl Reader {
         }
         if next >= last {
             return Ok(());
+        }
+        if let Some(info) = manifest.expired(log).filter(|info| next < info.below) {
+            return Err(expired::gone(info, next));
         }
         let mut cursor = self.cursor_at(&manifest, log, next)?;
         while next < last {

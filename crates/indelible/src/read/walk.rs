@@ -30,6 +30,11 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
+    /// From these positions on; logs that are not named from their beginning.
+    pub(crate) fn from(next: BTreeMap<u32, u64>) -> Self {
+        Self { next, ..Self::default() }
+    }
+
     /// Past everything that is sealed.
     pub(crate) fn behind(manifest: &Manifest) -> Self {
         let next = manifest.logs().into_iter().map(|log| (log, manifest.sealed(log))).collect();

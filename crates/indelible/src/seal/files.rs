@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::world::{DiskFile, Open, World};
 
 const SUFFIX: &str = ".parquet";
+const EXPIRED_SUFFIX: &str = ".expired";
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -46,6 +47,17 @@ pub(crate) fn state_name(generation: u64) -> String {
 fn is_state(name: &str) -> bool {
     let number = name.strip_suffix(".state").and_then(|digits| digits.parse().ok());
     number.is_some_and(|number: u64| state_name(number) == name)
+}
+
+/// Name of what stays of the beginning of a log: the log, the first position that has not expired, and the generation of the manifest
+/// that first named it.
+pub(crate) fn expired_name(log: u32, below: u64, generation: u64) -> String {
+    format!("{log}-{below:012}-{generation:08}{EXPIRED_SUFFIX}")
+}
+
+/// Whether a name is one that [`expired_name`] gives.
+pub(crate) fn is_expired(name: &str) -> bool {
+    name.strip_suffix(EXPIRED_SUFFIX).is_some_and(|base| is_segment(&format!("{base}{SUFFIX}")))
 }
 
 /// What is being written.
@@ -110,6 +122,22 @@ pub(crate) fn failed(name: &str, error: SegmentError) -> Error {
 pub(crate) fn damaged(name: &str, what: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::Corrupt, format!("segments/{name}: {what}"))
         .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
+}
+
+/// Writes a file under its `.new` name, and syncs it.
+pub(crate) fn write_whole(world: &World, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = FileWriter::create(world, &folder.join(fresh(name)))?;
+    file.write_all(bytes)?;
+    file.finish().map(drop)
+}
+
+/// All bytes of a file that is not large.
+pub(crate) fn read_whole(world: &World, folder: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let file = world.disk.open(&folder.join(name), Open::Read)?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).unwrap_or(0)];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 /// SHA-256 of a segment's file as it is now.
@@ -197,8 +225,10 @@ pub(crate) fn tidy(world: &World, dir: &Path, manifest: &Manifest) -> io::Result
     let state = state_name(manifest.generation);
     for name in &names {
         let base = name.strip_suffix(".new").or_else(|| name.strip_suffix(".old")).unwrap_or(name);
-        let ours = is_segment(base) || is_state(base);
-        let named = *name == state || manifest.segments.iter().any(|segment| segment.file == *name);
+        let ours = is_segment(base) || is_state(base) || is_expired(base);
+        let named = *name == state
+            || manifest.segments.iter().any(|segment| segment.file == *name)
+            || manifest.expired.iter().any(|expired| expired.file == *name);
         if ours && !named && world.disk.exists(&folder.join(name)) {
             world.disk.remove(&folder.join(name))?;
             changed = true;
@@ -221,6 +251,7 @@ mod tests {
         {
             assert!(!is_segment(other), "{other}");
         }
+        assert!(is_expired(&expired_name(1, 512, 3)) && !is_expired(&name) && !is_expired("x.expired"));
         assert!(is_state("00000012.state") && !is_state("12.state"));
         assert!(is_segment(&segment_name(u32::MAX, u64::MAX, u64::MAX)));
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::json::{self, Document, Node};
+use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::{Hash, Head, Record};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -15,7 +16,9 @@ use crate::identity::Identity;
 use crate::json_object::Object;
 use crate::world::World;
 
+/// Of a manifest without expired beginnings; with them it is [`FORMAT_EXPIRED`], so that a reader that does not know of them says so.
 const FORMAT: u64 = 1;
+const FORMAT_EXPIRED: u64 = 2;
 
 /// Where the journal begins: everything before it is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,14 +80,31 @@ impl SegmentInfo {
     }
 }
 
+/// The beginning of a log, whose events have expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredInfo {
+    /// Its log.
+    pub log: u32,
+    /// The first position that has not expired; a multiple of 256.
+    pub below: u64,
+    /// Position in log 0 of the entry that says so.
+    pub entry: u64,
+    /// Name of the file in `segments/` that holds what stays.
+    pub file: String,
+    /// SHA-256 of that file.
+    pub digest: Hash,
+}
+
 /// What is sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
     /// Grows by one with every change.
     pub(crate) generation: u64,
     pub(crate) start: Start,
-    /// By log and position; those of one log follow each other without a gap.
+    /// By log and position. Those of one log follow each other without a gap, but for groups that have expired.
     pub(crate) segments: Vec<SegmentInfo>,
+    /// By log.
+    pub(crate) expired: Vec<ExpiredInfo>,
 }
 
 pub(crate) fn path(dir: &Path) -> PathBuf {
@@ -94,7 +114,7 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 impl Manifest {
     /// Of a store that never sealed anything.
     pub(crate) const fn empty() -> Self {
-        Self { generation: 0, start: Start::GENESIS, segments: Vec::new() }
+        Self { generation: 0, start: Start::GENESIS, segments: Vec::new(), expired: Vec::new() }
     }
 
     /// Segments of one log, in order.
@@ -106,7 +126,23 @@ impl Manifest {
 
     /// How many positions of a log are sealed.
     pub(crate) fn sealed(&self, log: u32) -> u64 {
-        self.of(log).last().map_or(0, SegmentInfo::end)
+        self.of(log).last().map_or(0, SegmentInfo::end).max(self.below(log))
+    }
+
+    /// The expired beginning of a log.
+    pub(crate) fn expired(&self, log: u32) -> Option<&ExpiredInfo> {
+        self.expired.iter().find(|expired| expired.log == log)
+    }
+
+    /// The first position of a log that has not expired.
+    pub(crate) fn below(&self, log: u32) -> u64 {
+        self.expired(log).map_or(0, |expired| expired.below)
+    }
+
+    /// Segments of a log whose rows have not expired, in order.
+    pub(crate) fn whole(&self, log: u32) -> &[SegmentInfo] {
+        let (segments, below) = (self.of(log), self.below(log));
+        segments.get(segments.partition_point(|segment| segment.first_seq < below)..).unwrap_or_default()
     }
 
     /// The segment that holds a position.
@@ -116,9 +152,11 @@ impl Manifest {
         segments.get(at).filter(|segment| segment.first_seq <= seq)
     }
 
-    /// Logs that have segments.
+    /// Logs of which something is sealed.
     pub(crate) fn logs(&self) -> Vec<u32> {
-        let mut logs: Vec<u32> = self.segments.iter().map(|segment| segment.log).collect();
+        let segments = self.segments.iter().map(|segment| segment.log);
+        let mut logs: Vec<u32> = segments.chain(self.expired.iter().map(|expired| expired.log)).collect();
+        logs.sort_unstable();
         logs.dedup();
         logs
     }
@@ -163,7 +201,26 @@ impl Manifest {
 
     fn to_json(&self, identity: &Identity) -> Vec<u8> {
         let range = |range: Option<(i64, i64)>| range.map_or_else(|| "null".into(), |(from, to)| format!("[{from},{to}]"));
-        let mut out = Object::new().number("format", FORMAT).number("generation", self.generation);
+        let mut out = Object::new();
+        if !self.expired.is_empty() {
+            let list = out.key("expired");
+            list.push(b'[');
+            for (nth, expired) in self.expired.iter().enumerate() {
+                if nth > 0 {
+                    list.push(b',');
+                }
+                let object = Object::new()
+                    .number("below", expired.below)
+                    .number("entry", expired.entry)
+                    .text("file", &expired.file)
+                    .number("log", u64::from(expired.log))
+                    .text("sha256", &STANDARD.encode(expired.digest.0));
+                list.extend_from_slice(&object.finish());
+            }
+            list.push(b']');
+        }
+        let format = if self.expired.is_empty() { FORMAT } else { FORMAT_EXPIRED };
+        out = out.number("format", format).number("generation", self.generation);
         let start = Object::new()
             .number("file", self.start.file)
             .number("lsn", self.start.lsn)
@@ -202,8 +259,8 @@ impl Manifest {
         let limits = json::Limits { bytes_max: 16 << 20, depth_max: 8, nodes_max: 4_000_000 };
         let root = document.parse(bytes, &limits).map_err(|error| corrupt(&format!("is not JSON: {error}")))?;
         match number(&root, "format") {
-            Some(FORMAT) => {}
-            Some(later) if later > FORMAT => {
+            Some(FORMAT | FORMAT_EXPIRED) => {}
+            Some(later) if later > FORMAT_EXPIRED => {
                 return Err(Error::new(ErrorKind::Unsupported, format!("the manifest is of version {later}"))
                     .with_hint("use a newer version of indelible"));
             }
@@ -217,13 +274,30 @@ impl Manifest {
         let list = root.get("segments").ok_or_else(|| corrupt("lists no segments"))?;
         let segments: Option<Vec<SegmentInfo>> = list.elements().map(|node| segment(&node)).collect();
         let segments = segments.ok_or_else(|| corrupt("describes a segment that cannot be"))?;
-        for (one, next) in segments.iter().zip(segments.iter().skip(1)) {
-            if one.log > next.log || (one.log == next.log && one.end() != next.first_seq) {
+        let expired: Option<Vec<ExpiredInfo>> =
+            root.get("expired").map_or_else(|| Some(Vec::new()), |list| list.elements().map(|node| expired(&node)).collect());
+        let expired = expired.ok_or_else(|| corrupt("describes an expired beginning that cannot be"))?;
+        if expired.iter().zip(expired.iter().skip(1)).any(|(one, next)| one.log >= next.log) {
+            return Err(corrupt("names the expired beginning of a log twice"));
+        }
+        let generation = number(&root, "generation").ok_or_else(|| corrupt("names no generation"))?;
+        let manifest = Self { generation, start, segments, expired };
+        for (one, next) in manifest.segments.iter().zip(manifest.segments.iter().skip(1)) {
+            let below = manifest.below(next.log);
+            let follows = one.end() == next.first_seq || (one.end() < next.first_seq && next.first_seq <= below);
+            if one.log > next.log || (one.log == next.log && !follows) {
                 return Err(corrupt(&format!("leaves out positions of log {}, behind {}", one.log, one.end())));
             }
         }
-        let generation = number(&root, "generation").ok_or_else(|| corrupt("names no generation"))?;
-        Ok(Self { generation, start, segments })
+        for segment in &manifest.segments {
+            let below = manifest.below(segment.log);
+            let sparse = segment.first_seq < below;
+            let groups = segment.first_seq.is_multiple_of(GROUP_LEAVES) && segment.end().is_multiple_of(GROUP_LEAVES);
+            if sparse && !(groups && segment.end() <= below) {
+                return Err(corrupt(&format!("keeps part of what has expired of log {}, at {}", segment.log, segment.first_seq)));
+            }
+        }
+        Ok(manifest)
     }
 }
 
@@ -238,6 +312,17 @@ fn number(node: &Node<'_, '_>, key: &str) -> Option<u64> {
 fn start(node: &Node<'_, '_>) -> Option<Start> {
     let prev = Hash::from_slice(&STANDARD.decode(node.get("prev")?.as_str()?.as_bytes()).ok()?)?;
     Some(Start { file: number(node, "file")?, lsn: number(node, "lsn")?, prev })
+}
+
+fn expired(node: &Node<'_, '_>) -> Option<ExpiredInfo> {
+    let info = ExpiredInfo {
+        log: u32::try_from(number(node, "log")?).ok()?,
+        below: number(node, "below")?,
+        entry: number(node, "entry")?,
+        file: node.get("file")?.as_str()?.into_owned(),
+        digest: Hash::from_slice(&STANDARD.decode(node.get("sha256")?.as_str()?.as_bytes()).ok()?)?,
+    };
+    (super::files::is_expired(&info.file) && info.below > 0 && info.below.is_multiple_of(GROUP_LEAVES)).then_some(info)
 }
 
 fn segment(node: &Node<'_, '_>) -> Option<SegmentInfo> {

@@ -4,6 +4,8 @@
 //! What a store was before sealing it is after it: no position, leaf, root or proof changes.
 
 pub(crate) mod building;
+pub(crate) mod expire;
+pub(crate) mod expired;
 pub(crate) mod files;
 pub(crate) mod manifest;
 mod pass;
@@ -12,6 +14,6 @@ pub(crate) mod run;
 pub(crate) mod sealer;
 pub(crate) mod state;
 
-pub use manifest::SegmentInfo;
+pub use manifest::{ExpiredInfo, SegmentInfo};
 pub(crate) use manifest::{Manifest, Start};
 pub use sealer::Sealed;

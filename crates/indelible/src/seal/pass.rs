@@ -105,7 +105,7 @@ impl Sealer {
         let (mut first_seq, mut before) = (state.size(), state.partial.clone());
         let size = to.heads.iter().find(|head| head.log == log).map_or(first_seq, |head| head.size);
         let first_of_log = !pass.written.iter().any(|written| written.info.log == log);
-        let merged = if first_of_log { mergeable(self.manifest.of(log), size - first_seq, shape.rows_max) } else { &[] };
+        let merged = if first_of_log { mergeable(self.manifest.whole(log), size - first_seq, shape.rows_max) } else { &[] };
         let origin = self.identity.origin(log).unwrap_or_default();
         let mut seeds = Vec::new();
         if let Some(first) = merged.first() {

@@ -7,7 +7,7 @@ use crate::commit::journal::file_name;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::error::Result;
 use crate::read::frames;
-use crate::seal::sealer::Sealed;
+use crate::seal::sealer::{Sealed, Sealer};
 use crate::world::{self, fork};
 
 /// How long to wait after a failure: most often for room on disk.
@@ -17,10 +17,13 @@ impl Shared {
     /// Seals what complete journal files hold, until `stop` says so. `all`: ends the file in use first, so that everything durable is
     /// sealed.
     pub(crate) fn seal(&self, all: bool, stop: &dyn Fn() -> bool) -> Result<Sealed> {
+        self.seal_with(&mut self.sealer.lock(), all, stop)
+    }
+
+    pub(crate) fn seal_with(&self, sealer: &mut Sealer, all: bool, stop: &dyn Fn() -> bool) -> Result<Sealed> {
         if fork::generation() != self.forks {
             return Err(self.why_closed());
         }
-        let mut sealer = self.sealer.lock();
         let boundary = {
             let mut writer = self.writer.lock();
             if all {

@@ -14,11 +14,11 @@ use indelible_format::merkle::{Frontier, GROUP_LEVEL};
 use indelible_segment::{ReadAt, SegmentError};
 
 use super::building::{How, Written};
-use super::files;
 use super::manifest::{Manifest, SegmentInfo, Start};
 use super::pass::Pass;
 use super::rows::Rows;
 use super::state::State;
+use super::{expired, files};
 use crate::commit::journal::file_name;
 use crate::digest::LogHead;
 use crate::digest::tree_file::{self, TreeFile};
@@ -116,12 +116,7 @@ impl Sealer {
         if leads_to(&stored, &state.groups) {
             return Ok(groups);
         }
-        let mut roots = Vec::new();
-        for info in self.manifest.of(log) {
-            let known = (roots.len() as u64).saturating_sub(info.first_seq / GROUP_LEAVES);
-            let segment = files::open_segment(&self.world, &self.dir, info)?;
-            roots.extend(segment.proof().roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
-        }
+        let roots = self.group_roots(log)?;
         if !leads_to(&roots, &state.groups) {
             return Err(Error::new(
                 ErrorKind::Corrupt,
@@ -132,6 +127,13 @@ impl Sealer {
         TreeFile::open(&self.world, &self.dir, log, 0, &roots)
             .map_err(|error| Error::io("could not write a tree file", error))?;
         Ok(groups)
+    }
+
+    /// Roots of all sealed groups of a log, as its files have them.
+    pub(super) fn group_roots(&self, log: u32) -> Result<Vec<Hash>> {
+        expired::group_roots(&self.world, &self.dir, &self.manifest, log, |info| {
+            files::open_segment(&self.world, &self.dir, info).map(Box::new)
+        })
     }
 
     fn remove_journal(&self) -> Result<()> {
@@ -151,19 +153,10 @@ impl Sealer {
     /// # Errors
     /// `Io` (no room, most often), `Corrupt`; `Closed`: `stop` said so. Whatever happened, everything is where it was, and a later call may try again.
     pub(crate) fn seal(&mut self, to: &Boundary, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Sealed> {
-        available()?;
-        if let Some(cause) = &self.uncertain {
-            return Err(Error::poisoned(cause));
-        }
         if to.lsn <= self.manifest.start.lsn {
             return Ok(Sealed::default());
         }
-        let sealed = self.seal_once(to, shape, stop);
-        if sealed.is_err() && self.uncertain.is_none() {
-            // Best effort: what stays is removed at the next opening.
-            let _ = files::tidy(&self.world, &self.dir, &self.manifest);
-        }
-        sealed
+        self.undivided(|sealer| sealer.seal_once(to, shape, stop))
     }
 
     fn seal_once(&mut self, to: &Boundary, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Sealed> {
@@ -217,39 +210,10 @@ impl Sealer {
         Ok(None)
     }
 
-    /// Gives the files their names, makes the manifest name them, and removes what they replace.
+    /// Makes the segments of a pass the store's.
     fn publish(&mut self, to: &Boundary, pass: Pass) -> Result<Sealed> {
-        let (disk, folder) = (&self.world.disk, files::folder(&self.dir));
-        let failed = |error| Error::io("could not write to segments", error);
         let mut manifest = Manifest::clone(&self.manifest);
-        manifest.generation += 1;
         manifest.start = Start { file: to.file, lsn: to.lsn, prev: pass.prev };
-        manifest.segments.retain(|segment| !pass.merged.contains(segment));
-        manifest.segments.extend(pass.written.iter().map(|written| written.info.clone()));
-        manifest.segments.sort_unstable_by_key(|segment| (segment.log, segment.first_seq));
-
-        let state = files::state_name(manifest.generation);
-        let mut file = files::FileWriter::create(&self.world, &folder.join(files::fresh(&state))).map_err(failed)?;
-        std::io::Write::write_all(&mut file, &pass.state.encode()).map_err(failed)?;
-        file.finish().map_err(failed)?;
-        disk.rename(&folder.join(files::fresh(&state)), &folder.join(&state)).map_err(failed)?;
-        // What is replaced goes out of sight first: nobody sees an event twice.
-        for old in &pass.merged {
-            disk.rename(&folder.join(&old.file), &folder.join(files::replaced(&old.file))).map_err(failed)?;
-        }
-        for written in &pass.written {
-            let name = &written.info.file;
-            disk.rename(&folder.join(files::fresh(name)), &folder.join(name)).map_err(failed)?;
-        }
-        disk.sync_dir(&folder).map_err(failed)?;
-        if let Err(error) = manifest.replace(&self.world, &self.dir, &self.identity) {
-            let found = Manifest::read(&self.world, &self.dir, &self.identity);
-            if !found.is_ok_and(|found| found.generation == self.manifest.generation) {
-                self.uncertain = Some(error.clone());
-            }
-            return Err(error);
-        }
-
         let before: u64 = self.state.logs.iter().map(super::state::LogState::size).sum();
         let after: u64 = pass.state.logs.iter().map(super::state::LogState::size).sum();
         let sum = |of: fn(&SegmentInfo) -> u64, segments: &mut dyn Iterator<Item = &SegmentInfo>| segments.map(of).sum::<u64>();
@@ -260,12 +224,65 @@ impl Sealer {
             segment_bytes: sum(|info| info.bytes, &mut pass.written.iter().map(|written| &written.info)),
             merged: pass.merged.len() as u64,
         };
-        self.manifest = Arc::new(manifest);
-        self.state = pass.state;
-        // It is sealed; what cannot be removed now is removed at the next opening, and read by nobody.
+        self.replace(manifest, pass.state, &pass.written, &pass.merged, &[])?;
+        Ok(sealed)
+    }
+
+    /// Gives the files their names, makes `next`, with what was written, the store's manifest, and removes what they replace. `others`:
+    /// names of further files that are there as `.new`.
+    pub(super) fn replace(
+        &mut self,
+        mut next: Manifest,
+        state: State,
+        written: &[Written],
+        merged: &[SegmentInfo],
+        others: &[&str],
+    ) -> Result<()> {
+        let (disk, folder) = (&self.world.disk, files::folder(&self.dir));
+        let failed = |error| Error::io("could not write to segments", error);
+        next.generation = self.manifest.generation + 1;
+        next.segments.retain(|segment| !merged.contains(segment));
+        next.segments.extend(written.iter().map(|written| written.info.clone()));
+        next.segments.sort_unstable_by_key(|segment| (segment.log, segment.first_seq));
+
+        let name = files::state_name(next.generation);
+        files::write_whole(&self.world, &folder, &name, &state.encode()).map_err(failed)?;
+        // What is replaced goes out of sight first: nobody sees an event twice.
+        for old in merged {
+            disk.rename(&folder.join(&old.file), &folder.join(files::replaced(&old.file))).map_err(failed)?;
+        }
+        let new = written.iter().map(|written| written.info.file.as_str()).chain(others.iter().copied());
+        for name in new.chain([name.as_str()]) {
+            disk.rename(&folder.join(files::fresh(name)), &folder.join(name)).map_err(failed)?;
+        }
+        disk.sync_dir(&folder).map_err(failed)?;
+        if let Err(error) = next.replace(&self.world, &self.dir, &self.identity) {
+            let found = Manifest::read(&self.world, &self.dir, &self.identity);
+            if !found.is_ok_and(|found| found.generation == self.manifest.generation) {
+                self.uncertain = Some(error.clone());
+            }
+            return Err(error);
+        }
+        self.manifest = Arc::new(next);
+        self.state = state;
+        // It is there; what cannot be removed now is removed at the next opening, and read by nobody.
         let _ = files::tidy(&self.world, &self.dir, &self.manifest);
         let _ = self.remove_journal();
-        Ok(sealed)
+        Ok(())
+    }
+
+    /// Does `work`, which replaces the manifest, unless nobody knows which manifest there is. What it leaves half done is removed.
+    pub(crate) fn undivided<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        available()?;
+        if let Some(cause) = &self.uncertain {
+            return Err(Error::poisoned(cause));
+        }
+        let done = work(self);
+        if done.is_err() && self.uncertain.is_none() {
+            // Best effort: what stays is removed at the next opening.
+            let _ = files::tidy(&self.world, &self.dir, &self.manifest);
+        }
+        done
     }
 }
 
@@ -296,7 +313,7 @@ fn compare_one(written: &Written, rows: &mut Rows<'_>, stop: &dyn Fn() -> bool) 
 }
 
 /// A file that is still being written about, read as a segment.
-struct SharedFile(Arc<dyn DiskFile>);
+pub(super) struct SharedFile(pub(super) Arc<dyn DiskFile>);
 
 impl ReadAt for SharedFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
@@ -315,12 +332,9 @@ fn leads_to(roots: &[Hash], tree: &Frontier) -> bool {
 }
 
 pub(crate) fn read_state(world: &World, dir: &Path, manifest: &Manifest) -> Result<State> {
-    let path = files::folder(dir).join(files::state_name(manifest.generation));
-    let failed = |error| Error::io(format!("could not read {}", path.display()), error);
-    let file = world.disk.open(&path, crate::world::Open::Read).map_err(failed)?;
-    let mut bytes = vec![0; usize::try_from(file.len().map_err(failed)?).unwrap_or(0)];
-    let read = file.read_at(&mut bytes, 0).map_err(failed)?;
-    bytes.truncate(read);
+    let name = files::state_name(manifest.generation);
+    let bytes = files::read_whole(world, &files::folder(dir), &name)
+        .map_err(|error| Error::io(format!("could not read segments/{name}"), error))?;
     State::decode(&bytes).ok_or_else(|| damaged_state(manifest))
 }
 

@@ -97,17 +97,7 @@ impl State {
                 out.extend_from_slice(&next.to_le_bytes());
             }
         }
-        let producers: Vec<_> = self.producers.iter().collect();
-        put_count(&mut out, producers.len());
-        for (id, epoch, intervals) in producers {
-            put_text(&mut out, id);
-            out.extend_from_slice(&epoch.to_le_bytes());
-            put_count(&mut out, intervals.as_slice().len());
-            for (first, last) in intervals.as_slice() {
-                out.extend_from_slice(&first.to_le_bytes());
-                out.extend_from_slice(&last.to_le_bytes());
-            }
-        }
+        encode_producers(&self.producers, &mut out);
         let digest = sha256(&out);
         out.extend_from_slice(&digest.0);
         out
@@ -138,53 +128,72 @@ impl State {
             let groups = Frontier::from_peaks(complete, peaks).ok()?;
             state.logs.push(LogState { log, groups, partial, seed, tenants });
         }
-        for _ in 0..rest.u32()? {
-            let (id, epoch, count) = (rest.text()?, rest.u64()?, rest.u32()?);
-            let mut intervals = Vec::new();
-            for _ in 0..count {
-                intervals.push((rest.u64()?, rest.u64()?));
-            }
-            state.producers.restore(id, epoch, Intervals::from_sorted(intervals)?);
-        }
+        state.producers = decode_producers(&mut rest)?;
         rest.0.is_empty().then_some(state)
     }
 }
 
-fn put_count(out: &mut Vec<u8>, count: usize) {
+pub(super) fn encode_producers(producers: &Producers, out: &mut Vec<u8>) {
+    put_count(out, producers.iter().count());
+    for (id, epoch, intervals) in producers.iter() {
+        put_text(out, id);
+        out.extend_from_slice(&epoch.to_le_bytes());
+        put_count(out, intervals.as_slice().len());
+        for (first, last) in intervals.as_slice() {
+            out.extend_from_slice(&first.to_le_bytes());
+            out.extend_from_slice(&last.to_le_bytes());
+        }
+    }
+}
+
+pub(super) fn decode_producers(rest: &mut Bytes<'_>) -> Option<Producers> {
+    let mut producers = Producers::default();
+    for _ in 0..rest.u32()? {
+        let (id, epoch, count) = (rest.text()?, rest.u64()?, rest.u32()?);
+        let mut intervals = Vec::new();
+        for _ in 0..count {
+            intervals.push((rest.u64()?, rest.u64()?));
+        }
+        producers.restore(id, epoch, Intervals::from_sorted(intervals)?);
+    }
+    Some(producers)
+}
+
+pub(super) fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
 
 /// Takes values from the front.
-struct Bytes<'b>(&'b [u8]);
+pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
 
 impl<'b> Bytes<'b> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn text(&mut self) -> Option<&'b str> {
+    pub(super) fn text(&mut self) -> Option<&'b str> {
         let length = usize::from(self.array().map(u16::from_le_bytes)?);
         let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
     }
 
-    fn hashes(&mut self, count: usize) -> Option<Vec<Hash>> {
+    pub(super) fn hashes(&mut self, count: usize) -> Option<Vec<Hash>> {
         let (hashes, rest) = self.0.split_at_checked(count.checked_mul(32)?)?;
         self.0 = rest;
         Some(hashes.chunks_exact(32).filter_map(Hash::from_slice).collect())

@@ -26,7 +26,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    const fn outside(self) -> bool {
+    pub(crate) const fn outside(self) -> bool {
         matches!(self, Self::State | Self::Given)
     }
 
@@ -121,6 +121,11 @@ impl Claims {
             None => self.report(source.codes().0, size, source, log, findings, "is over a size at which no frame ended"),
         }
         Claimed::Judged
+    }
+
+    /// Gives up the claims about a size: nothing is there any more to judge them by.
+    pub(crate) fn give_up(&mut self, size: u64) -> Vec<Source> {
+        self.ahead.remove(&size).unwrap_or_default().into_iter().map(|(_, source)| source).collect()
     }
 
     pub(crate) fn judge(

@@ -80,6 +80,10 @@ codes! {
     LogUnknown = "log-unknown";
     /// Values are withheld: only their commitments are there, and no entry of the log says by whose authority.
     Withheld = "withheld";
+    /// Events have expired, and an entry of log 0 says by which policy; or a checkpoint is about a size of which nothing was kept.
+    Expired = "expired";
+    /// Events are said to have expired, and log 0 does not say so, or otherwise; or what was to stay of them is not there.
+    ExpiredMismatch = "expired-mismatch";
     /// Frames repeat records of earlier ones; no root binds such copies, and no reader shows them.
     CarryUnchecked = "carry-unchecked";
     /// The newest entries are not covered by a checkpoint yet.

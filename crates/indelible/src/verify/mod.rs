@@ -4,6 +4,7 @@
 //! spans are compared with what the values give.
 
 mod anchors;
+mod expired;
 mod finding;
 mod proof;
 mod sealed;

@@ -16,6 +16,7 @@ use indelible_format::span::{self, Spans};
 use indelible_format::{Hash, Head, Record, Tag};
 
 use super::anchors::{Claimed, Claims, Source};
+use super::expired::{Expiry, Pruning};
 use super::finding::{Code, Finding, Level};
 use super::{LogReport, Options, Report};
 use crate::commit::journal::file_name;
@@ -46,6 +47,8 @@ pub(super) struct Verifier<'v> {
     pub(super) bytes_sealed: u64,
     /// Claims about sizes within the sealed part that were made behind it.
     late: Vec<(u32, u64, Hash, Source)>,
+    /// What has expired, and what becomes of claims about it.
+    pub(super) pruning: Pruning,
     progress: Option<&'v mut dyn FnMut(u64, u64)>,
 }
 
@@ -53,7 +56,9 @@ pub(super) struct Verifier<'v> {
 #[derive(Default)]
 pub(super) struct Details {
     pub(super) producers: Producers,
-    gaps: Vec<(String, u64, u64, u64)>,
+    pub(super) gaps: Vec<(String, u64, u64, u64)>,
+    /// Entries of log 0 that say that something has expired, by position.
+    pub(super) expiries: BTreeMap<u64, Expiry>,
     created: Vec<Created>,
     pub(super) heads: Vec<(u64, u32, u64, Hash)>,
     /// By log: how many groups or positions, and the first of them.
@@ -92,6 +97,7 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         reader,
         bytes_sealed: 0,
         late: Vec::new(),
+        pruning: Pruning::default(),
         progress: options.progress,
     };
     let mut replay = Replay::new(true);
@@ -104,7 +110,7 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
 }
 
 impl Verifier<'_> {
-    fn find(&mut self, code: Code, level: Level, log: Option<u32>, at: Option<u64>, message: impl Into<String>) {
+    pub(super) fn find(&mut self, code: Code, level: Level, log: Option<u32>, at: Option<u64>, message: impl Into<String>) {
         self.findings.push(Finding { code, level, log, at, message: message.into() });
     }
 
@@ -241,6 +247,7 @@ impl Verifier<'_> {
                         claims.judge(size, &root, &claimed, source, log, &mut self.findings);
                     }
                 }
+                Err(error) if error.kind() == ErrorKind::Expired => self.give_up(log, size, source),
                 Err(error) => {
                     let message = format!("{} over {size} entries cannot be compared: {error}", source.describe());
                     self.fail(Code::CheckpointMismatch, Some(log), Some(size), message);
@@ -460,6 +467,7 @@ impl Verifier<'_> {
     }
 
     fn conclude(mut self, replay: &mut Replay, anchored: bool, torn_tail_bytes: u64) -> Report {
+        let anchored = self.check_expired() && anchored;
         self.check_created(replay);
         self.check_gaps();
         let mut logs = Vec::new();
@@ -642,6 +650,7 @@ impl Details {
                         }
                     }
                 }
+                Some("expired") if log == LOG_CONTROL => drop(Expiry::read(&root).map(|entry| self.expiries.insert(seq, entry))),
                 Some("gap") if self.gaps.len() < GAPS_MAX => {
                     if let (Some(producer), Some(epoch), Some(first), Some(last)) =
                         (text("producer"), number("epoch"), number("first_seq"), number("last_seq"))

@@ -9,6 +9,7 @@ mod limits;
 mod order;
 mod readers;
 mod recovery;
+mod retention;
 mod sealed_tamper;
 mod sealing;
 mod searching;

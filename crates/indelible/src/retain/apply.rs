@@ -1,0 +1,183 @@
+//! Letting the beginnings of logs go, as a plan says.
+
+use std::sync::atomic::Ordering;
+
+use indelible_format::checkpoint;
+
+use super::Retention;
+use super::holds::Holds;
+use super::plan::{LogPlan, PlanOptions};
+use crate::commit::control;
+use crate::commit::pipeline::{OPEN, Shared};
+use crate::digest::checkpoints;
+use crate::engine::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::identity::{Identity, LOG_CONTROL};
+use crate::seal::expire::Expiry;
+use crate::seal::sealer::Sealer;
+
+/// How to let events expire.
+#[derive(Debug, Clone, Default)]
+pub struct ExpireOptions {
+    /// How to count.
+    pub plan: PlanOptions,
+    /// Checkpoints that somebody outside keeps: the log can still be compared with them afterwards. Those of the trusted state are taken
+    /// care of without being named.
+    pub anchors: Vec<String>,
+}
+
+/// What has expired of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// Its number.
+    pub log: u32,
+    /// What was received before this time is gone, ns since 1970 UTC.
+    pub before: i64,
+    /// Positions before this one have expired.
+    pub below: u64,
+    /// Entries that went this time.
+    pub removed: u64,
+    /// Events that have expired and stay, because they are held.
+    pub held: u64,
+    /// Position in log 0 of the entry that says so.
+    pub entry: u64,
+}
+
+impl Store {
+    /// Lets expire what [`plan_expiry`](crate::Reader::plan_expiry) says, at this moment. What is held stays.
+    ///
+    /// **Durability**: an entry in log 0 says what goes, durable and signed, before it goes; at every moment the events of a log are all
+    /// there, or what has expired is replaced by what proofs of the rest need. **Cost**: seals everything first; reads what goes, and
+    /// writes the segment anew that the border lies in.
+    ///
+    /// # Errors
+    /// As `plan_expiry`; `Rejected`: an anchor is no checkpoint of this store. `Io`, `Poisoned`, `Closed`: a log has expired or it has not,
+    /// nothing between; call again.
+    pub fn expire(&self, options: &ExpireOptions) -> Result<Vec<Expired>> {
+        let shared = self.shared()?;
+        shared.flush()?;
+        shared.expire(options)
+    }
+}
+
+impl Shared {
+    fn expire(&self, options: &ExpireOptions) -> Result<Vec<Expired>> {
+        let anchors = self.anchors(options)?;
+        // Nothing is held or released, and nothing sealed, meanwhile.
+        let mut sealer = self.sealer.lock();
+        self.seal_with(&mut sealer, true, &|| false)?;
+        let plan = self.reader.plan_expiry(options.plan)?;
+        let holds = Holds::new(&plan.holds)?;
+        let trusting = options.plan.trust_clock.then_some(plan.now);
+        let mut expired = Vec::new();
+        for log in plan.logs.iter().filter(|log| log.events > 0 || log.below > log.expired) {
+            let sizes: Vec<u64> = anchors.iter().filter(|(of, _)| *of == log.log).map(|(_, size)| *size).collect();
+            expired.extend(self.expire_log(&mut sealer, log, plan.policy.0, &holds, &sizes, trusting)?);
+        }
+        Ok(expired)
+    }
+
+    fn expire_log(
+        &self,
+        sealer: &mut Sealer,
+        plan: &LogPlan,
+        policy: u64,
+        holds: &Holds,
+        anchors: &[u64],
+        trusting: Option<i64>,
+    ) -> Result<Option<Expired>> {
+        let log = plan.log;
+        let held = |seq, record: &indelible_format::Record<'_>| holds.hold(log, seq, record, record.head().as_ref());
+        let expiry = Expiry { log, below: plan.below, held: &held, anchors };
+        let stop = || self.state.load(Ordering::Acquire) != OPEN;
+        let prepared = sealer.undivided(|sealer| sealer.prepare(&expiry, &self.config.sealing.shape(), &stop))?;
+        let Some(prepared) = prepared else { return Ok(None) };
+        let below = prepared.expired.below();
+        let entry = control::Expiry {
+            log,
+            below,
+            before: plan.before.unwrap_or(i64::MIN),
+            count: prepared.removed,
+            held: prepared.held,
+            policy,
+            root: &prepared.expired.tree(prepared.expired.roots.len()).root(),
+            digest: &prepared.digest,
+            trusting,
+        };
+        let said = self.record(control::expired(&entry, self.world.clock.wall_ns()));
+        let entry = match said {
+            Ok(entry) => entry,
+            Err(error) => {
+                sealer.abandon();
+                return Err(error);
+            }
+        };
+        sealer.expire(&prepared, entry)?;
+        let before = plan.before.unwrap_or(i64::MIN);
+        Ok(Some(Expired { log, before, below, removed: prepared.removed, held: prepared.held, entry }))
+    }
+
+    /// Log and size of every checkpoint outside that is known of.
+    fn anchors(&self, options: &ExpireOptions) -> Result<Vec<(u32, u64)>> {
+        let mut anchors = Vec::new();
+        for note in &options.anchors {
+            let parsed = checkpoint::SignedCheckpoint::parse(note.as_bytes());
+            let origin = parsed.as_ref().map(|signed| signed.unverified().origin.clone()).unwrap_or_default();
+            let log = self.identity.logs.iter().map(|log| log.id).find(|log| self.identity.origin(*log) == Some(origin.clone()));
+            let log = log.ok_or_else(|| {
+                Error::new(ErrorKind::Rejected, format!("a checkpoint given as an anchor is not of this store: {origin}"))
+            })?;
+            anchors.push((log, checkpoints::open(&self.identity, log, note)?.size));
+        }
+        if let Some(dir) = &self.config.trusted_state_dir {
+            let known = checkpoints::read_trusted_state(&self.world, dir, &self.identity)?;
+            anchors.extend(known.iter().map(|checkpoint| (checkpoint.log, checkpoint.size)));
+        }
+        Ok(anchors)
+    }
+
+    /// Makes a policy known in log 0, and the logs that it made; then in `store.json`.
+    pub(crate) fn adopt(&self, adopted: &Adopted) -> Result<()> {
+        let now = self.world.clock.wall_ns();
+        let created = adopted.new_logs.iter().map(|log| (LOG_CONTROL, control::log_created(&self.identity, *log, now)));
+        let entries: Vec<_> = created.chain([(LOG_CONTROL, control::retention(&adopted.policy, now))]).collect();
+        self.cycle_with(self.builder.lock(), 0, &entries)?;
+        self.flush()?;
+        self.identity.save(&self.world, &self.config.dir)
+    }
+}
+
+/// A policy that a store takes up while it is being opened.
+pub(crate) struct Adopted {
+    policy: Retention,
+    new_logs: Vec<u32>,
+}
+
+impl Adopted {
+    /// Prepares `identity` for a policy that is not yet its own, and makes the logs that it names. `next`: see [`settle`](Self::settle).
+    pub(crate) fn begin(
+        world: &crate::world::World,
+        dir: &std::path::Path,
+        identity: &mut Identity,
+        wanted: Option<&Retention>,
+    ) -> Result<Option<Self>> {
+        let known = identity.retention.as_ref().map(|(_, policy)| policy);
+        let Some(policy) = wanted.filter(|wanted| known != Some(wanted)) else { return Ok(None) };
+        policy.check()?;
+        let announced = |log: &str| {
+            log == "control" || log == "main" || log == "telemetry" || known.is_some_and(|known| known.days(log).is_some())
+        };
+        let new: Vec<String> = policy.keep.iter().map(|keep| keep.log.clone()).filter(|log| !announced(log)).collect();
+        // Their origins are drawn once: an attempt that ended before this one has left them here.
+        if identity.add_logs(world, policy)? {
+            identity.save(world, dir)?;
+        }
+        let new_logs = identity.logs.iter().filter(|log| new.contains(&log.name)).map(|log| log.id).collect();
+        Ok(Some(Self { policy: policy.clone(), new_logs }))
+    }
+
+    /// Makes it the policy of `identity`, whose entry will come behind the `size` entries of log 0.
+    pub(crate) fn settle(&self, identity: &mut Identity, size: u64) {
+        identity.retention = Some((size + self.new_logs.len() as u64, self.policy.clone()));
+    }
+}

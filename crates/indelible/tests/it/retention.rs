@@ -1,0 +1,310 @@
+//! What a policy lets go is gone, what is held stays, and of the rest nothing becomes another: no position, leaf, proof or answer.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indelible::search::Query;
+use indelible::verify::{self, Code, Level, Options, Report};
+use indelible::{
+    Class, Config, Draft, ErrorKind, ExpireOptions, Expired, PlanOptions, Reader, Retention, SignedCheckpoint, Store,
+};
+use indelible_testkit::scenario::Scenario;
+use indelible_testkit::{CrashPolicy, Fault, OpKind, SimWorld, What, errno};
+
+use crate::durability::long;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const EVENTS_A_DAY: u64 = 300;
+
+fn config() -> Config {
+    let mut config = Scenario::config();
+    config.sealing.background = false;
+    config.sealing.rows_max = 2_048;
+    config.retention = Some(Retention { minima: Vec::new(), ..Retention::default() }.keep("main", 10).keep("telemetry", 3));
+    config
+}
+
+fn dir() -> PathBuf {
+    Scenario::dir()
+}
+
+/// Opens a store and records so many days of events: n is by actor `u<n % 50>`, and every tenth is telemetry.
+fn days(machine: &SimWorld, first: u64, count: u64) -> Vec<SignedCheckpoint> {
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    let mut checkpoints = Vec::new();
+    for n in first * EVENTS_A_DAY..(first + count) * EVENTS_A_DAY {
+        let (actor, tenant) = (format!("u{}", n % 50), format!("t{}", n % 3));
+        let class = if n % 10 == 0 { Class::Telemetry } else { Class::Normal };
+        let draft = Draft::new("door.open").actor(&actor).tenant(&tenant).class(class).detail("n", n);
+        store.emit(&draft).unwrap();
+        if n % EVENTS_A_DAY == EVENTS_A_DAY - 1 {
+            store.flush().unwrap();
+            checkpoints.push(store.checkpoint(1).unwrap());
+            store.seal().unwrap();
+            machine.clock.advance(DAY);
+        }
+    }
+    store.close().unwrap();
+    checkpoints
+}
+
+fn expire(machine: &SimWorld, anchors: &[&SignedCheckpoint]) -> Vec<Expired> {
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    let anchors = anchors.iter().map(|checkpoint| checkpoint.note.clone()).collect();
+    let expired = store.expire(&ExpireOptions { anchors, ..ExpireOptions::default() }).unwrap();
+    store.close().unwrap();
+    expired
+}
+
+fn verify_of(machine: &SimWorld, against: &[&SignedCheckpoint]) -> Report {
+    let against = against.iter().map(|checkpoint| checkpoint.note.clone()).collect();
+    verify::verify_in(dir(), Options { against, ..Options::default() }, &machine.world()).unwrap()
+}
+
+/// The numbers `n` of all events that a query finds, ascending.
+fn found(reader: &Reader, query: &str) -> Vec<u64> {
+    let query = Query::new(&query.parse().unwrap(), 0).unwrap();
+    let mut numbers = Vec::new();
+    let summary = reader
+        .search(&query, &mut |view| {
+            let details = view.record.field(indelible::Field::Details).unwrap();
+            let digits: Vec<u8> = details.iter().copied().filter(u8::is_ascii_digit).collect();
+            numbers.push(String::from_utf8(digits).unwrap().parse().unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(summary.incomplete, None);
+    assert_eq!(reader.count(&query).unwrap().matched, numbers.len() as u64);
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn what_has_expired_is_gone_and_the_rest_is_as_it_was() {
+    let machine = SimWorld::new(1);
+    let checkpoints = days(&machine, 0, 20);
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    let before: Vec<Vec<u8>> = (0..5_400).map(|seq| reader.record(1, seq).unwrap().unwrap().bytes).collect();
+    let proof = reader.prove(1, 5_000).unwrap();
+    let plan = reader.plan_expiry(PlanOptions::default()).unwrap();
+    let main = plan.logs.iter().find(|log| log.log == 1).unwrap();
+    // Ten days of 270 are due; what expires is whole groups.
+    assert_eq!((main.below, main.events, main.held), (2_560, 2_560, 0));
+    assert_eq!(plan.logs.iter().find(|log| log.log == 2).unwrap().below, 256);
+
+    let expired = expire(&machine, &[&checkpoints[2]]);
+    let all: Vec<_> = expired.iter().map(|expired| (expired.log, expired.below, expired.removed, expired.held)).collect();
+    assert_eq!(all, [(1, 2_560, 2_560, 0), (2, 256, 256, 0)]);
+    // Readers that were open go on.
+    for reader in [reader, Reader::open_in(dir(), machine.world()).unwrap()] {
+        for seq in [0, 1, 255, 256, 2_559] {
+            let error = reader.record(1, seq).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Expired, "{error}");
+            assert!(error.to_string().contains("PRUNED") && error.hint().unwrap().contains("show control:"));
+            assert_eq!(reader.prove(1, seq).unwrap_err().kind(), ErrorKind::Expired);
+        }
+        for seq in 2_560..5_400 {
+            assert_eq!(reader.record(1, seq).unwrap().unwrap().bytes, before[usize::try_from(seq).unwrap()]);
+        }
+        assert_eq!(reader.prove(1, 5_000).unwrap().hashes, proof.hashes);
+        machine.disk.tamper(&dir().join("tree/1"), &[0; 32]).unwrap();
+        assert_eq!(reader.prove(1, 5_000).unwrap().hashes, proof.hashes);
+        let rest = found(&reader, "action:door.open");
+        let newer: Vec<u64> = (0..6_000).filter(|n| if n % 10 == 0 { n / 10 >= 256 } else { n - n / 10 - 1 >= 2_560 }).collect();
+        assert_eq!(rest, newer);
+    }
+    let report = verify_of(&machine, &[&checkpoints[2], &checkpoints[15]]);
+    assert!(report.ok && report.anchored, "{:?}", report.findings);
+    let pruned: Vec<_> = report.findings.iter().filter(|finding| finding.code == Code::Expired).collect();
+    assert_eq!(pruned.len(), 2, "{:?}", report.findings);
+    assert!(pruned.iter().all(|finding| finding.level == Level::Note && finding.message.contains("PRUNED")));
+    // A checkpoint in between that nobody named can neither be confirmed nor refuted, and does not anchor.
+    let report = verify_of(&machine, &[&checkpoints[4]]);
+    assert!(report.ok && !report.anchored, "{:?}", report.findings);
+    assert!(report.findings.iter().any(|finding| (finding.code, finding.level) == (Code::Expired, Level::Warn)));
+
+    // Opening reads nothing of it, everything goes on, and expires again; nothing is done twice.
+    let more = days(&machine, 20, 3);
+    assert!(verify_of(&machine, &[&checkpoints[19], &more[2]]).ok);
+    let again = expire(&machine, &[]);
+    assert_eq!(again[0].below, 3_328, "{again:?}");
+    assert_eq!(expire(&machine, &[]), []);
+    let report = verify_of(&machine, &[&checkpoints[2], &more[2]]);
+    assert!(report.ok && report.anchored, "{:?}", report.findings);
+    let names = machine.world().disk.list(&dir().join("segments")).unwrap();
+    assert!(names.iter().all(|name| !name.ends_with(".new") && !name.ends_with(".old")), "{names:?}");
+    assert_eq!(names.iter().filter(|name| name.ends_with(".expired")).count(), 2);
+}
+
+#[test]
+fn what_is_held_stays_until_it_is_released() {
+    let machine = SimWorld::new(2);
+    let checkpoints = days(&machine, 0, 10);
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    let hold = store.hold("case 7", "actor.id:u7 tenant:t1", "a court asks").unwrap();
+    assert_eq!(store.hold("case 7", "actor.id:u8", "").unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(store.hold("case 8", "actor.id:(", "").unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(store.release("case 9", "").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.reader().unwrap().holds().unwrap(), [hold]);
+    store.close().unwrap();
+    let more = days(&machine, 10, 10);
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    let all = found(&reader, "actor.id:u7 tenant:t1");
+    let held: Vec<u64> = (0..2_560)
+        .filter(|seq| {
+            let n = seq + seq / 9 + 1;
+            n % 50 == 7 && n % 3 == 1
+        })
+        .collect();
+    let kept: Vec<_> =
+        held.iter().map(|seq| (*seq, reader.record(1, *seq).unwrap().unwrap().bytes, reader.prove(1, *seq).unwrap())).collect();
+    assert!(kept.len() > 10);
+
+    let expired = expire(&machine, &[]);
+    assert_eq!((expired[0].below, expired[0].held), (2_560, kept.len() as u64));
+    assert_eq!(found(&reader, "actor.id:u7 tenant:t1"), all);
+    assert_eq!(found(&reader, "actor.id:u8 details.n:8"), []);
+    for (seq, bytes, proof) in &kept {
+        assert_eq!(reader.record(1, *seq).unwrap().unwrap().bytes, *bytes);
+        assert_eq!(reader.prove(1, *seq).unwrap().hashes, proof.hashes);
+        let beside = reader.record(1, seq + 1).unwrap_err();
+        assert_eq!(beside.kind(), ErrorKind::Expired);
+    }
+    let report = verify_of(&machine, &[&more[9]]);
+    assert!(report.ok && report.anchored, "{:?}", report.findings);
+    // An old checkpoint within a group that is still there is one to compare with.
+    let within = checkpoints.iter().filter(|checkpoint| verify_of(&machine, &[checkpoint]).anchored).count();
+    assert!(within > 0);
+
+    // What is not held any more goes, and what is held by another stays.
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    store.hold("case 8", "details.n:57", "another").unwrap();
+    store.release("case 7", "settled").unwrap();
+    let expired = store.expire(&ExpireOptions::default()).unwrap();
+    assert_eq!((expired[0].below, expired[0].held), (2_560, 0), "{expired:?}");
+    store.close().unwrap();
+    assert!(found(&reader, "actor.id:u7").iter().all(|n| *n > 2_560));
+    assert!(verify_of(&machine, &[&more[9]]).ok);
+    assert!(reader.segments().unwrap().iter().all(|info| info.log != 1 || info.first_seq >= 2_560));
+}
+
+/// Whatever call is the last before a crash, and whatever call fails: a log has expired or it has not, and what is held is there.
+#[test]
+fn a_crash_at_any_call_of_expiry_leaves_all_of_it_or_none() {
+    let before = SimWorld::new(3);
+    let checkpoints = days(&before, 0, 12);
+    let store = Store::open_in(config(), before.world()).unwrap();
+    store.hold("case", "actor.id:u7", "").unwrap();
+    store.close().unwrap();
+    let whole = found(&Reader::open_in(dir(), before.world()).unwrap(), "");
+    let left = {
+        let machine = copy(&before);
+        expire(&machine, &[]);
+        found(&Reader::open_in(dir(), machine.world()).unwrap(), "")
+    };
+    assert!(left.len() < whole.len());
+
+    let attempt = |machine: &SimWorld| {
+        let store = Store::open_in(config(), machine.world())?;
+        machine.disk.clear_ops();
+        let expired = store.expire(&ExpireOptions::default());
+        // Not closed: it crashes.
+        std::mem::forget(store);
+        expired
+    };
+    let check = |machine: &SimWorld, story: &dyn std::fmt::Display| {
+        let report = verify_of(machine, &[&checkpoints[11]]);
+        assert!(report.ok, "{story}: {:?}", report.findings);
+        // Opening it again leaves nothing over, and what was begun is done.
+        drop(Store::open_in(config(), machine.world()).unwrap());
+        let names = machine.world().disk.list(&dir().join("segments")).unwrap();
+        assert!(names.iter().all(|name| !name.ends_with(".new") && !name.ends_with(".old")), "{story}: {names:?}");
+        let reader = Reader::open_in(dir(), machine.world()).unwrap();
+        let manifest = reader.expired().unwrap();
+        let kept = names.iter().filter(|name| name.ends_with(".expired")).count();
+        assert_eq!(kept, manifest.len(), "{story}: {names:?}");
+        let now = found(&reader, "");
+        let main_gone = manifest.iter().any(|info| info.log == 1);
+        let telemetry_gone = manifest.iter().any(|info| info.log == 2);
+        let is_left = |n: &u64| left.binary_search(n).is_ok();
+        let expected = whole.iter().copied().filter(|n| is_left(n) || !(if n % 10 == 0 { telemetry_gone } else { main_gone }));
+        assert_eq!(now, expected.collect::<Vec<_>>(), "{story}");
+        expire(machine, &[]);
+        assert_eq!(found(&Reader::open_in(dir(), machine.world()).unwrap(), ""), left, "{story}");
+        assert!(verify_of(machine, &[&checkpoints[11]]).ok);
+    };
+
+    let machine = copy(&before);
+    attempt(&machine).unwrap();
+    let ops = machine.disk.ops();
+    let counts = |kind: OpKind| ops.iter().filter(|op| op.kind == kind).count() as u64;
+    let changes: Vec<u64> = (0..ops.len() as u64).filter(|at| ops[usize::try_from(*at).unwrap()].kind.changes_disk()).collect();
+    assert!(changes.len() > 20, "{}", changes.len());
+    for (nth, at) in changes.iter().enumerate() {
+        for policy in CrashPolicy::ALL.into_iter().cycle().skip(nth).take(if long() { 4 } else { 1 }) {
+            let machine = copy(&before);
+            let store = Store::open_in(config(), machine.world()).unwrap();
+            machine.disk.clear_ops();
+            machine.disk.fault(Fault::at(*at, What::Crash));
+            let _ = store.expire(&ExpireOptions::default());
+            std::mem::forget(store);
+            let after = SimWorld { disk: machine.disk.crashed_copy(policy, nth as u64), ..copy(&before) };
+            check(&after, &format!("crash before call {at} ({:?}), {policy:?}", ops[usize::try_from(*at).unwrap()]));
+        }
+    }
+    for kind in [OpKind::Write, OpKind::Sync, OpKind::Open, OpKind::Rename, OpKind::Remove, OpKind::SyncDir] {
+        for index in 0..counts(kind) {
+            let what =
+                [What::Error(errno::EIO), What::Error(errno::ENOSPC), What::LandedButFailed][usize::try_from(index % 3).unwrap()];
+            let machine = copy(&before);
+            let store = Store::open_in(config(), machine.world()).unwrap();
+            machine.disk.fault(Fault::nth(kind, index, what));
+            let _ = store.expire(&ExpireOptions::default());
+            drop(store);
+            let after = SimWorld {
+                disk: machine.disk.crashed_copy(CrashPolicy::ALL[usize::try_from(index % 4).unwrap()], index),
+                ..copy(&before)
+            };
+            check(&after, &format!("{kind:?} {index} fails ({what:?})"));
+        }
+    }
+}
+
+/// The same machine once more.
+fn copy(machine: &SimWorld) -> SimWorld {
+    let twin = SimWorld::new(9);
+    twin.clock.set_wall_ns(machine.world().clock.wall_ns());
+    SimWorld { disk: machine.disk.crashed_copy(CrashPolicy::None, 0), ..twin }
+}
+
+#[test]
+fn a_clock_that_jumps_lets_nothing_expire_early() {
+    let machine = SimWorld::new(4);
+    let checkpoints = days(&machine, 0, 5);
+    let whole = found(&Reader::open_in(dir(), machine.world()).unwrap(), "");
+    let right = machine.world().clock.wall_ns();
+    let ahead = right + 3_650 * i64::try_from(DAY.as_nanos()).unwrap();
+    // Ten years ahead: before anything was recorded then, and after.
+    machine.clock.set_wall_ns(ahead);
+    let plan = Reader::open_in(dir(), machine.world()).unwrap().plan_expiry(PlanOptions::default()).unwrap();
+    assert_eq!(plan.doubted, Some(ahead));
+    assert_eq!(expire(&machine, &[]), []);
+    days(&machine, 5, 1);
+    assert_eq!(expire(&machine, &[]), []);
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    assert_eq!(found(&reader, "").len(), whole.len() + 300);
+    // Back again, it goes on; and somebody may vouch for the time, who then stands in the log.
+    machine.clock.set_wall_ns(right);
+    days(&machine, 6, 1);
+    assert_eq!(expire(&machine, &[]), []);
+    machine.clock.set_wall_ns(ahead);
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    let options = ExpireOptions { plan: PlanOptions { trust_clock: true }, ..ExpireOptions::default() };
+    let expired = store.expire(&options).unwrap();
+    store.close().unwrap();
+    assert_eq!(expired.iter().find(|expired| expired.log == 1).unwrap().below, 1_280, "{expired:?}");
+    let entry = reader.record(0, expired[0].entry).unwrap().unwrap();
+    assert!(String::from_utf8_lossy(entry.record().unwrap().control().unwrap()).contains("\"trusting\""));
+    assert!(verify_of(&machine, &[&checkpoints[4]]).ok);
+}
