@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, import, init, man, prove, seal, search, segments,
-    show, stats, tail, verify,
+    bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove, retention, seal,
+    search, segments, show, stats, tail, verify,
 };
 use crate::data_dir::Place;
 
@@ -56,6 +56,10 @@ pub(crate) enum Command {
     Seal(seal::SealArgs),
     /// Show what is sealed: files, positions, times, sizes
     Segments(segments::SegmentsArgs),
+    /// Say how long events are kept, see what would expire, and let it expire
+    Retention(retention::RetentionArgs),
+    /// Hold events that a policy would let expire
+    Hold(hold::HoldArgs),
     /// Recompute every hash and check every signature
     Verify(verify::VerifyArgs),
     /// Print the signed head of a log, to be kept elsewhere

@@ -130,6 +130,7 @@ impl From<Error> for Failure {
             ErrorKind::Unsupported => ("unsupported", Exit::Error, "use the version of indelible that wrote it, or a later one"),
             ErrorKind::Closed => ("closed", Exit::Error, "open the store again"),
             ErrorKind::NotFound => ("not_found", Exit::Error, "check --data; `indelible init` makes a store"),
+            ErrorKind::Expired => ("expired", Exit::Error, "`indelible retention show` shows the policy"),
             ErrorKind::Locked => ("locked", Exit::Error, "wait until the other process is done, or stop it"),
             _ => ("error", Exit::Error, "run `indelible doctor`"),
         };

@@ -13,11 +13,13 @@ pub(crate) mod drill;
 pub(crate) mod emit;
 pub(crate) mod export;
 pub(crate) mod facets;
+pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod redaction;
+pub(crate) mod retention;
 pub(crate) mod seal;
 pub(crate) mod search;
 pub(crate) mod segments;
@@ -42,6 +44,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Prove(args) => prove::run(place, &args),
         Command::Seal(args) => seal::run(place, &args),
         Command::Segments(args) => segments::run(place, &args),
+        Command::Retention(args) => retention::run(place, &args),
+        Command::Hold(args) => hold::run(place, &args),
         Command::Verify(args) => verify::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),
         Command::Doctor(args) => doctor::run(place, &args),

@@ -25,6 +25,8 @@ mod parquet;
 #[cfg(test)]
 mod python;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod transcript;
 #[cfg(test)]
 mod usage;

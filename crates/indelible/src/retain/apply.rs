@@ -6,7 +6,7 @@ use indelible_format::checkpoint;
 
 use super::Retention;
 use super::holds::Holds;
-use super::plan::{LogPlan, PlanOptions};
+use super::plan::{LogPlan, Plan, PlanOptions};
 use crate::commit::control;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::digest::checkpoints;
@@ -24,6 +24,15 @@ pub struct ExpireOptions {
     /// Checkpoints that somebody outside keeps: the log can still be compared with them afterwards. Those of the trusted state are taken
     /// care of without being named.
     pub anchors: Vec<String>,
+}
+
+/// What came of letting events expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiration {
+    /// What was to expire.
+    pub plan: Plan,
+    /// What has, by log. Empty: nothing was due.
+    pub expired: Vec<Expired>,
 }
 
 /// What has expired of one log.
@@ -53,7 +62,7 @@ impl Store {
     /// # Errors
     /// As `plan_expiry`; `Rejected`: an anchor is no checkpoint of this store. `Io`, `Poisoned`, `Closed`: a log has expired or it has not,
     /// nothing between; call again.
-    pub fn expire(&self, options: &ExpireOptions) -> Result<Vec<Expired>> {
+    pub fn expire(&self, options: &ExpireOptions) -> Result<Expiration> {
         let shared = self.shared()?;
         shared.flush()?;
         shared.expire(options)
@@ -61,7 +70,7 @@ impl Store {
 }
 
 impl Shared {
-    fn expire(&self, options: &ExpireOptions) -> Result<Vec<Expired>> {
+    fn expire(&self, options: &ExpireOptions) -> Result<Expiration> {
         let anchors = self.anchors(options)?;
         // Nothing is held or released, and nothing sealed, meanwhile.
         let mut sealer = self.sealer.lock();
@@ -74,7 +83,7 @@ impl Shared {
             let sizes: Vec<u64> = anchors.iter().filter(|(of, _)| *of == log.log).map(|(_, size)| *size).collect();
             expired.extend(self.expire_log(&mut sealer, log, plan.policy.0, &holds, &sizes, trusting)?);
         }
-        Ok(expired)
+        Ok(Expiration { plan, expired })
     }
 
     fn expire_log(

@@ -9,7 +9,7 @@ mod holds;
 mod plan;
 mod policy;
 
-pub use apply::{ExpireOptions, Expired};
+pub use apply::{Expiration, ExpireOptions, Expired};
 pub use holds::Hold;
 pub use plan::{LogPlan, Plan, PlanOptions};
 pub(crate) use policy::Router;

@@ -52,7 +52,7 @@ fn days(machine: &SimWorld, first: u64, count: u64) -> Vec<SignedCheckpoint> {
 fn expire(machine: &SimWorld, anchors: &[&SignedCheckpoint]) -> Vec<Expired> {
     let store = Store::open_in(config(), machine.world()).unwrap();
     let anchors = anchors.iter().map(|checkpoint| checkpoint.note.clone()).collect();
-    let expired = store.expire(&ExpireOptions { anchors, ..ExpireOptions::default() }).unwrap();
+    let expired = store.expire(&ExpireOptions { anchors, ..ExpireOptions::default() }).unwrap().expired;
     store.close().unwrap();
     expired
 }
@@ -181,7 +181,7 @@ fn what_is_held_stays_until_it_is_released() {
     let store = Store::open_in(config(), machine.world()).unwrap();
     store.hold("case 8", "details.n:57", "another").unwrap();
     store.release("case 7", "settled").unwrap();
-    let expired = store.expire(&ExpireOptions::default()).unwrap();
+    let expired = store.expire(&ExpireOptions::default()).unwrap().expired;
     assert_eq!((expired[0].below, expired[0].held), (2_560, 0), "{expired:?}");
     store.close().unwrap();
     assert!(found(&reader, "actor.id:u7").iter().all(|n| *n > 2_560));
@@ -301,10 +301,149 @@ fn a_clock_that_jumps_lets_nothing_expire_early() {
     machine.clock.set_wall_ns(ahead);
     let store = Store::open_in(config(), machine.world()).unwrap();
     let options = ExpireOptions { plan: PlanOptions { trust_clock: true }, ..ExpireOptions::default() };
-    let expired = store.expire(&options).unwrap();
+    let expired = store.expire(&options).unwrap().expired;
     store.close().unwrap();
     assert_eq!(expired.iter().find(|expired| expired.log == 1).unwrap().below, 1_280, "{expired:?}");
     let entry = reader.record(0, expired[0].entry).unwrap().unwrap();
     assert!(String::from_utf8_lossy(entry.record().unwrap().control().unwrap()).contains("\"trusting\""));
     assert!(verify_of(&machine, &[&checkpoints[4]]).ok);
+}
+
+/// Whoever cuts the beginning of a log off, or changes what stays of it, is found out.
+#[test]
+fn a_beginning_that_goes_without_an_entry_is_found() {
+    let machine = SimWorld::new(5);
+    let checkpoints = days(&machine, 0, 20);
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    store.hold("case", "actor.id:u7", "").unwrap();
+    store.close().unwrap();
+    expire(&machine, &[&checkpoints[2]]);
+    let report = verify_of(&machine, &[&checkpoints[19]]);
+    assert!(report.ok, "{:?}", report.findings);
+    let manifest = dir().join("manifest");
+    let whole = String::from_utf8(machine.disk.contents(&manifest).unwrap()).unwrap();
+    let codes = |machine: &SimWorld| {
+        let report = verify_of(machine, &[&checkpoints[19]]);
+        let failed = report.findings.into_iter().filter(|finding| finding.level == Level::Fail);
+        failed.map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    let put = |machine: &SimWorld, path: &std::path::Path, bytes: &[u8]| {
+        let _ = machine.world().disk.remove(path);
+        machine.world().disk.open(path, indelible::world::Open::CreateNew).unwrap();
+        machine.disk.tamper(path, bytes).unwrap();
+    };
+
+    // Another entry's number.
+    let entry = Reader::open_in(dir(), machine.world()).unwrap().expired().unwrap()[0].entry;
+    let other = copy(&machine);
+    put(&other, &manifest, whole.replace(&format!("\"entry\":{entry}"), "\"entry\":0").as_bytes());
+    assert!(codes(&other).contains(&Code::ExpiredMismatch), "{:?}", codes(&other));
+
+    // What stays is not there, or is another.
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    let info = reader.expired().unwrap().into_iter().find(|info| info.log == 1).unwrap();
+    let path = dir().join("segments").join(&info.file);
+    let kept = machine.disk.contents(&path).unwrap();
+    for at in [9, 20, 40, kept.len() / 2, kept.len() - 1] {
+        let other = copy(&machine);
+        let mut bytes = kept.clone();
+        bytes[at] ^= 1;
+        put(&other, &path, &bytes);
+        assert!(codes(&other).contains(&Code::ExpiredMismatch), "{at}: {:?}", codes(&other));
+        let reader = Reader::open_in(dir(), other.world()).unwrap();
+        assert_eq!(reader.record(1, 2_600).unwrap().unwrap().seq, 2_600);
+    }
+    // With a digest that fits: the entry in log 0 knows better.
+    let other = copy(&machine);
+    let mut bytes = kept.clone();
+    let at = bytes.windows(2).position(|pair| pair == b"t1").unwrap() + 2;
+    bytes[at] ^= 1;
+    let end = bytes.len() - 32;
+    let digest = indelible::format::sha256::sha256(&bytes[..end]);
+    bytes[end..].copy_from_slice(&digest.0);
+    put(&other, &path, &bytes);
+    let base64 = |hash: &indelible::Hash| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hash.0);
+    let forged = indelible::format::sha256::sha256(&bytes);
+    put(&other, &manifest, whole.replace(&base64(&info.digest), &base64(&forged)).as_bytes());
+    assert!(codes(&other).contains(&Code::ExpiredMismatch), "{:?}", codes(&other));
+
+    // A sparse segment that goes, or is another.
+    let sparse = reader.segments().unwrap().into_iter().find(|segment| segment.log == 1 && segment.first_seq < 2_560).unwrap();
+    let path = dir().join("segments").join(&sparse.file);
+    let other = copy(&machine);
+    other.world().disk.remove(&path).unwrap();
+    assert!(codes(&other).contains(&Code::SegmentDamaged), "{:?}", codes(&other));
+    let bytes = machine.disk.contents(&path).unwrap();
+    for at in (200..bytes.len()).step_by(bytes.len() / 7) {
+        let other = copy(&machine);
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 0x10;
+        put(&other, &path, &bytes);
+        assert!(!codes(&other).is_empty(), "{at}");
+    }
+}
+
+#[test]
+fn events_go_to_the_log_that_the_policy_says() {
+    let machine = SimWorld::new(6);
+    let mut config = Scenario::config();
+    config.retention = None;
+    let store = Store::open_in(config.clone(), machine.world()).unwrap();
+    store.append(&Draft::new("a.b").tenant("acme")).unwrap();
+    assert_eq!(store.reader().unwrap().plan_expiry(PlanOptions::default()).unwrap_err().kind(), ErrorKind::NotFound);
+    store.close().unwrap();
+    let policy = Retention::default().keep("acme", 30).tenant("acme", "acme");
+    config.retention = Some(policy.clone());
+    let store = Store::open_in(config.clone(), machine.world()).unwrap();
+    let log = |draft: &Draft<'_>| store.append(draft).unwrap().log;
+    assert_eq!(log(&Draft::new("a.b").tenant("acme")), 3);
+    assert_eq!(log(&Draft::new("a.b").tenant("acme").frameworks(&["HIPAA"])), 1);
+    assert_eq!(log(&Draft::new("a.b").tenant("other")), 1);
+    let size = store.heads()[0].size;
+    store.close().unwrap();
+    // The policy stays, without being named or when it is named again; and another takes its place.
+    for wanted in [None, Some(policy)] {
+        config.retention = wanted;
+        let store = Store::open_in(config.clone(), machine.world()).unwrap();
+        assert_eq!(store.append(&Draft::new("a.b").tenant("acme")).unwrap().log, 3);
+        assert!(store.heads()[0].size <= size + 2);
+        store.close().unwrap();
+    }
+    config.retention = Some(Retention::default());
+    let store = Store::open_in(config.clone(), machine.world()).unwrap();
+    assert_eq!(store.append(&Draft::new("a.b").tenant("acme")).unwrap().log, 1);
+    store.close().unwrap();
+    config.retention = Some(Retention::default().keep("main", 5).keep("telemetry", 5));
+    assert_eq!(Store::open_in(config, machine.world()).unwrap_err().kind(), ErrorKind::Rejected);
+    let report = verify_of(&machine, &[]);
+    assert!(report.ok, "{:?}", report.findings);
+}
+
+#[test]
+fn a_crash_while_a_policy_is_taken_up_leaves_a_store_that_takes_it_up() {
+    let machine = SimWorld::new(7);
+    let mut config = Scenario::config();
+    let store = Store::open_in(config.clone(), machine.world()).unwrap();
+    store.append(&Draft::new("a.b").tenant("acme")).unwrap();
+    store.close().unwrap();
+    config.retention = Some(Retention::default().keep("acme", 30).tenant("acme", "acme"));
+    let opened = copy(&machine);
+    opened.disk.clear_ops();
+    drop(Store::open_in(config.clone(), opened.world()).unwrap());
+    let count = opened.disk.op_count() as u64;
+    for at in 0..count {
+        for policy in CrashPolicy::ALL {
+            let machine = copy(&machine);
+            machine.disk.fault(Fault::at(at, What::Crash));
+            drop(Store::open_in(config.clone(), machine.world()));
+            let after = SimWorld { disk: machine.disk.crashed_copy(policy, at), ..copy(&machine) };
+            let report = verify_of(&after, &[]);
+            assert!(report.ok, "{at}, {policy:?}: {:?}", report.findings);
+            let store = Store::open_in(config.clone(), after.world()).unwrap();
+            assert_eq!(store.append(&Draft::new("a.b").tenant("acme")).unwrap().log, 3);
+            store.close().unwrap();
+            let report = verify_of(&after, &[]);
+            assert!(report.ok, "{at}, {policy:?}: {:?}", report.findings);
+        }
+    }
 }
