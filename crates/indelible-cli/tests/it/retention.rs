@@ -18,7 +18,7 @@ fn aged(home: &Home) {
     let store = Store::open_in(config, world).unwrap();
     for n in 0..6_000u64 {
         let actor = format!("u{}", n % 50);
-        drop(store.emit(&Draft::new("door.open").actor(&actor).detail("n", n)).is_ok());
+        assert!(store.emit(&Draft::new("door.open").actor(&actor).detail("n", n)).is_ok());
         if n % 300 == 299 {
             store.flush().unwrap();
             clock.advance(Duration::from_secs(86_400));
@@ -82,7 +82,7 @@ fn a_policy_is_set_planned_and_applied_and_a_hold_keeps_what_it_matches() {
     let entry = text(&applied["expired"][0]["entry"]);
     assert!(home.run(["show", &format!("control:{entry}")]).ok().stdout.contains("expired"));
     home.run(["show", "7"]).ok();
-    home.run(["prove", "7", "--out", "seven.proof"]).ok();
+    home.run(["prove", "7", "-o", "seven.proof"]).ok();
     let verified = home.run(["verify", "--against", anchor.to_str().unwrap()]).ok();
     assert!((verified.stdout.clone() + &verified.stderr).contains("PRUNED"), "{}{}", verified.stdout, verified.stderr);
     // A table for eyes, too; and nothing is left to do.

@@ -167,3 +167,17 @@ impl Shared {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_that_is_not_understood_stops_expiry() {
+        let hold = |query: &str| Hold { name: "case".into(), query: query.into(), reason: String::new(), at: 0, entry: 0 };
+        assert!(Holds::new(&[hold("actor.id:a"), hold("")]).is_ok());
+        let error = Holds::new(&[hold("actor.id:a"), hold("of.a.later.version:(")]).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("`case`"));
+    }
+}
