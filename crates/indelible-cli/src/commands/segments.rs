@@ -24,6 +24,7 @@ pub(crate) struct SegmentsArgs {
 pub(crate) fn run(place: &Place, args: &SegmentsArgs) -> Result<Exit> {
     let reader = place.reader()?;
     let segments = reader.segments()?;
+    let expired = reader.expired()?;
     let heads = reader.heads()?;
     let unsealed: u64 = heads
         .iter()
@@ -37,6 +38,12 @@ pub(crate) fn run(place: &Place, args: &SegmentsArgs) -> Result<Exit> {
     let mut out = Out::open();
     if args.shape.is_json() {
         let mut object = Object::new();
+        object.objects("expired", &expired, |object, expired| {
+            object
+                .text("log", reader.identity().log_name(expired.log))
+                .number("below", expired.below)
+                .number("entry", expired.entry);
+        });
         object.objects("segments", &segments, |object, info| describe(&reader, info, object));
         object.number("rows", rows).number("bytes", on_disk).number("journal_bytes", in_journal).number("unsealed", unsealed);
         out.json_line(&object.finish())?;
@@ -63,6 +70,14 @@ pub(crate) fn run(place: &Place, args: &SegmentsArgs) -> Result<Exit> {
     }
     out.flush()?;
     drop(out);
+    for expired in &expired {
+        eprintln!(
+            "{}: what came before position {} has expired, by entry {} of the control log",
+            reader.identity().log_name(expired.log),
+            grouped(expired.below),
+            expired.entry
+        );
+    }
     eprintln!(
         "{} rows in {} segments: {}, {} bytes a row, {} of what they took in the journal; {} entries are not sealed yet",
         grouped(rows),

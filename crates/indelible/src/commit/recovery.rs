@@ -204,9 +204,16 @@ fn check_sealed(
 ) -> Result<()> {
     let mut heads: Vec<LogHead> = sealer.state.logs.iter().map(LogState::head).collect();
     let reader = Reader::of(config.dir.clone(), world.clone(), identity.clone(), 0);
+    let mut unknowable = Vec::new();
     for anchor in unproven.iter().filter(|anchor| anchor.size < sealer.state.size(anchor.log)) {
-        heads.push(LogHead { log: anchor.log, size: anchor.size, root: reader.root_at(anchor.log, anchor.size)? });
+        match reader.root_at(anchor.log, anchor.size) {
+            Ok(root) => heads.push(LogHead { log: anchor.log, size: anchor.size, root }),
+            // Its group has expired, and nothing was kept for a state that was away then: the log is longer, and that is all that can be told.
+            Err(error) if error.kind() == ErrorKind::Expired => unknowable.push((anchor.log, anchor.size)),
+            Err(error) => return Err(error),
+        }
     }
+    unproven.retain(|anchor| !unknowable.contains(&(anchor.log, anchor.size)));
     heads.sort_unstable_by_key(|head| (head.log, head.size));
     heads.iter().try_for_each(|head| check(unproven, std::slice::from_ref(head)))
 }

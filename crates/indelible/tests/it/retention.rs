@@ -447,3 +447,23 @@ fn a_crash_while_a_policy_is_taken_up_leaves_a_store_that_takes_it_up() {
         }
     }
 }
+
+/// A trusted state that was away while its past expired cannot tell any more; the store opens, and what is newer is compared again.
+#[test]
+fn a_trusted_state_from_before_does_not_shut_the_store() {
+    let machine = SimWorld::new(8);
+    days(&machine, 0, 3);
+    let identity = Reader::open_in(dir(), machine.world()).unwrap().identity().clone();
+    let state = indelible::trusted_state_path("/trusted".as_ref(), &identity);
+    let old = machine.disk.contents(&state).unwrap();
+    days(&machine, 3, 17);
+    expire(&machine, &[]);
+    machine.world().disk.remove(&state).unwrap();
+    machine.world().disk.open(&state, indelible::world::Open::CreateNew).unwrap();
+    machine.disk.tamper(&state, &old).unwrap();
+    let checkpoints = days(&machine, 20, 1);
+    let against = Options { trusted_state_dir: Some("/trusted".into()), ..Options::default() };
+    let report = verify::verify_in(dir(), against, &machine.world()).unwrap();
+    assert!(report.ok && report.anchored, "{:?}", report.findings);
+    assert!(verify_of(&machine, &[&checkpoints[0]]).ok);
+}
