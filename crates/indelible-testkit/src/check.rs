@@ -155,6 +155,10 @@ fn compare(world: &World, dir: &Path, ledger: &Ledger, proofs: Proofs, audit: &m
     }
     let Proofs::Signed { by_engine } = proofs else { return Ok(()) };
     let reader = Reader::open_in(dir, world.clone()).map_err(|error| format!("the reader: {error}"))?;
+    let segments = reader.segments().map_err(|error| format!("the manifest: {error}"))?;
+    if !segments.is_empty() {
+        check_folder(world, dir, &segments.into_iter().map(|info| info.file).collect::<Vec<_>>())?;
+    }
     for (log, leaves) in &leaves {
         let mine: Vec<_> = receipts.iter().filter(|place| place.log == *log).collect();
         let checkpoint = reader.checkpoint(*log).map_err(|error| format!("checkpoint {log}: {error}"))?;
@@ -234,9 +238,11 @@ pub fn read_store(world: &World, dir: &Path) -> Result<Vec<Placed>, String> {
         (lsn, first_file) = (number(&["journal", "lsn"])?, number(&["journal", "file"])?);
         let names = manifest.get("segments").into_iter().flat_map(|list| list.elements());
         let names: Vec<String> = names.filter_map(|node| Some(node.get("file")?.as_str()?.into_owned())).collect();
-        check_folder(world, dir, &names)?;
         for name in names {
-            let bytes = whole(world, &dir.join("segments").join(&name)).map_err(|error| format!("{name}: {error}"))?;
+            let path = dir.join("segments").join(&name);
+            // Where a writer was killed between two renames, it has its other name until the next one comes.
+            let bytes = whole(world, &path).or_else(|_| whole(world, &path.with_extension("parquet.old")));
+            let bytes = bytes.map_err(|error| format!("{name}: {error}"))?;
             read_segment(bytes, &mut sizes, &mut salts, &mut placed).map_err(|error| format!("{name}: {error}"))?;
         }
     }

@@ -103,11 +103,14 @@ pub fn write_until_killed(plan: &WriterPlan) -> Result<(), String> {
         gate.lie();
     }
     let mut config = Config::new(&plan.dir);
-    // Small files and frequent checkpoints, so that a kill falls into a rotation or a signature now and then.
+    // Small files, frequent checkpoints and small segments: so that a kill falls into a rotation, a signature, or any stage of sealing
+    // now and then.
     config.durability = Durability::Immediate;
     config.disk_reserve_bytes = 1 << 20;
     config.journal_file_bytes_max = 4 << 20;
     config.checkpoint_interval = Duration::from_millis(20);
+    config.sealing.background = false;
+    config.sealing.rows_max = 2_048;
     let store = Store::open_in(config, world).map_err(|error| chain(&error))?;
     tell(&ledger, "open\n");
     let streams: Vec<u64> = (0..plan.threads).map(|thread| plan.first_stream + thread).collect();
@@ -124,6 +127,13 @@ fn append_for_ever(store: &Store, seed: u64, stream: u64, ledger: &Mutex<UnixStr
     let depth = if stream.is_multiple_of(2) { 16 } else { 1 };
     for number in 0.. {
         let spec = Spec::of(seed, stream, number);
+        // Not left to the thread in the background, which a busy machine does not run for a while.
+        if stream % 4 == 3
+            && number % 8 == 7
+            && let Err(error) = store.seal()
+        {
+            return chain(&error);
+        }
         match store.emit(&spec.draft()) {
             // A lane that sheds may shed: that is not an acknowledgement.
             Ok(ticket) if ticket.is_shed() => {}

@@ -168,6 +168,7 @@ fn acked_events_survive_kill_9_at_random_points() {
     let mut rng = fastrand::Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
     let (mut store, mut ledger) = (dir.path().join("store-0"), Ledger::default());
+    let mut segments = 0;
     for run in 0..runs {
         if run % 5 == 0 {
             store = dir.path().join(format!("store-{run}"));
@@ -182,15 +183,17 @@ fn acked_events_survive_kill_9_at_random_points() {
             lying: false,
         };
         let before = ledger.acknowledged().count();
-        write_for(patience(&mut rng, 120), &plan, &mut ledger, |child| child.kill().unwrap());
+        write_for(patience(&mut rng, 200), &plan, &mut ledger, |child| child.kill().unwrap());
         let told = ledger.acknowledged().count() - before;
         let found = audit(&World::real(), &store, &ledger, Proofs::Unsigned);
         found.expect_clean(&format!("run {run}, {told} told"));
         assert!(found.gaps.is_empty(), "run {run}: {:?}", found.gaps);
         send_again(&store, &plan, &mut ledger);
         audit(&World::real(), &store, &ledger, Proofs::Signed { by_engine: 8 }).expect_clean(&format!("run {run}, sent again"));
+        segments += indelible::Reader::open(&store).unwrap().segments().unwrap().len();
     }
     eprintln!("{runs} kills survived; the last store holds {} acknowledged events", ledger.acknowledged().count());
+    assert!(segments > 0, "nothing was sealed");
     assert!(ledger.acknowledged().count() > 100, "the writers hardly wrote");
 }
 
