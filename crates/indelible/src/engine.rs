@@ -206,6 +206,8 @@ impl Store {
         shared.adopt_checkpoints()?;
         if fresh {
             shared.write_genesis()?;
+        } else {
+            shared.write_restored()?;
         }
         // A tail that was durable but never signed is signed now, before anything is added to it.
         shared.sign_all()?;
@@ -531,6 +533,22 @@ impl Shared {
         }
         self.cycle_with(self.builder.lock(), 0, &entries).map(drop)
     }
+
+    /// The first entry of a restored store, unless it is there: nothing else comes between it and what was taken over.
+    fn write_restored(&self) -> Result<()> {
+        let Some(before) = self.identity.predecessors.last() else { return Ok(()) };
+        let heads = self.heads.read().clone();
+        let ended = |log: u32| heads.iter().find(|head| head.log == log);
+        if ended(LOG_CONTROL).is_none_or(|head| head.size != before.size(LOG_CONTROL)) {
+            return Ok(());
+        }
+        if before.logs.iter().any(|taken| ended(taken.head.log).is_some_and(|head| *head != taken.head)) {
+            return Err(Error::new(ErrorKind::Corrupt, "the store does not hold what it was restored with")
+                .with_hint("run `indelible verify` for all findings, and restore the backup into another directory"));
+        }
+        let entry = control::store_restored(&self.identity, before, self.world.clock.wall_ns());
+        self.cycle_with(self.builder.lock(), 0, &[(LOG_CONTROL, entry)]).map(drop)
+    }
 }
 
 /// Emitting to an open store; kept out of line, so that a disabled store costs its callers a load and a branch.
@@ -603,6 +621,10 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         }
         let names = world.disk.list(dir).map_err(failed)?;
         // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
+        if names.iter().any(|name| name == crate::backup::UNFINISHED) {
+            return Err(Error::new(ErrorKind::NotFound, format!("a restoration into {} was not finished", dir.display()))
+                .with_hint(format!("run `indelible restore BACKUP --data {}` once more", dir.display())));
+        }
         if let Some(stranger) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
             return Err(Error::new(
                 ErrorKind::Rejected,

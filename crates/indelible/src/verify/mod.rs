@@ -6,6 +6,7 @@
 mod anchors;
 mod finding;
 mod proof;
+mod restored;
 mod sealed;
 mod stream;
 
