@@ -4,6 +4,7 @@ use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Result;
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
@@ -18,6 +19,7 @@ pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod redaction;
+pub(crate) mod restore;
 pub(crate) mod seal;
 pub(crate) mod search;
 pub(crate) mod segments;
@@ -43,6 +45,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Seal(args) => seal::run(place, &args),
         Command::Segments(args) => segments::run(place, &args),
         Command::Verify(args) => verify::run(place, &args),
+        Command::Backup(args) => backup::run(place, &args),
+        Command::Restore(args) => restore::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),
         Command::Doctor(args) => doctor::run(place, &args),
         Command::Drill(args) => drill::run(place, &args),

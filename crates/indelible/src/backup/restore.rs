@@ -15,6 +15,7 @@ use super::contents::Contents;
 use super::take::{copy, make_path};
 use super::view::View;
 use super::{lock, object};
+use crate::commit::journal::{file_name, file_number};
 use crate::config::Config;
 use crate::digest::LogHead;
 use crate::engine::Store;
@@ -138,7 +139,7 @@ impl Making<'_> {
         };
         let base = |name: &str| name.trim_end_matches(".new").trim_end_matches(".old").to_owned();
         ours(files::folder(self.dir), &|name| files::is_segment(&base(name)) || files::is_state(&base(name)))?;
-        ours(self.dir.join("journal"), &|name| crate::commit::journal::file_number(&base(name)).is_some())?;
+        ours(self.dir.join("journal"), &|name| file_number(&base(name)).is_some())?;
         ours(self.dir.to_owned(), &|name| matches!(name, "manifest" | "manifest.new" | "key" | "key.new"))
     }
 
@@ -208,6 +209,11 @@ impl Making<'_> {
         let file = frames::numbers(self.world, self.dir)?.last().map_or(1, |number| number + 1);
         let boundary = Boundary { file, lsn, heads: self.contents.heads.clone() };
         sealer.seal(&boundary, &config.sealing.shape(), &|| false)?;
-        Ok(())
+        // The sealer removes files as well as it can, and leaves the rest to the next opening. Here they are another store's.
+        let journal = self.dir.join("journal");
+        for number in frames::numbers(self.world, self.dir)? {
+            self.world.disk.remove(&journal.join(file_name(number))).map_err(self.failed("remove what was sealed"))?;
+        }
+        self.world.disk.sync_dir(&journal).map_err(self.failed("remove what was sealed"))
     }
 }

@@ -173,7 +173,8 @@ impl Taking<'_, '_> {
         if manifest.generation > 0 {
             entries.push(self.small("manifest", &manifest.to_json(identity))?);
             let name = format!("segments/{}", files::state_name(manifest.generation));
-            entries.push(self.file(&name, &[name.as_str()], None, None)?);
+            let known = self.state(&name)?;
+            entries.push(self.file(&name, &[name.as_str()], None, Some(known))?);
         }
         for info in &manifest.segments {
             entries.push(self.segment(info)?);
@@ -205,6 +206,13 @@ impl Taking<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Length and digest of the state: nothing else says what they are.
+    fn state(&self, name: &str) -> Result<(u64, Hash)> {
+        let failed = |error| Error::io(format!("could not read {name}"), error);
+        let file = self.world().disk.open(&self.reader.dir().join(name), Open::Read).map_err(failed)?;
+        Ok((file.len().map_err(failed)?, files::digest_of(&*file).map_err(failed)?))
     }
 
     fn segment(&mut self, info: &SegmentInfo) -> Result<Entry> {
@@ -278,11 +286,23 @@ impl Taking<'_, '_> {
         if file.len().map_err(failed)? != entry.bytes {
             return Ok(false);
         }
-        let mut named = self.previous.iter().flat_map(|previous| &previous.files);
-        if !self.options.recheck && named.any(|known| known.digest == entry.digest) {
+        let named = self.previous.iter().flat_map(|previous| &previous.files).any(|known| known.digest == entry.digest);
+        if named && !self.options.recheck {
             return Ok(true);
         }
-        Ok(files::digest_of(&*file).map_err(failed)? == entry.digest)
+        if files::digest_of(&*file).map_err(failed)? != entry.digest {
+            return Ok(false);
+        }
+        if named {
+            return Ok(true);
+        }
+        // Copied by a backup that ended before it was named. Its contents are durable; its name is not if the sync of the folder failed, and
+        // the next sync would save nothing of it: only a name given anew is.
+        let renamed = self.world().disk.rename(&path, &self.fresh());
+        renamed
+            .and_then(|()| self.world().disk.rename(&self.fresh(), &path))
+            .map_err(|error| write_failed(&entry.name, error))?;
+        Ok(true)
     }
 
     fn begin(&self, name: &str) -> Result<FileWriter> {

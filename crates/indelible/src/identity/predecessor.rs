@@ -125,3 +125,43 @@ pub(crate) fn write_list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&T) -
     }
     out.push(b']');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::control;
+
+    fn example() -> Identity {
+        let store = |id: u8, uid: &str| {
+            let logs = vec![super::super::LogIdentity { id: 0, name: "control".into(), uid: uid.into() }];
+            let key = indelible_format::note::SigningKey::from_seed("k", &[id; 32]).unwrap();
+            let (prefix, public_key) = ("localhost".into(), *key.verifier().public_key());
+            Identity { store: [id; 16], prefix, created: 1_700_000_000_000_000_000, logs, public_key, predecessors: Vec::new() }
+        };
+        let head = LogHead { log: 0, size: 5, root: Hash([3; 32]) };
+        let taken = TakenOver { head, checkpoint: Some("a note\n".into()) };
+        let before = Predecessor { identity: store(1, "00000000000000aa"), until: 1_700_000_001_000_000_000, logs: vec![taken] };
+        Identity { predecessors: vec![before], ..store(2, "00000000000000bb") }
+    }
+
+    #[test]
+    fn an_identity_with_predecessors_is_read_as_it_was_written() {
+        let identity = example();
+        assert_eq!(Identity::from_json(&identity.to_json()).unwrap(), identity);
+        assert_eq!(identity.recorder(0, 4).store, [1; 16]);
+        assert_eq!(identity.recorder(0, 5).store, [2; 16]);
+        let (old, new) = (identity.predecessors[0].identity.origin(0).unwrap(), identity.origin(0).unwrap());
+        assert!(identity.may_have_sealed(&old, 0, 5) && identity.may_have_sealed(&new, 0, 5));
+        assert!(!identity.may_have_sealed(&old, 0, 6) && !identity.may_have_sealed("somebody", 0, 1));
+    }
+
+    /// The bytes of docs/format/backup.md: another writer must make the same entry.
+    #[test]
+    fn the_entry_of_a_restoration_is_these_bytes() {
+        let identity = example();
+        let entry = control::store_restored(&identity, &identity.predecessors[0], 1_700_000_002_000_000_000);
+        assert_eq!(String::from_utf8(entry).unwrap(), GOLDEN);
+    }
+
+    const GOLDEN: &str = r#"{"at":"2023-11-14T22:13:22.000000000Z","logs":[{"key":"localhost/02020202020202020202020202020202/00000000000000bb+b5121d54+AYE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU","log":0,"name":"control","origin":"localhost/02020202020202020202020202020202/00000000000000bb"}],"predecessor":{"key":"localhost/01010101010101010101010101010101/00000000000000aa+b3e2199d+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c","logs":[{"checkpoint":"a note\n","log":0,"origin":"localhost/01010101010101010101010101010101/00000000000000aa","root":"AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=","size":5}],"store":"01010101010101010101010101010101","until":"2023-11-14T22:13:21.000000000Z"},"store":"02020202020202020202020202020202","type":"store.restored"}"#;
+}
