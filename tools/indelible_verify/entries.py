@@ -159,8 +159,8 @@ class Entries:
             if log.number == 0 and (seq == 0) != (kind == "store.created"):
                 self.report.add("store-identity", "the first entry of log 0, and no other, is `store.created`", **place)
             if kind == "store.created":
-                problem = self._creation(entry, 0, seq) or (entry["store"] != self.store.succession.recorder_at(seq).store
-                                                            and "another store")
+                other = entry["store"] != self.store.succession.recorder_at(seq).store
+                problem = self._creation(entry, 0, seq) or (other and "another store")
             elif kind == "log.created":
                 if log.number != 0:
                     raise Malformed("`log.created` belongs in log 0")

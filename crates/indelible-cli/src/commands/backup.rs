@@ -8,7 +8,7 @@ use indelible::time;
 
 use crate::data_dir::Place;
 use crate::exit::Exit;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Out, ShapeOption};
@@ -37,7 +37,8 @@ pub(crate) struct BackupArgs {
 pub(crate) fn run(place: &Place, args: &BackupArgs) -> Result<Exit> {
     let reader = place.reader()?;
     // A link counts as where it leads to: a backup within the store would back itself up.
-    let directory = args.directory.canonicalize().unwrap_or_else(|_| args.directory.clone());
+    let directory = args.directory.canonicalize().or_else(|_| std::path::absolute(&args.directory));
+    let directory = directory.map_err(|error| Failure::file("find", &args.directory, &error))?;
     let bar = Progress::bytes(0, "backing up");
     let mut progress = |done, total| {
         bar.total(total);
