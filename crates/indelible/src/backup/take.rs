@@ -22,6 +22,8 @@ use crate::world::{DiskFile, Open, World};
 
 /// Times that the manifest is read again because a writer replaced it, or a state looked at again because a writer is about to say more.
 const ATTEMPTS_MAX: u32 = 100;
+/// Times that a journal which cannot be read is looked at again.
+const RETRIES: u32 = 3;
 /// Between two looks at a store whose writer is just starting.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -131,8 +133,14 @@ impl Taking<'_, '_> {
                     std::thread::sleep(PAUSE);
                     error
                 }
-                Err(error) if self.reader.manifest()?.generation == manifest.generation => return Err(error),
-                Err(error) => error,
+                Err(error) if self.reader.manifest()?.generation != manifest.generation => error,
+                // A writer that opens or closes the store puts a fresh copy of the journal's last file in its place, and removes files that
+                // were made ahead of use.
+                Err(error) if attempts < RETRIES && (error.kind() == ErrorKind::Corrupt || error.is_missing()) => {
+                    std::thread::sleep(PAUSE);
+                    error
+                }
+                Err(error) => return Err(error),
             };
             attempts += 1;
             if attempts == ATTEMPTS_MAX {

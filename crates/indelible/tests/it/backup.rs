@@ -172,7 +172,17 @@ fn a_second_backup_copies_only_what_is_new() {
     let (named, there) = files_of(&machine);
     assert_eq!(named, there, "what no backup names any more is gone");
     assert!(check(&machine).is_good());
+    store.append(&event(6_002)).unwrap();
+    take(&machine).unwrap();
+    let before = everything(&Scenario::dir(), machine.world());
     store.close().unwrap();
+    // Many groups, sealed and not, without a tree file to go by.
+    let there = carried(&machine, 12);
+    restore(&there).unwrap();
+    let now = everything(&Scenario::dir(), there.world());
+    assert!(before.iter().all(|(place, what)| now.get(place) == Some(what)));
+    let found = indelible::verify::verify_in(Scenario::dir(), indelible::verify::Options::default(), &there.world()).unwrap();
+    assert!(found.ok, "{:?}", found.findings);
 }
 
 #[test]
