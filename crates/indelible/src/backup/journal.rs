@@ -29,8 +29,6 @@ pub(super) struct Piece {
 pub(super) struct Journal {
     pub(super) pieces: Vec<Piece>,
     pub(super) heads: Vec<LogHead>,
-    /// Whether somebody writes: then what is wrong may be so only for a moment.
-    pub(super) is_alive: bool,
 }
 
 impl Journal {
@@ -79,7 +77,7 @@ impl Journal {
         if limit.is_none() && now.is_some_and(|now| now < cursor.next_lsn) {
             return Err(broken("a writer began while it was read"));
         }
-        Ok(Self { pieces, heads: heads.into_values().collect(), is_alive: limit.or(now).is_some() })
+        Ok(Self { pieces, heads: heads.into_values().collect() })
     }
 }
 

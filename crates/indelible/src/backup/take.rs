@@ -20,11 +20,11 @@ use crate::seal::files::{self, FileWriter};
 use crate::seal::{Manifest, SegmentInfo};
 use crate::world::{DiskFile, Open, World};
 
-/// Times that the manifest is read again because a writer replaced it, or a state looked at again because a writer is about to say more.
+/// Times that the manifest is read again because a writer replaced it.
 const ATTEMPTS_MAX: u32 = 100;
-/// Times that a journal which cannot be read is looked at again.
-const RETRIES: u32 = 3;
-/// Between two looks at a store whose writer is just starting.
+/// Times that a store is looked at which is not what it should be: it may be so only for a moment.
+const LOOKS_MAX: u32 = 4;
+/// Between two such looks.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// How a backup is taken.
@@ -119,33 +119,34 @@ struct Taking<'t, 'o> {
 impl Taking<'_, '_> {
     /// Copies what is missing and says what there is then.
     fn contents(&mut self) -> Result<Contents> {
-        let mut attempts = 0;
+        let (mut attempts, mut looks) = (0, 0);
         loop {
             let manifest = Manifest::clone(&*self.reader.manifest()?);
             let error = match self.attempt(&manifest) {
-                Ok(Attempt::Done(contents)) => {
+                Ok(contents) => {
                     // Names are durable before anything names them.
                     let failed = |error| Error::io(format!("could not sync {}", self.backup.display()), error);
                     self.world().disk.sync_dir(&self.backup.join(FILES)).map_err(failed)?;
                     return Ok(contents);
                 }
-                Ok(Attempt::Again(error)) => {
-                    std::thread::sleep(PAUSE);
-                    error
-                }
-                Err(error) if self.reader.manifest()?.generation != manifest.generation => error,
-                // A writer that opens or closes the store puts a fresh copy of the journal's last file in its place, and removes files that
-                // were made ahead of use.
-                Err(error) if attempts < RETRIES && (error.kind() == ErrorKind::Corrupt || error.is_missing()) => {
-                    std::thread::sleep(PAUSE);
-                    error
-                }
-                Err(error) => return Err(error),
+                Err(error) => error,
             };
-            attempts += 1;
-            if attempts == ATTEMPTS_MAX {
-                return Err(Error::new(ErrorKind::Busy, "the store changed faster than it could be backed up").with_cause(error));
+            if self.reader.manifest()?.generation != manifest.generation {
+                attempts += 1;
+                if attempts == ATTEMPTS_MAX {
+                    return Err(
+                        Error::new(ErrorKind::Busy, "the store changed faster than it could be backed up").with_cause(error)
+                    );
+                }
+                continue;
             }
+            // A writer that opens or closes the store puts a fresh copy of the journal's last file in its place, removes files that were made
+            // ahead of use, and has not said yet how far the journal is durable.
+            looks += 1;
+            if looks == LOOKS_MAX || !(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Mismatch) || error.is_missing()) {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -153,7 +154,7 @@ impl Taking<'_, '_> {
         self.reader.world()
     }
 
-    fn attempt(&mut self, manifest: &Manifest) -> Result<Attempt> {
+    fn attempt(&mut self, manifest: &Manifest) -> Result<Contents> {
         let (dir, identity) = (self.reader.dir(), self.reader.identity());
         // What was signed is durable: read before the journal, it cannot be ahead of it.
         let mut notes = Vec::new();
@@ -167,12 +168,9 @@ impl Taking<'_, '_> {
                 .with_hint("open it once for writing, for example with `indelible emit`"));
         }
         if let Some(ahead) = notes.iter().find(|note| note.size > size(note.log)) {
-            let error = shorter(identity, ahead.log, size(ahead.log), ahead.size, "a checkpoint was signed");
-            return if journal.is_alive { Ok(Attempt::Again(error)) } else { Err(error) };
+            return Err(shorter(identity, ahead.log, size(ahead.log), ahead.size, "a checkpoint was signed"));
         }
-        if let Err(error) = self.compare(&journal) {
-            return if journal.is_alive && error.kind() == ErrorKind::Mismatch { Ok(Attempt::Again(error)) } else { Err(error) };
-        }
+        self.compare(&journal)?;
         let segments: u64 = manifest.segments.iter().map(|info| info.bytes).sum();
         self.total = segments + journal.pieces.iter().map(|piece| piece.bytes).sum::<u64>();
         self.done = 0;
@@ -193,8 +191,7 @@ impl Taking<'_, '_> {
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         let checkpoints = notes.into_iter().map(|note| (note.log, note.note)).collect();
         let made = self.world().clock.wall_ns();
-        let contents = Contents { store: identity.store, made, heads: journal.heads, checkpoints, files: entries };
-        Ok(Attempt::Done(contents))
+        Ok(Contents { store: identity.store, made, heads: journal.heads, checkpoints, files: entries })
     }
 
     /// A good backup is never replaced by one of a store that was cut off, rolled back or rewritten.
@@ -338,12 +335,6 @@ impl Taking<'_, '_> {
             progress(self.done, self.total);
         }
     }
-}
-
-enum Attempt {
-    Done(Contents),
-    /// A writer is about to say more.
-    Again(Error),
 }
 
 fn shorter(identity: &Identity, log: u32, size: u64, known: u64, what: &str) -> Error {
