@@ -9,6 +9,7 @@
 
 mod check;
 mod contents;
+mod directory;
 mod journal;
 mod restore;
 mod take;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, CheckOptions, Checked};
 use super::contents::Contents;
-use super::take::{copy, make_path};
+use super::directory::make_path;
+use super::take::copy;
 use super::view::View;
 use super::{lock, object};
 use crate::commit::journal::{file_name, file_number};
