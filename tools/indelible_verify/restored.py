@@ -67,7 +67,7 @@ def expected_entry(before, after, at):
     heads = [{**head, "root": base64_text(base64_bytes(head["root"], 32)), "origin": old.logs.get(head["log"], ("",))[0]}
              for head in before.heads]
     return {"at": at, "type": "store.restored", "store": after.store,
-            "logs": [{"key": after.key(log), "log": log, "name": after.name(log), "origin": after.origin(log)} for log in after.logs],
+            "logs": [{"key": after.key(log), "log": log, "name": after.name(log), "origin": after.origin(log)} for log in after.logs if log in old.logs],
             "predecessor": {"key": old.key(0), "logs": heads, "store": old.store, "until": before.until}}
 
 

@@ -6,7 +6,7 @@ use indelible_format::Class;
 
 use crate::buffer::Loss;
 use crate::digest::LogHead;
-use crate::identity::{Identity, Predecessor, write_list};
+use crate::identity::{Identity, LogIdentity, Predecessor, write_list};
 use crate::json_object::Object;
 use crate::time;
 
@@ -39,7 +39,10 @@ pub(crate) fn log_created(identity: &Identity, log: u32, at: i64) -> Vec<u8> {
 pub(crate) fn store_restored(identity: &Identity, before: &Predecessor, at: i64) -> Vec<u8> {
     let key = |identity: &Identity, log| identity.verifier_key(log).map(|key| key.to_string()).unwrap_or_default();
     let mut object = Object::new().text("at", &time::format(at));
-    write_list(object.key("logs"), &identity.logs, |log| {
+    // A log that was added since has an entry of its own.
+    let taken_over = |log: &&LogIdentity| before.identity.logs.iter().any(|known| known.id == log.id);
+    let logs: Vec<&LogIdentity> = identity.logs.iter().filter(taken_over).collect();
+    write_list(object.key("logs"), &logs, |log| {
         Object::new()
             .text("key", &key(identity, log.id))
             .number("log", u64::from(log.id))
