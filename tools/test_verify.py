@@ -193,7 +193,7 @@ class ReferenceStore:
     Hooks bend one thing while all that depends on it is still computed: `entry`, `root`, `notes`, `spans`, `record`, `frame`.
     `seed_of` and the key are fixed, so two writers of one plan write the same bytes."""
 
-    def __init__(self, directory, plan, *, key=KEY, store=STORE_ID, frames_per_file=1000, **hooks):
+    def __init__(self, directory, plan, *, key=KEY, store=STORE_ID, frames_per_file=1000, predecessors=None, **hooks):
         self.directory, self.key, self.store_id, self.hooks = directory, key, store, hooks
         self.leaves, self.entries = {log: [] for log in UIDS}, {log: [] for log in UIDS}
         self.records = {}  # (log, seq) → record, for carry frames
@@ -213,8 +213,9 @@ class ReferenceStore:
         for log, note in self.checkpoints.items():
             self.write(f"checkpoint/{log}", note)
         logs = [{"id": log, "name": NAMES[log], "uid": UIDS[log]} for log in UIDS]
-        self.write("store.json", canonical({"created": "2026-01-01T00:00:00Z", "format": 1, "logs": logs, "prefix": "localhost",
-                                            "public_key": b64(public_bytes(key)), "store": store.hex()}))
+        self.stated = {"created": "2026-01-01T00:00:00Z", "format": 1, "logs": logs, "prefix": "localhost",
+                       "public_key": b64(public_bytes(key)), "store": store.hex()} | ({"predecessors": predecessors} if predecessors else {})
+        self.write("store.json", canonical(self.stated))
         self.write("lock", b"")
 
     def hook(self, name, value, *place):
@@ -690,6 +691,83 @@ class Attacks(StoreTest):
             places |= set(range(start, start + 32)) if flags else set()
             position += length
         return places
+
+
+class Restored(StoreTest):
+    """A store that goes on from one whose backup was restored."""
+
+    UNTIL = "2026-01-02T00:00:00.000000000Z"
+
+    def setUp(self):
+        super().setUp()
+        self.old_plan = plan_of(200)
+        self.old = self.store(self.old_plan)
+        self.longer = self.store(plan_of(260))
+        self.heads = [{"log": log, "size": len(leaves), "root": b64(rfc6962_root(leaves)), "checkpoint": self.old.note(log).decode()}
+                      for log, leaves in self.old.leaves.items() if leaves]
+
+    def predecessor(self, **changes):
+        return {**{name: self.old.stated[name] for name in ("created", "logs", "prefix", "public_key", "store")},
+                "heads": self.heads, "until": self.UNTIL, **changes}
+
+    def entry(self, **changes):
+        return {"type": "store.restored", "at": "2026-01-03T00:00:00.000000000Z", "store": OTHER_STORE_ID.hex(),
+                "logs": [{"key": vkey(log, OTHER_KEY, OTHER_STORE_ID), "log": log, "name": NAMES[log], "origin": origin(log, OTHER_STORE_ID)}
+                         for log in UIDS],
+                "predecessor": {"key": vkey(0), "store": STORE_ID.hex(), "until": self.UNTIL,
+                                "logs": [{**head, "origin": origin(head["log"])} for head in self.heads]}, **changes}
+
+    def restored(self, entries=None, predecessors=None):
+        entries = [(0, self.entry())] if entries is None else entries
+        more = [event(number) for number in range(200, 230)]
+        return self.store([*self.old_plan, *([entries] if entries else []), more], key=OTHER_KEY, store=OTHER_STORE_ID,
+                          predecessors=[self.predecessor()] if predecessors is None else predecessors)
+
+    def test_an_intact_one_raises_no_alarm_and_old_checkpoints_anchor_it(self):
+        store = self.restored()
+        self.assert_intact(store)
+        self.assert_intact(store, anchors=[self.old.note(1), self.old.note(0), store.note(1)])
+        self.assert_intact(store, key=parse_verifier_key(vkey(0, OTHER_KEY, OTHER_STORE_ID)))
+
+    def test_what_was_lost_between_backup_and_loss_is_named(self):
+        found = self.verify(self.restored(), anchors=[self.longer.note(1)])["findings"]
+        short = [finding for finding in found if finding["code"] == "restored-short"]
+        self.assertEqual([(finding["log"], finding["seq"]) for finding in short], [(1, 200)])
+        self.assertIn("the 60 that came", short[0]["message"])
+
+    def test_a_predecessors_checkpoint_with_another_root_or_key_is_found(self):
+        store = self.restored()
+        self.assertEqual(self.codes(store, anchors=[signed_note(1, 100, bytes(32))]), {"anchor-mismatch"})
+        self.assertEqual(self.codes(store, anchors=[signed_note(1, 200, rfc6962_root(self.old.leaves[1]), OTHER_KEY)]), {"key-mismatch"})
+
+    def test_the_predecessors_key_does_not_vouch_for_what_came_after(self):
+        self.assertEqual(self.codes(self.restored(), key=parse_verifier_key(vkey(0))), {"key-mismatch"})
+
+    def test_store_json_and_the_entry_must_agree(self):
+        bent = self.heads[1] | {"root": b64(bytes(32))}
+        for predecessors in ([self.predecessor(until="2026-01-02T00:00:01.000000000Z")],
+                             [self.predecessor(heads=[self.heads[0], bent])],
+                             [self.predecessor(heads=[self.heads[0], self.heads[1] | {"size": 199}])],
+                             [self.predecessor(heads=[self.heads[0] | {"size": 2}, self.heads[1]])],
+                             [self.predecessor(store=OTHER_STORE_ID.hex())],
+                             []):
+            self.assert_found("restored-mismatch", self.restored(predecessors=predecessors))
+        for entry in (self.entry(store=STORE_ID.hex()), self.entry(logs=[]), self.entry(predecessor={})):
+            self.assert_found("restored-mismatch", self.restored([(0, entry)]))
+
+    def test_a_missing_or_second_entry_is_found(self):
+        heads = (0, {"type": "heads", "at": self.UNTIL, "logs": []})
+        self.assert_found("restored-mismatch", self.restored([heads]))
+        self.assert_found("restored-mismatch", self.restored([heads, (0, self.entry())]))
+        self.assert_found("restored-mismatch", self.restored([(0, self.entry())] * 2))
+
+    def test_one_that_was_not_opened_since_is_only_noted(self):
+        store = self.store(self.old_plan, key=OTHER_KEY, store=OTHER_STORE_ID, predecessors=[self.predecessor()])
+        self.assertIn("restore-unfinished", {finding["code"] for finding in self.assert_intact(store)["findings"]})
+
+    def test_a_predecessor_that_cannot_be_is_refused(self):
+        for predecessor in ({}, self.predecessor(heads=[]), self.predecessor(store="x"), self.predecessor(heads=[{"log": 0, "size": -1}])):
+            self.assert_found("store-identity", self.restored(predecessors=[predecessor]))
 
 
 class Proofs(StoreTest):

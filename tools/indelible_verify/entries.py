@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from .canonical import canonical_object, parse_control
 from .commitments import Salts, commitment, event_entry, leaf_hash
 from .merkle import GROUP_LEAVES
-from .notes import base64_bytes, verifier_key
+from .notes import base64_bytes
 from .producers import Producers
 from .records import (
     CONTROL,
@@ -42,6 +42,7 @@ class Entries:
         self.producers = Producers()
         self.events_n = self.withheld_n = self.carried_n = 0
         self.heads = []  # (log, size, root, place) of `heads` entries that nobody has looked at yet
+        self.restored = {}  # (log, seq) → entry `store.restored`
 
     def record(self, log, seq, record, seeds, place, carried=False):
         """Takes a whole record. `seeds`: {(log, group): seed} of the frame or segment around it."""
@@ -158,14 +159,17 @@ class Entries:
             if log.number == 0 and (seq == 0) != (kind == "store.created"):
                 self.report.add("store-identity", "the first entry of log 0, and no other, is `store.created`", **place)
             if kind == "store.created":
-                problem = self._creation(entry, 0) or (entry["store"] != self.store.identity.hex() and "another store")
+                other = entry["store"] != self.store.succession.recorder_at(seq).store
+                problem = self._creation(entry, 0, seq) or (other and "another store")
             elif kind == "log.created":
                 if log.number != 0:
                     raise Malformed("`log.created` belongs in log 0")
                 if entry["log"] not in self.logs:
                     self.report.add("log-unknown", f"log {entry['log']} was created but store.json does not name it", **place)
                 else:
-                    problem = self._creation(entry, entry["log"])
+                    problem = self._creation(entry, entry["log"], seq)
+            elif kind == "store.restored":
+                self.restored[log.number, seq] = entry
             elif kind == "heads":
                 self.heads += [(head["log"], head["size"], base64_bytes(head["root"], 32), place) for head in entry["logs"]]
             elif kind == "gap" and entry.get("producer"):
@@ -177,11 +181,11 @@ class Entries:
         except (Malformed, KeyError, TypeError, ValueError) as error:
             self.report.add("record-malformed", f"control entry: {error!r}", **place)
 
-    def _creation(self, entry, number):
-        log = self.logs[number]
-        log.created = True
-        if entry["origin"] != log.origin:
+    def _creation(self, entry, number, seq):
+        self.logs[number].created = True
+        recorder = self.store.succession.recorder_at(seq)
+        if number not in recorder.logs or entry["origin"] != recorder.origin(number):
             return "another origin"
-        if number != 0 and entry.get("name") != log.name:
+        if number != 0 and entry.get("name") != recorder.name(number):
             return "another name"
-        return "another key" if entry["key"] != verifier_key(log.origin, self.store.public_key) else None
+        return "another key" if entry["key"] != recorder.key(number) else None

@@ -1,6 +1,7 @@
 """Findings, and the two ways in which bytes can be wrong."""
 
-LEVELS = {"producer-gap": "warn", "unsigned-tail": "note", "unanchored": "note", "carry-unchecked": "note"}
+LEVELS = {"producer-gap": "warn", "unsigned-tail": "note", "unanchored": "note", "carry-unchecked": "note",
+          "restore-unfinished": "note"}
 
 
 class CannotRead(Exception):

@@ -176,7 +176,7 @@ class SealedPart:
         proof = segment.proof
         if (proof.log, proof.first, proof.count) != (listed.log, listed.first, listed.count):
             raise Malformed(f"it holds {proof.count} positions of log {proof.log} from {proof.first} on, the manifest says otherwise")
-        if proof.origin != log.origin:
+        if not self.store.succession.may_have_sealed(proof.origin, log.number, listed.end):
             self.report.add("store-identity", f"segments/{listed.file} is of the log {proof.origin}", **place)
         if sha256(data).digest() != listed.sha256:
             self.report.add("segment-damaged", f"segments/{listed.file} is another file than the one that the manifest names", **place)

@@ -1,15 +1,14 @@
 """store.json, and what is known of each log while the store is read: docs/format/store.md."""
 import json
 import os
-import re
 from dataclasses import dataclass, field
 
 from .canonical import canonical_object
 from .commitments import Salts
 from .merkle import EMPTY_ROOT, Tree
-from .notes import base64_bytes
 from .octets import read_bytes
 from .report import Malformed, NotCanonical
+from .restored import Succession, parse_predecessor, parse_recorder
 
 
 @dataclass
@@ -58,6 +57,7 @@ class Store:
     def __init__(self, directory, report):
         text = read_bytes(os.path.join(directory, "store.json"))
         self.logs, self.identity, self.public_key = {}, None, None
+        self.succession = Succession(None, [])
         try:
             self._parse(text.removesuffix(b"\n"))
         except (NotCanonical, Malformed, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -66,13 +66,10 @@ class Store:
     def _parse(self, text):
         canonical_object(text)
         stated = json.loads(text)
-        if stated["format"] != 1 or not re.fullmatch("[0-9a-f]{32}", stated["store"]):
-            raise Malformed("format is not 1, or the store id is not 32 hex digits")
-        self.identity, self.public_key = bytes.fromhex(stated["store"]), base64_bytes(stated["public_key"], 32)
-        for log in stated["logs"]:
-            if not re.fullmatch("[0-9a-f]{16}", log["uid"]) or type(log["id"]) is not int or log["id"] in self.logs:
-                raise Malformed("a log has no proper id or uid")
-            origin = f"{stated['prefix']}/{stated['store']}/{log['uid']}"
-            self.logs[log["id"]] = Log(log["id"], str(log["name"]), origin)
-        if 0 not in self.logs:
-            raise Malformed("there is no log 0")
+        if stated["format"] != 1:
+            raise Malformed("format is not 1")
+        recorder = parse_recorder(stated)
+        predecessors = [parse_predecessor(before) for before in stated.get("predecessors", [])]
+        self.identity, self.public_key = bytes.fromhex(recorder.store), recorder.public_key
+        self.succession = Succession(recorder, predecessors)
+        self.logs = {number: Log(number, name, origin) for number, (origin, name) in recorder.logs.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from .entries import Entries
 from .journal import FileHeader, Journal
 from .merkle import EMPTY_ROOT
-from .notes import base64_text, parse_checkpoint
+from .notes import base64_bytes, base64_text, parse_checkpoint
 from .octets import read_bytes
 from .records import RECORD
 from .report import CannotRead, Malformed, Report
@@ -44,6 +44,7 @@ class StoreVerifier:
         if self.store.identity and self.logs:
             if key:
                 self._check_key(*key)
+            self._ask_predecessors()
             for what, number, note in anchors:
                 self._ask_anchor(what, number, note)
 
@@ -101,6 +102,9 @@ class StoreVerifier:
         except Malformed as error:
             self.report.add("checkpoint-signature", f"{what}: {error}")
             return
+        if number is None and (found := self.store.succession.of_origin(checkpoint.origin)):
+            self._ask_anchor_of_predecessor(what, checkpoint, *found)
+            return
         log = next((log for log in self.logs.values() if log.origin == checkpoint.origin), None)
         if not log or number not in (None, log.number):
             self.report.add("anchor-mismatch", f"{what}: origin {checkpoint.origin} is not that of the log in this store")
@@ -114,6 +118,54 @@ class StoreVerifier:
         log.ask(checkpoint.size)
         self.pending.append(Claim(log, checkpoint.size, checkpoint.root, what, {"log": log.number}, "anchor-mismatch", "anchor-ahead",
                                   anywhere=True))
+
+    def _ask_anchor_of_predecessor(self, what, checkpoint, before, number):
+        """A checkpoint of a store whose backup was restored here is judged by that store's key, as far as its log was taken over."""
+        state = checkpoint.signature_state(before.recorder.public_key)
+        if state == "invalid":
+            self.report.add("checkpoint-signature", f"{what}: the signature does not hold", log=number)
+            return
+        if state != "valid":
+            self.report.add("key-mismatch", f"{what}: not signed by the key that store.json gives the predecessor", log=number)
+        size = before.size(number)
+        if checkpoint.size > size:
+            self.report.add("restored-short", f"{what}: it is over {checkpoint.size} entries, the backup that was restored had {size}: the "
+                            f"{checkpoint.size - size} that came between backup and loss are not here", log=number, seq=size)
+        elif number in self.logs:
+            self._claim_taken_over(number, checkpoint.size, checkpoint.root, what, "anchor-mismatch", "anchor-ahead")
+
+    def _claim_taken_over(self, number, size, root, what, mismatch, ahead, signs=False):
+        log = self.logs[number]
+        log.ask(size)
+        self.pending.append(Claim(log, size, root, what, {"log": number}, mismatch, ahead, signs=signs, anywhere=True))
+
+    def _ask_predecessors(self):
+        """What store.json says was taken over, and the predecessors' own checkpoints."""
+        for before in self.store.succession.predecessors:
+            for head in before.heads:
+                number, size = head["log"], head["size"]
+                if number not in self.logs:
+                    continue
+                self._claim_taken_over(number, size, base64_bytes(head["root"], 32), "what was taken over", "restored-mismatch",
+                                       "restored-mismatch")
+                if "checkpoint" in head:
+                    self._ask_checkpoint_of_predecessor(before, number, size, head["checkpoint"])
+
+    def _ask_checkpoint_of_predecessor(self, before, number, size, note):
+        what = "the predecessor's checkpoint"
+        try:
+            checkpoint = parse_checkpoint(note.encode())
+            if checkpoint.origin != before.recorder.logs.get(number, ("",))[0]:
+                raise Malformed("it is about another log")
+            if checkpoint.signature_state(before.recorder.public_key) != "valid":
+                raise Malformed("no valid signature of the predecessor's key")
+        except Malformed as error:
+            self.report.add("checkpoint-signature", f"{what}: {error}", log=number)
+            return
+        if checkpoint.size > size:
+            self.report.add("restored-mismatch", f"{size} entries were taken over, the predecessor signed {checkpoint.size}", log=number, seq=size)
+            return
+        self._claim_taken_over(number, checkpoint.size, checkpoint.root, what, "checkpoint-mismatch", "checkpoint-ahead", signs=True)
 
     def _read_checkpoints(self):
         folder = os.path.join(self.directory, "checkpoint")
@@ -256,6 +308,7 @@ class StoreVerifier:
         for log, note in checkpoints:
             self._signed_state(log, note, f"checkpoint/{log.number}")
         self._judge_late()
+        self.store.succession.check_entries(self.entries.restored, self.logs[0], self.report)
         for producer, epoch, first, last in self.entries.producers.gaps():
             self.report.add("producer-gap", f"numbers {first} to {last} of epoch {epoch} of producer {producer.decode()!r} are missing and no "
                             "`gap` entry tells why")

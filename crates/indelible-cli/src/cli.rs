@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove, retention, seal,
-    search, segments, show, stats, tail, verify,
+    backup, bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove, restore,
+    retention, seal, search, segments, show, stats, tail, verify,
 };
 use crate::data_dir::Place;
 
@@ -64,6 +64,10 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// Print the signed head of a log, to be kept elsewhere
     Checkpoint(checkpoint::CheckpointArgs),
+    /// Copy the store to another disk while it is in use
+    Backup(backup::BackupArgs),
+    /// Verify a backup and make a new store of it
+    Restore(restore::RestoreArgs),
     /// Look for what could go wrong here
     Doctor(doctor::DoctorArgs),
     /// Attack copies of this log in every known way, and see each attack named

@@ -139,7 +139,9 @@ impl Store {
         let fresh = recovered.lsn == 0;
         if let Some(adopted) = &adopted {
             let control = heads.iter().find(|head| head.log == LOG_CONTROL).map_or(0, |head| head.size);
-            adopted.settle(&mut identity, if fresh { GENESIS_ENTRIES } else { control });
+            // What comes before it in any case.
+            let restored = identity.predecessors.last().is_some_and(|before| before.size(LOG_CONTROL) == control);
+            adopted.settle(&mut identity, if fresh { GENESIS_ENTRIES } else { control + u64::from(restored) });
         }
         let mut tips = recovered.tips;
         let mut trees = Vec::new();
@@ -217,6 +219,8 @@ impl Store {
         shared.adopt_checkpoints()?;
         if fresh {
             shared.write_genesis()?;
+        } else {
+            shared.write_restored()?;
         }
         if let Some(adopted) = &adopted {
             shared.adopt(adopted)?;
@@ -546,6 +550,22 @@ impl Shared {
         debug_assert_eq!(entries.len() as u64, GENESIS_ENTRIES);
         self.cycle_with(self.builder.lock(), 0, &entries).map(drop)
     }
+
+    /// The first entry of a restored store, unless it is there: nothing else comes between it and what was taken over.
+    fn write_restored(&self) -> Result<()> {
+        let Some(before) = self.identity.predecessors.last() else { return Ok(()) };
+        let heads = self.heads.read().clone();
+        let ended = |log: u32| heads.iter().find(|head| head.log == log);
+        if ended(LOG_CONTROL).is_none_or(|head| head.size != before.size(LOG_CONTROL)) {
+            return Ok(());
+        }
+        if before.logs.iter().any(|taken| ended(taken.head.log).is_some_and(|head| *head != taken.head)) {
+            return Err(Error::new(ErrorKind::Corrupt, "the store does not hold what it was restored with")
+                .with_hint("run `indelible verify` for all findings, and restore the backup into another directory"));
+        }
+        let entry = control::store_restored(&self.identity, before, self.world.clock.wall_ns());
+        self.cycle_with(self.builder.lock(), 0, &[(LOG_CONTROL, entry)]).map(drop)
+    }
 }
 
 /// Emitting to an open store; kept out of line, so that a disabled store costs its callers a load and a branch.
@@ -618,6 +638,10 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         }
         let names = world.disk.list(dir).map_err(failed)?;
         // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
+        if names.iter().any(|name| name == crate::backup::UNFINISHED) {
+            return Err(Error::new(ErrorKind::NotFound, format!("a restoration into {} was not finished", dir.display()))
+                .with_hint(format!("run `indelible restore BACKUP --data {}` once more", dir.display())));
+        }
         if let Some(stranger) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
             return Err(Error::new(
                 ErrorKind::Rejected,

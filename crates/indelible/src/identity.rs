@@ -5,7 +5,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::frame::StoreId;
-use indelible_format::json::{self, Document};
+use indelible_format::json::{self, Document, Node};
 use indelible_format::note::{SigningKey, VerifierKey};
 use zeroize::Zeroizing;
 
@@ -14,6 +14,11 @@ use crate::json_object::Object;
 use crate::retain::Retention;
 use crate::time;
 use crate::world::World;
+
+mod predecessor;
+
+pub(crate) use predecessor::write_list;
+pub use predecessor::{Predecessor, TakenOver};
 
 /// Version of the store directory that this build reads and writes.
 pub const FORMAT: u64 = 1;
@@ -50,6 +55,14 @@ pub struct Identity {
     pub public_key: [u8; 32],
     /// The retention policy in force, and the position in log 0 of the entry that set it.
     pub retention: Option<(u64, Retention)>,
+    /// The stores that it goes on from, oldest first; empty unless it was restored from a backup.
+    pub predecessors: Vec<Predecessor>,
+}
+
+impl LogIdentity {
+    fn to_json(&self) -> Vec<u8> {
+        Object::new().number("id", u64::from(self.id)).text("name", &self.name).text("uid", &self.uid).finish()
+    }
 }
 
 impl Identity {
@@ -87,19 +100,34 @@ impl Identity {
 
     /// Draws a new identity and its signing key.
     pub(crate) fn generate(world: &World, prefix: &str) -> Result<(Self, SigningKey)> {
+        let names = [(LOG_CONTROL, "control"), (LOG_MAIN, "main"), (LOG_TELEMETRY, "telemetry")];
+        Self::draw(world, prefix, &names)
+    }
+
+    /// Draws the identity of a store that goes on where `before` ends, and its signing key: the same logs under new origins.
+    pub(crate) fn succeed(world: &World, before: Predecessor, earlier: Vec<Predecessor>) -> Result<(Self, SigningKey)> {
+        let names: Vec<(u32, &str)> = before.identity.logs.iter().map(|log| (log.id, log.name.as_str())).collect();
+        let (mut identity, key) = Self::draw(world, &before.identity.prefix, &names)?;
+        identity.retention.clone_from(&before.identity.retention);
+        identity.predecessors = earlier;
+        identity.predecessors.push(before);
+        Ok((identity, key))
+    }
+
+    fn draw(world: &World, prefix: &str, names: &[(u32, &str)]) -> Result<(Self, SigningKey)> {
         let random = |buf: &mut [u8]| world.entropy.fill(buf).map_err(|error| Error::io("could not draw random bytes", error));
         let mut store = [0; 16];
         random(&mut store)?;
         let mut seed = Zeroizing::new([0; 32]);
         random(seed.as_mut_slice())?;
         let mut logs = Vec::new();
-        for (id, name) in [(LOG_CONTROL, "control"), (LOG_MAIN, "main"), (LOG_TELEMETRY, "telemetry")] {
+        for (id, name) in names.iter().copied() {
             let mut uid = [0; 8];
             random(&mut uid)?;
             logs.push(LogIdentity { id, name: name.into(), uid: hex(&uid) });
         }
-        let mut identity =
-            Self { store, prefix: prefix.into(), created: world.clock.wall_ns(), logs, public_key: [0; 32], retention: None };
+        let (created, predecessors, retention) = (world.clock.wall_ns(), Vec::new(), None);
+        let mut identity = Self { store, prefix: prefix.into(), created, logs, public_key: [0; 32], retention, predecessors };
         let origin = identity.origin(LOG_CONTROL).unwrap_or_default();
         let key = SigningKey::from_seed(&origin, &seed).map_err(|error| {
             Error::new(ErrorKind::Rejected, format!("`{prefix}` cannot begin an origin: {error}"))
@@ -130,32 +158,21 @@ impl Identity {
             .map_err(|error| Error::io("could not write store.json", error))
     }
 
-    fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        let text = |out: &mut Vec<u8>, before: &str, value: &str| {
-            out.extend_from_slice(before.as_bytes());
-            json::write_string(out, value);
-        };
-        text(&mut out, "{\"created\":", &time::format(self.created));
-        out.extend_from_slice(b",\"format\":1,\"logs\":[");
-        for (at, log) in self.logs.iter().enumerate() {
-            text(&mut out, &format!("{}{{\"id\":{},\"name\":", if at > 0 { "," } else { "" }, log.id), &log.name);
-            text(&mut out, ",\"uid\":", &log.uid);
-            out.push(b'}');
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let mut object = Object::new().text("created", &time::format(self.created)).number("format", FORMAT);
+        write_list(object.key("logs"), &self.logs, LogIdentity::to_json);
+        if !self.predecessors.is_empty() {
+            write_list(object.key("predecessors"), &self.predecessors, Predecessor::to_json);
         }
-        text(&mut out, "],\"prefix\":", &self.prefix);
-        text(&mut out, ",\"public_key\":", &STANDARD.encode(self.public_key));
+        object = object.text("prefix", &self.prefix).text("public_key", &STANDARD.encode(self.public_key));
         if let Some((entry, policy)) = &self.retention {
-            out.extend_from_slice(b",\"retention\":");
-            let object = policy.write(Object::new().number("entry", *entry), |object| object);
-            out.extend_from_slice(&object.finish());
+            let policy = policy.write(Object::new().number("entry", *entry), |object| object);
+            object.key("retention").extend_from_slice(&policy.finish());
         }
-        text(&mut out, ",\"store\":", &self.store_hex());
-        out.push(b'}');
-        out
+        object.text("store", &self.store_hex()).finish()
     }
 
-    fn from_json(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self> {
         let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("store.json {what}"));
         let mut document = Document::new();
         let root = document.parse(bytes, &json::Limits::default()).map_err(|error| corrupt(&format!("is not JSON: {error}")))?;
@@ -170,6 +187,17 @@ impl Identity {
             )
             .with_hint("use the version of indelible that wrote it, or a later one"));
         }
+        let mut identity = Self::members(&root)?;
+        for node in root.get("predecessors").into_iter().flat_map(|list| list.elements()) {
+            let before = Predecessor::from_json(&node).ok_or_else(|| corrupt("describes a predecessor that cannot be"))?;
+            identity.predecessors.push(before);
+        }
+        Ok(identity)
+    }
+
+    /// The members that a store and a predecessor have in common.
+    fn members(root: &Node<'_, '_>) -> Result<Self> {
+        let corrupt = |what: &str| Error::new(ErrorKind::Corrupt, format!("store.json {what}"));
         let text = |key: &str| root.get(key).and_then(|node| node.as_str()).ok_or_else(|| corrupt(&format!("has no `{key}`")));
         let mut logs = Vec::new();
         for node in root.get("logs").ok_or_else(|| corrupt("has no `logs`"))?.elements() {
@@ -196,6 +224,7 @@ impl Identity {
                     Some(policy.ok_or_else(|| corrupt("has a malformed `retention`"))?)
                 }
             },
+            predecessors: Vec::new(),
         })
     }
 
@@ -214,10 +243,7 @@ impl Identity {
 
     /// Writes identity and key of a new store; `store.json` comes last, so a store without it was never finished.
     pub(crate) fn write(&self, key: &SigningKey, world: &World, dir: &Path) -> Result<()> {
-        let failed = |what: &'static str| move |error| Error::io(what, error);
-        let mut secret = Zeroizing::new(key.to_secret_text().as_bytes().to_vec());
-        secret.push(b'\n');
-        world.replace_file(&dir.join("key"), &secret).map_err(failed("could not write the signing key"))?;
+        write_key(key, world, dir)?;
         self.save(world, dir)
     }
 
@@ -242,6 +268,13 @@ impl Identity {
         }
         Ok(key)
     }
+}
+
+/// Writes the file `key`.
+pub(crate) fn write_key(key: &SigningKey, world: &World, dir: &Path) -> Result<()> {
+    let mut secret = Zeroizing::new(key.to_secret_text().as_bytes().to_vec());
+    secret.push(b'\n');
+    world.replace_file(&dir.join("key"), &secret).map_err(|error| Error::io("could not write the signing key", error))
 }
 
 /// The key of the keyed pseudonyms: `pseudonym.key`, made when first asked for.
@@ -270,7 +303,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut out = [0; N];
     if text.len() != 2 * N || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return None;

@@ -4,6 +4,7 @@
 //! process goes through [`world`].
 
 mod admit;
+pub mod backup;
 mod buffer;
 mod commit;
 mod config;

@@ -4,6 +4,7 @@ use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 use crate::failure::Result;
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
@@ -19,6 +20,7 @@ pub(crate) mod init;
 pub(crate) mod man;
 pub(crate) mod prove;
 pub(crate) mod redaction;
+pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod seal;
 pub(crate) mod search;
@@ -47,6 +49,8 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Retention(args) => retention::run(place, &args),
         Command::Hold(args) => hold::run(place, &args),
         Command::Verify(args) => verify::run(place, &args),
+        Command::Backup(args) => backup::run(place, &args),
+        Command::Restore(args) => restore::run(place, &args),
         Command::Checkpoint(args) => checkpoint::run(place, &args),
         Command::Doctor(args) => doctor::run(place, &args),
         Command::Drill(args) => drill::run(place, &args),

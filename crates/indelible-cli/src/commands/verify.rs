@@ -48,7 +48,7 @@ pub(crate) struct VerifyArgs {
 }
 
 /// No note or key is larger.
-const NOTE_FILE_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const NOTE_FILE_BYTES_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(place: &Place, args: &VerifyArgs) -> Result<Exit> {
     let key = args.key.as_deref().map(read_key).transpose()?;
@@ -82,7 +82,7 @@ fn check(place: &Place, args: &VerifyArgs, key: Option<VerifierKey>) -> Result<R
 }
 
 /// A verifier key, or a file that holds one.
-fn read_key(text: &str) -> Result<VerifierKey> {
+pub(crate) fn read_key(text: &str) -> Result<VerifierKey> {
     let from_file = if text.contains('+') { None } else { Some(read_text(Path::new(text), NOTE_FILE_BYTES_MAX)?) };
     let key = from_file.as_deref().unwrap_or(text).trim();
     VerifierKey::parse(key).map_err(|error| {
@@ -91,7 +91,7 @@ fn read_key(text: &str) -> Result<VerifierKey> {
     })
 }
 
-fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
+pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String> {
     String::from_utf8(read_bytes(path, bytes_max)?).map_err(|_| {
         Failure::new("rejected", format!("{} is not text", path.display()))
             .hint("name a file that `indelible checkpoint` or `prove` wrote")
@@ -191,6 +191,11 @@ fn json_of(report: &ProofReport, tag: Tag) -> Option<&[u8]> {
 
 fn report_json(report: &Report, out: &mut Out) -> Result<()> {
     let mut object = Object::new();
+    report_members(report, &mut object);
+    out.json_line(&object.finish())
+}
+
+pub(crate) fn report_members(report: &Report, object: &mut Object) {
     object
         .boolean("ok", report.ok)
         .boolean("anchored", report.anchored)
@@ -205,10 +210,9 @@ fn report_json(report: &Report, out: &mut Out) -> Result<()> {
         object.text("code", finding.code.name()).text("level", finding.level.name()).optional_number("log", finding.log);
         object.optional_number("at", finding.at).text("message", &finding.message);
     });
-    out.json_line(&object.finish())
 }
 
-fn report_text(report: &Report, out: &mut Out) -> Result<()> {
+pub(crate) fn report_text(report: &Report, out: &mut Out) -> Result<()> {
     let mut logs = Table::new(["log", "entries", "signed up to", "anchored up to", "root"]);
     for log in &report.logs {
         let up_to = |size: u64| if size == 0 { "-".to_owned() } else { grouped(size) };

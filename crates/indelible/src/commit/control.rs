@@ -7,7 +7,7 @@ use indelible_format::{Class, Hash};
 
 use crate::buffer::Loss;
 use crate::digest::LogHead;
-use crate::identity::Identity;
+use crate::identity::{Identity, LogIdentity, Predecessor, write_list};
 use crate::json_object::Object;
 use crate::retain::{Hold, Retention};
 use crate::time;
@@ -92,6 +92,30 @@ pub(crate) fn hold_created(hold: &Hold) -> Vec<u8> {
 /// A hold is over.
 pub(crate) fn hold_released(name: &str, reason: &str, at: i64) -> Vec<u8> {
     Object::new().text("at", &time::format(at)).text("name", name).text("reason", reason).text("type", "hold.released").finish()
+}
+
+/// The first entry behind what was taken over from `before`: who `identity` is, and whom it goes on from.
+pub(crate) fn store_restored(identity: &Identity, before: &Predecessor, at: i64) -> Vec<u8> {
+    let key = |identity: &Identity, log| identity.verifier_key(log).map(|key| key.to_string()).unwrap_or_default();
+    let mut object = Object::new().text("at", &time::format(at));
+    // A log that was added since has an entry of its own.
+    let taken_over = |log: &&LogIdentity| before.identity.logs.iter().any(|known| known.id == log.id);
+    let logs: Vec<&LogIdentity> = identity.logs.iter().filter(taken_over).collect();
+    write_list(object.key("logs"), &logs, |log| {
+        Object::new()
+            .text("key", &key(identity, log.id))
+            .number("log", u64::from(log.id))
+            .text("name", &log.name)
+            .text("origin", &identity.origin(log.id).unwrap_or_default())
+            .finish()
+    });
+    let mut predecessor = Object::new().text("key", &key(&before.identity, 0));
+    write_list(predecessor.key("logs"), &before.logs, |taken| {
+        taken.to_json(Some(&before.identity.origin(taken.head.log).unwrap_or_default()))
+    });
+    let predecessor = predecessor.text("store", &before.identity.store_hex()).text("until", &time::format(before.until)).finish();
+    object.key("predecessor").extend_from_slice(&predecessor);
+    object.text("store", &identity.store_hex()).text("type", "store.restored").finish()
 }
 
 /// Heads of the other logs, durable before this entry.

@@ -138,6 +138,17 @@ impl Shared {
             })?;
             anchors.push((log, checkpoints::open(&self.identity, log, note)?.size));
         }
+        // What was taken over from other stores is held against what they were, for good.
+        for before in &self.identity.predecessors {
+            for taken in &before.logs {
+                let key = before.identity.verifier_key(taken.head.log);
+                let signed =
+                    taken.checkpoint.as_ref().zip(key).and_then(|(note, key)| checkpoint::open(note.as_bytes(), &key).ok());
+                anchors.extend(
+                    signed.map(|signed| (taken.head.log, signed.size)).into_iter().chain([(taken.head.log, taken.head.size)]),
+                );
+            }
+        }
         if let Some(dir) = &self.config.trusted_state_dir {
             let known = checkpoints::read_trusted_state(&self.world, dir, &self.identity)?;
             anchors.extend(known.iter().map(|checkpoint| (checkpoint.log, checkpoint.size)));

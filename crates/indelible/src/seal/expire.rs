@@ -4,6 +4,7 @@
 //! and manifest, as sealing does it. Until the manifest is replaced every event is there still; an entry without a manifest that follows
 //! it has announced something and done nothing.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -103,6 +104,13 @@ impl Sealer {
         }
         self.read_back(&prepared.written, digest.finalize().into())?;
         let bytes = prepared.expired.encode();
+        // What cannot be read again must not take the place of events.
+        if Expired::decode(&bytes).is_none() {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "what is to stay of the events cannot be read again; nothing has expired",
+            ));
+        }
         prepared.digest = sha256(&bytes);
         files::write_whole(&self.world, &files::folder(&self.dir), &prepared.file, &bytes)
             .map_err(|error| Error::io("could not write to segments", error))?;
@@ -275,7 +283,7 @@ impl Group {
     fn flush(&mut self, log: u32, seed: &Seed, tally: &mut Tally<'_>, each: &mut Each<'_>) -> Result<()> {
         let within = self.first + 1..self.first + GROUP_LEAVES;
         let known = |size: &u64| tally.expired.anchors.iter().any(|anchor| anchor.size == *size);
-        let anchors: Vec<u64> = tally.anchors.iter().copied().filter(|size| within.contains(size) && !known(size)).collect();
+        let anchors: BTreeSet<u64> = tally.anchors.iter().copied().filter(|size| within.contains(size) && !known(size)).collect();
         let holds = self.held.contains(&true);
         if holds || !anchors.is_empty() {
             let mut salts = Salts::new(seed.clone());

@@ -44,7 +44,7 @@ pub(crate) fn state_name(generation: u64) -> String {
     format!("{generation:08}.state")
 }
 
-fn is_state(name: &str) -> bool {
+pub(crate) fn is_state(name: &str) -> bool {
     let number = name.strip_suffix(".state").and_then(|digits| digits.parse().ok());
     number.is_some_and(|number: u64| state_name(number) == name)
 }
@@ -149,6 +149,11 @@ pub(crate) fn digest(world: &World, dir: &Path, name: &str) -> io::Result<Hash> 
         }
         opened => opened?,
     };
+    digest_of(&*file)
+}
+
+/// SHA-256 of a file from its beginning to its end.
+pub(crate) fn digest_of(file: &dyn DiskFile) -> io::Result<Hash> {
     let (mut digest, mut at, mut buffer) = (Sha256::new(), 0, vec![0; BUFFER_BYTES]);
     loop {
         let read = file.read_at(&mut buffer, at)?;

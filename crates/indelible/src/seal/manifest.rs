@@ -199,7 +199,7 @@ impl Manifest {
         world.replace_file(&path(dir), &self.to_json(identity)).map_err(|error| Error::io("could not write the manifest", error))
     }
 
-    fn to_json(&self, identity: &Identity) -> Vec<u8> {
+    pub(crate) fn to_json(&self, identity: &Identity) -> Vec<u8> {
         let range = |range: Option<(i64, i64)>| range.map_or_else(|| "null".into(), |(from, to)| format!("[{from},{to}]"));
         let mut out = Object::new();
         if !self.expired.is_empty() {

@@ -33,6 +33,10 @@ pub(super) struct Pass {
     /// By log: the frames that have records of it.
     pub(super) frames: BTreeMap<u32, Vec<Place>>,
     heads: Vec<LogHead>,
+    /// By log: the group roots that the merged segments were sealed with.
+    merged_roots: BTreeMap<u32, Vec<Hash>>,
+    /// A merged group came out with another root: the tree file is wrong there, where the state does not tell.
+    is_wrong: bool,
 }
 
 impl Sealer {
@@ -50,6 +54,8 @@ impl Sealer {
             prev: Hash::ZERO,
             frames: BTreeMap::new(),
             heads: Vec::new(),
+            merged_roots: BTreeMap::new(),
+            is_wrong: false,
         };
         let mut open: BTreeMap<u32, Building> = BTreeMap::new();
         loop {
@@ -129,7 +135,9 @@ impl Sealer {
         };
         let mut building = Building::create(&self.world, &self.dir, info, origin, before, how, shape.options)?;
         for info in merged {
-            seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
+            let segment = files::open_segment(&self.world, &self.dir, info)?;
+            seeds.clone_from(&segment.proof().seeds);
+            pass.merged_roots.entry(log).or_default().extend_from_slice(&segment.proof().roots);
             let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
             while let Some(bytes) = rows.next()? {
                 let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;
@@ -153,6 +161,9 @@ impl Sealer {
             let missing = usize::try_from(to - from).unwrap_or(0).saturating_sub(roots.len());
             Ok(roots.into_iter().chain(std::iter::repeat_n(Hash::ZERO, missing)).collect())
         })?;
+        // All that is merged fits into the first segment.
+        let merged = pass.merged_roots.remove(&log).unwrap_or_default();
+        pass.is_wrong |= !written.roots.starts_with(&merged);
         let state = pass.state.log(log);
         let known = (state.groups.size() / GROUP_LEAVES).saturating_sub(written.info.first_seq / GROUP_LEAVES);
         for root in written.roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)) {
@@ -172,7 +183,7 @@ impl Pass {
     /// Whether every log came out with the size and root that the journal had there.
     pub(super) fn agrees(&self, to: &Boundary) -> bool {
         let of = |log: u32| self.heads.iter().find(|head| head.log == log);
-        to.heads.iter().filter(|head| head.size > 0).all(|head| of(head.log) == Some(head))
+        !self.is_wrong && to.heads.iter().filter(|head| head.size > 0).all(|head| of(head.log) == Some(head))
     }
 }
 

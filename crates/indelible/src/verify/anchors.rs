@@ -19,6 +19,10 @@ pub(crate) enum Source {
     File,
     /// A control entry `heads` at this position of log 0.
     Heads(u64),
+    /// What `store.json` says was taken over from a predecessor.
+    TakenOver,
+    /// A predecessor's checkpoint, as `store.json` keeps it.
+    Predecessor,
     /// The trusted state.
     State,
     /// Given by the caller.
@@ -35,6 +39,8 @@ impl Source {
             Self::Frame(lsn) => format!("the checkpoint in frame {lsn}"),
             Self::File => "the store's newest checkpoint".into(),
             Self::Heads(seq) => format!("the heads entry {seq} of log 0"),
+            Self::TakenOver => "what was taken over from the predecessor".into(),
+            Self::Predecessor => "the predecessor's checkpoint".into(),
             Self::State => "the trusted state".into(),
             Self::Given => "the checkpoint given".into(),
         }
@@ -42,7 +48,8 @@ impl Source {
 
     const fn codes(self) -> (Code, Code) {
         match self {
-            Self::Frame(_) | Self::File => (Code::CheckpointMismatch, Code::CheckpointAhead),
+            Self::TakenOver => (Code::RestoredMismatch, Code::RestoredMismatch),
+            Self::Frame(_) | Self::File | Self::Predecessor => (Code::CheckpointMismatch, Code::CheckpointAhead),
             Self::Heads(_) => (Code::HeadsMismatch, Code::HeadsMismatch),
             Self::State | Self::Given => (Code::AnchorMismatch, Code::AnchorAhead),
         }
@@ -143,7 +150,7 @@ impl Claims {
         }
         if source.outside() {
             self.anchored = self.anchored.max(size);
-        } else if !matches!(source, Source::Heads(_)) {
+        } else if !matches!(source, Source::Heads(_) | Source::TakenOver) {
             self.signed = self.signed.max(size);
         }
     }

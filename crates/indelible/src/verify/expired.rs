@@ -115,6 +115,14 @@ impl Verifier<'_> {
 
     /// A claim is about a size of which nothing was kept: neither right nor wrong.
     pub(super) fn give_up(&mut self, log: u32, size: u64, source: Source) {
+        if matches!(source, Source::TakenOver | Source::Predecessor) {
+            // Of these, expiry keeps what proves them.
+            let message = format!(
+                "{} over {size} entries lies within what has expired, and nothing was kept to prove it",
+                source.describe()
+            );
+            return self.fail(Code::RestoredMismatch, Some(log), Some(size), message);
+        }
         *self.pruning.given_up.entry(log).or_default() += 1;
         if source.outside() {
             self.pruning.outside += 1;

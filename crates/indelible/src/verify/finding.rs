@@ -78,6 +78,12 @@ codes! {
     HeadsMismatch = "heads-mismatch";
     /// Records belong to a log that was never created.
     LogUnknown = "log-unknown";
+    /// What was taken over from a backup is not what `store.json`, the entry of log 0 and the predecessor's log say.
+    RestoredMismatch = "restored-mismatch";
+    /// A predecessor's checkpoint is over more entries than the backup had: they were lost.
+    RestoredShort = "restored-short";
+    /// The store was restored and not opened since; its first own entry is still to come.
+    RestoreUnfinished = "restore-unfinished";
     /// Values are withheld: only their commitments are there, and no entry of the log says by whose authority.
     Withheld = "withheld";
     /// Events have expired, and an entry of log 0 says by which policy; or a checkpoint is about a size of which nothing was kept.

@@ -7,6 +7,7 @@ mod anchors;
 mod expired;
 mod finding;
 mod proof;
+mod restored;
 mod sealed;
 mod stream;
 

@@ -18,6 +18,7 @@ use indelible_format::{Hash, Head, Record, Tag};
 use super::anchors::{Claimed, Claims, Source};
 use super::expired::{Expiry, Pruning};
 use super::finding::{Code, Finding, Level};
+use super::restored::{RESTORED_MAX, Restored};
 use super::{LogReport, Options, Report};
 use crate::commit::journal::file_name;
 use crate::commit::producers::{Arrival, Producers};
@@ -60,6 +61,7 @@ pub(super) struct Details {
     /// Entries of log 0 that say that something has expired, by position.
     pub(super) expiries: BTreeMap<u64, Expiry>,
     created: Vec<Created>,
+    pub(super) restored: Vec<Restored>,
     pub(super) heads: Vec<(u64, u32, u64, Hash)>,
     /// By log: how many groups or positions, and the first of them.
     withheld: BTreeMap<u32, (u64, u64)>,
@@ -130,6 +132,7 @@ impl Verifier<'_> {
     ) -> Result<bool> {
         // A key tells who signed, not how much: a store that was rolled back is signed by it, too.
         let mut anchored = false;
+        let key = key.filter(|key| !self.is_predecessors_key(key));
         let public_key = key.map_or(self.identity.public_key, |key| *key.public_key());
         if let Some(key) = key
             && *key.public_key() != self.identity.public_key
@@ -161,6 +164,7 @@ impl Verifier<'_> {
                 self.claim_note(log.id, &bytes, Source::File, replay);
             }
         }
+        self.gather_predecessors(replay);
         for note in against {
             anchored = true;
             self.claim_outside(note.as_bytes(), Source::Given, replay);
@@ -188,6 +192,7 @@ impl Verifier<'_> {
         });
         match (origin, log) {
             (Ok(_), Some(log)) => self.claim_note(log, note, source, replay),
+            (Ok(origin), None) if self.claim_of_predecessor(note, &origin, source, replay) => {}
             (Ok(origin), None) => self.fail(
                 Code::AnchorMismatch,
                 None,
@@ -469,6 +474,7 @@ impl Verifier<'_> {
     fn conclude(mut self, replay: &mut Replay, anchored: bool, torn_tail_bytes: u64) -> Report {
         let anchored = self.check_expired() && anchored;
         self.check_created(replay);
+        self.check_restored(replay);
         self.check_gaps();
         let mut logs = Vec::new();
         let mut numbers: Vec<u32> = self.claims.keys().copied().collect();
@@ -531,14 +537,15 @@ impl Verifier<'_> {
     fn check_created(&mut self, replay: &Replay) {
         let created = std::mem::take(&mut self.details.created);
         for entry in &created {
-            let known = self.identity.verifier_key(entry.log).map(|key| key.to_string());
+            let recorder = self.identity.recorder(LOG_CONTROL, entry.at);
+            let known = recorder.verifier_key(entry.log).map(|key| key.to_string());
             let other = if known.as_ref() != Some(&entry.key) {
                 "key"
-            } else if self.identity.origin(entry.log).as_ref() != Some(&entry.origin) {
+            } else if recorder.origin(entry.log).as_ref() != Some(&entry.origin) {
                 "origin"
-            } else if entry.store.as_ref().is_some_and(|store| *store != self.identity.store_hex()) {
+            } else if entry.store.as_ref().is_some_and(|store| *store != recorder.store_hex()) {
                 "store"
-            } else if entry.name.as_ref().is_some_and(|name| name != self.identity.log_name(entry.log)) {
+            } else if entry.name.as_ref().is_some_and(|name| name != recorder.log_name(entry.log)) {
                 "name"
             } else {
                 continue;
@@ -636,6 +643,10 @@ impl Details {
                 }
                 Some("log.created") if log == LOG_CONTROL => {
                     self.created.push(created(number("log").and_then(|log| u32::try_from(log).ok()), None));
+                }
+                Some("store.restored") if self.restored.len() < RESTORED_MAX => {
+                    let at = text("at").unwrap_or_default();
+                    self.restored.push(Restored { log, seq, at, bytes: bytes.to_vec() });
                 }
                 Some("heads") if log == LOG_CONTROL => {
                     for head in root.get("logs").into_iter().flat_map(|logs| logs.elements()) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod backup;
 mod durability;
 mod faults;
 mod hostile;
@@ -9,6 +10,7 @@ mod limits;
 mod order;
 mod readers;
 mod recovery;
+mod restored;
 mod retention;
 mod sealed_tamper;
 mod sealing;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use indelible::backup::{self, BackupOptions, CheckOptions};
 use indelible::search::Query;
 use indelible::verify::{self, Code, Level, Options, Report};
 use indelible::{
@@ -466,4 +467,64 @@ fn a_trusted_state_from_before_does_not_shut_the_store() {
     let report = verify::verify_in(dir(), against, &machine.world()).unwrap();
     assert!(report.ok && report.anchored, "{:?}", report.findings);
     assert!(verify_of(&machine, &[&checkpoints[0]]).ok);
+}
+
+/// Policy, holds and what has expired go along with a backup; what was taken over stays provable though it expires later.
+#[test]
+fn what_has_expired_is_backed_up_restored_and_expires_further() {
+    let machine = SimWorld::new(9);
+    let checkpoints = days(&machine, 0, 15);
+    let store = Store::open_in(config(), machine.world()).unwrap();
+    store.hold("case", "actor.id:u7", "").unwrap();
+    store.close().unwrap();
+    expire(&machine, &[]);
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    reader.backup("/backup", BackupOptions::default()).unwrap();
+    let (whole, gone) = (found(&reader, ""), reader.expired().unwrap());
+    assert!(!gone.is_empty());
+
+    let mut elsewhere = config();
+    elsewhere.dir = "/elsewhere/audit".into();
+    elsewhere.retention = None;
+    // The policy comes along; naming another one at once is no harm.
+    for retention in [None, Some(Retention { minima: Vec::new(), ..Retention::default() }.keep("main", 9).keep("new", 1))] {
+        let machine = copy(&machine);
+        let mut config = elsewhere.clone();
+        config.retention.clone_from(&retention);
+        let restoring = backup::restore_in("/backup", config.clone(), CheckOptions::default(), machine.world()).unwrap();
+        assert!(restoring.restored.is_some(), "{:?}", restoring.checked);
+        let reader = Reader::open_in("/elsewhere/audit", machine.world()).unwrap();
+        let policy = reader.identity().retention.clone().unwrap().1;
+        assert_eq!(policy, retention.unwrap_or_else(config_policy));
+        assert_eq!(found(&reader, ""), whole);
+        assert_eq!(reader.holds().unwrap().len(), 1);
+        assert_eq!(reader.record(1, 0).unwrap_err().kind(), ErrorKind::Expired);
+        let verified = |machine: &SimWorld| {
+            let against = vec![checkpoints[14].note.clone()];
+            let options = Options { against, ..Options::default() };
+            let report = verify::verify_in("/elsewhere/audit", options, &machine.world()).unwrap();
+            assert!(report.ok && report.anchored, "{:?}", report.findings);
+        };
+        verified(&machine);
+        // Longer than what was taken over is kept: its end is within an expired group.
+        machine.clock.advance(DAY * 6);
+        let store = Store::open_in(config.clone(), machine.world()).unwrap();
+        for n in 0..600u64 {
+            store.emit(&Draft::new("door.open").actor("later").detail("n", 100_000 + n)).unwrap();
+        }
+        store.close().unwrap();
+        machine.clock.advance(DAY * 6);
+        let store = Store::open_in(config.clone(), machine.world()).unwrap();
+        store.append(&Draft::new("door.open").actor("later").detail("n", 200_000)).unwrap();
+        machine.clock.advance(DAY * 6);
+        let expired = store.expire(&ExpireOptions::default()).unwrap().expired;
+        store.close().unwrap();
+        assert!(expired.iter().any(|expired| expired.log == 1 && expired.below > 4_050), "{expired:?}");
+        verified(&machine);
+        assert!(found(&reader, "actor.id:u7").len() > 50);
+    }
+}
+
+fn config_policy() -> Retention {
+    config().retention.unwrap()
 }

@@ -145,6 +145,21 @@ fn a_rotten_tree_file_does_not_get_into_a_segment() {
     assert_eq!(reader.prove(1, 300).unwrap().hashes, proof.hashes);
 }
 
+/// Neither does it get into one that takes older segments in: their roots are compared with those they were sealed with.
+#[test]
+fn a_rotten_tree_file_does_not_get_into_a_merged_segment() {
+    let machine = Scenario::sealing(8).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..700).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    store.seal().unwrap();
+    machine.disk.tamper(&Scenario::dir().join("tree/1"), &[7; 64]).unwrap();
+    store.append(&event(700)).unwrap();
+    assert!(store.seal().unwrap().merged > 0);
+    store.close().unwrap();
+    let report = verify::verify_in(Scenario::dir(), Options::default(), &machine.world()).unwrap();
+    assert!(report.ok, "{:?}", report.findings);
+}
+
 /// What is sealed is still the past that a trusted state knows, even if that state was away for a while.
 #[test]
 fn an_older_checkpoint_is_compared_with_what_is_sealed() {
