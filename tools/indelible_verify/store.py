@@ -9,6 +9,7 @@ from .commitments import Salts
 from .merkle import EMPTY_ROOT, Tree
 from .notes import base64_bytes
 from .octets import read_bytes
+from .policy import stated_policy
 from .report import Malformed, NotCanonical
 
 
@@ -28,12 +29,18 @@ class Log:
     tenants: dict = field(default_factory=dict)  # tenant → next tenant_seq
     hidden: int = 0  # positions whose tenant cannot be read
     signed: int = 0
-    sealed: int = 0  # positions that are in segments
+    sealed: int = 0  # positions that are in segments, or have expired
+    sparse: bool = False  # rows of what has expired are being read: some events, and hashes in place of the others
     lost_at: int = None  # from here on a segment could not be read, and no root can be known
 
     def append(self, leaf):
         self.tree.append(leaf)
         if self.asked and self.tree.size in self.asked:
+            self.asked[self.tree.size] = self.tree.root()
+
+    def append_group(self, root):
+        self.tree.append_group(root)
+        if self.tree.size in self.asked:
             self.asked[self.tree.size] = self.tree.root()
 
     def ask(self, size):
@@ -57,7 +64,7 @@ class Store:
 
     def __init__(self, directory, report):
         text = read_bytes(os.path.join(directory, "store.json"))
-        self.logs, self.identity, self.public_key = {}, None, None
+        self.logs, self.identity, self.public_key, self.retention = {}, None, None, None
         try:
             self._parse(text.removesuffix(b"\n"))
         except (NotCanonical, Malformed, KeyError, TypeError, AttributeError, ValueError) as error:
@@ -76,3 +83,4 @@ class Store:
             self.logs[log["id"]] = Log(log["id"], str(log["name"]), origin)
         if 0 not in self.logs:
             raise Malformed("there is no log 0")
+        self.retention = stated_policy(stated)
