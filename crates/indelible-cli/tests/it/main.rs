@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod agree;
 #[cfg(test)]
+mod agree_expired;
+#[cfg(test)]
 mod counts;
 #[cfg(test)]
 mod drill;
