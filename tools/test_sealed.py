@@ -59,7 +59,9 @@ class Home:
         return said["ok"], {finding["code"] for finding in said["findings"] if finding["level"] == "fail"}
 
 
-class SealedStores(unittest.TestCase):
+class Copies(unittest.TestCase):
+    """One store, made once, and copies of it to which something is done. Whoever inherits says what it needs, and makes the store."""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.mkdtemp()
@@ -68,22 +70,10 @@ class SealedStores(unittest.TestCase):
 
     def setUp(self):
         needs(self, BINARY, "INDELIBLE_BINARY")
-        needs(self, os.path.join(CORPUS, "cloudtrail-invictus"), "INDELIBLE_CORPUS")
+        self.check_needs()
         if not self.home:
             type(self).home = self.make_store()
         self.copies = 0
-
-    @classmethod
-    def make_store(cls):
-        home = Home(cls.folder)
-        home.run("init")
-        home.run("import", os.path.join(CORPUS, "cloudtrail-invictus"), codes=(0, 4))
-        home.run("seal")
-        for action in ("user.login", "user.logout"):
-            home.run("emit", action, "--actor", "zo\u00eb \"Z\" \\ \u0001", "--target", "host:db-1")
-        home.run("seal")
-        home.run("emit", "user.login")
-        return home
 
     def copy(self):
         type(self).copies = getattr(type(self), "copies", 0) + 1
@@ -142,6 +132,23 @@ class SealedStores(unittest.TestCase):
         if with_digest:
             data = data.replace(digest.encode(), hashlib.sha256(block).hexdigest().encode())
         self.write_segment(directory, data)
+
+
+class SealedStores(Copies):
+    def check_needs(self):
+        needs(self, os.path.join(CORPUS, "cloudtrail-invictus"), "INDELIBLE_CORPUS")
+
+    @classmethod
+    def make_store(cls):
+        home = Home(cls.folder)
+        home.run("init")
+        home.run("import", os.path.join(CORPUS, "cloudtrail-invictus"), codes=(0, 4))
+        home.run("seal")
+        for action in ("user.login", "user.logout"):
+            home.run("emit", action, "--actor", "zo\u00eb \"Z\" \\ \u0001", "--target", "host:db-1")
+        home.run("seal")
+        home.run("emit", "user.login")
+        return home
 
     # --- intact
 
@@ -409,31 +416,15 @@ class SealedStores(unittest.TestCase):
 
     def rewrite(self, directory, columns):
         """Writes the segment of log 1 anew with whole records beside its columns, and `columns` changed in the row before the last."""
-        import pyarrow
-        import pyarrow.parquet
-        segment, records = Segment(self.read(self.segment(directory))), []
-        for batch in segment.batches():
-            records += [record or record_of(event_of(row), 1) for _, _, _, record, row in segment.rows(batch)]
         data = self.read(self.segment(directory))
-        (offset, length), digest = map(int, segment.container.entries["indelible.proof"].split(" ")[:2]), hashlib.sha256()
-        block = data[offset:offset + length]
-        digest.update(block)
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-        table = table.set_column(table.schema.names.index("record"), "record", pyarrow.array(records, pyarrow.binary()))
+        segment, changed = Segment(data), {"record": []}
+        for batch in segment.batches():
+            changed["record"] += [record or record_of(event_of(row), 1) for _, _, _, record, row in segment.rows(batch)]
+        rows = segment.file.read()
         for name, value in columns.items():
-            values = table.column(name).to_pylist()
-            values[-2] = value
-            table = table.set_column(table.schema.names.index(name), table.schema.field(name), pyarrow.array(values, table.schema.field(name).type))
-        place = f"{'9' * 10} {length} {digest.hexdigest()}"
-        sink = pyarrow.BufferOutputStream()
-        with pyarrow.parquet.ParquetWriter(sink, table.schema, data_page_version="2.0", write_page_index=True, write_page_checksum=True,
-                                           compression="none", store_schema=False) as writer:
-            writer.write_table(table)
-            writer.add_key_value_metadata({"indelible.version": "1", "indelible.proof": place})
-        made = sink.getvalue().to_pybytes()
-        footer = len(made) - 8 - int.from_bytes(made[-8:-4], "little")
-        made = made[:footer] + block + made[footer:].replace(b"9" * 10, b"%010d" % footer)
-        self.write_segment(directory, made)
+            changed[name] = rows.column(name).to_pylist()
+            changed[name][-2] = value
+        self.write_segment(directory, written_anew(data, changed))
 
 
 class OddRecords(unittest.TestCase):
@@ -466,6 +457,30 @@ class OddRecords(unittest.TestCase):
         self.assertEqual((after["logs"][1], after["events"]), (before["logs"][1], before["events"]))
         whole = [row for batch in Segment(SealedStores.read(SealedStores.segment(home.data))).batches() for row in batch.lists["record"] if row]
         self.assertGreater(len(whole), len(odd) - 4)
+
+
+def written_anew(data, columns, change=None):
+    """A segment as pyarrow writes it, with other values in some columns, without an index. `change`: what to do to its proof block."""
+    import pyarrow
+    import pyarrow.parquet
+    container = Container(data)
+    offset, length = map(int, container.entries["indelible.proof"].split(" ")[:2])
+    block = bytearray(data[offset:offset + length])
+    if change:
+        change(block)
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+    for name, values in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.names.index(name), field, pyarrow.array(values, field.type))
+    place = f"{'9' * 10} {length} {hashlib.sha256(block).hexdigest()}"
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.parquet.ParquetWriter(sink, table.schema, data_page_version="2.0", write_page_index=True, write_page_checksum=True,
+                                       compression="none", store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"indelible.version": "1", "indelible.proof": place})
+    made = sink.getvalue().to_pybytes()
+    footer = len(made) - 8 - int.from_bytes(made[-8:-4], "little")
+    return made[:footer] + bytes(block) + made[footer:].replace(b"9" * 10, b"%010d" % footer)
 
 
 def with_spans(record):

@@ -624,10 +624,10 @@ class Attacks(StoreTest):
                 self.assertEqual(self.codes(self.store(plan_of(0) + [[event(2, **changes)]])), expected)
 
     def test_producers(self):
-        def codes(*numbers, gaps=()):
+        def codes(*numbers, gaps=(), of="p"):
             at = "2026-01-01T00:00:00.000000000Z"
             events = [event(2, producer="p", epoch=1, producer_seq=number) for number in numbers]
-            notices = [(1, {"type": "gap", "at": at, "reason": "shed", "class": "telemetry", "count": last - first + 1, "producer": "00ff",
+            notices = [(1, {"type": "gap", "at": at, "reason": "shed", "class": "telemetry", "count": last - first + 1, "producer": of,
                             "epoch": 1, "first_seq": first, "last_seq": last}) for first, last in gaps]
             return self.codes(self.store(plan_of(0) + [events + notices]))
         self.assertEqual(codes(0, 1, 2), set())
@@ -638,6 +638,7 @@ class Attacks(StoreTest):
         self.assertEqual(codes(0, 4), {"producer-gap"})
         self.assertEqual(codes(0, 4, gaps=[(1, 2)]), {"producer-gap"})
         self.assertEqual(codes(0, 4, gaps=[(2, 3), (1, 1)]), set())
+        self.assertEqual(codes(0, 4, gaps=[(2, 3), (1, 1)], of="q"), {"producer-gap"})
 
     def test_any_flipped_bit_of_a_signed_store_is_found_and_none_stops_the_verifier(self):
         store = self.store(plan_of(30, frame_events=7), frames_per_file=3)

@@ -8,7 +8,8 @@ What it proves when it ends with `ok`
   * Every value, in segments and in the journal, is the one that was committed: the commitments, leaves and RFC 6962 roots are
     computed again from the values and seeds, and are those of proof blocks, frames, signed notes, checkpoint files and `heads`.
   * What is kept to find sealed rows, and to open the store, hides and adds nothing: columns are those of their records, and
-    bounds, indexes, the manifest and the state are made again from the rows and compared.
+    bounds, indexes, the manifest and the state are made again from the rows and compared. The retention policy is the one that
+    log 0 announced.
   * Nothing was left out, put in, or moved between the first entry and the newest signed size of each log: frames chain,
     positions and tenant numbers are contiguous, no producer's event stands twice.
   * With a checkpoint from outside (`--against`, `--state`): the store is that history or an extension of it. With a key from
@@ -19,7 +20,9 @@ What it does not prove
   * Entries behind the newest signature (`unsigned-tail`) are only as safe as the disk.
   * That the log's owner showed everybody the same history: that takes witnesses.
   * That an event is true; only that it is what was written then.
-  * Values withheld or expired: only their commitments could be checked, and nothing in format 1 authorises it, so they fail (`withheld`).
+  * Values withheld: only their commitments could be checked, and nothing in format 1 authorises it, so they fail (`withheld`).
+  * What has expired: that it went as log 0 says (`expired`), and that what stays leads to the same tree, but not that the policy, or
+    the clock, was the right one. Which events stay because they are held is bound by their number alone.
   * Records in carry frames (`carry-unchecked`): their form is checked, but the roots of such a frame do not bind them.
   * That pyarrow, which decodes the columns of segments, does so rightly; pages, their checksums and places are checked here.
   * Caches that can be built again: `tree/`, `dedupe/`, `status` (used only to know where a live writer is).

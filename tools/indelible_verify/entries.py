@@ -3,8 +3,10 @@ from dataclasses import dataclass
 
 from .canonical import canonical_object, parse_control
 from .commitments import Salts, commitment, event_entry, leaf_hash
+from .expired import expiry_of
 from .merkle import GROUP_LEAVES
 from .notes import base64_bytes
+from .policy import policy_of
 from .producers import Producers
 from .records import (
     CONTROL,
@@ -25,6 +27,8 @@ from .records import (
 from .report import Malformed, NotCanonical
 from .spans import content_spans, encode_spans, identity_spans
 
+HOLDS = {"hold.created": ("name", "query", "reason"), "hold.released": ("name", "reason")}
+
 
 @dataclass
 class Taken:
@@ -43,6 +47,7 @@ class Entries:
         self.events_n = self.withheld_n = self.carried_n = 0
         self.heads = []  # (log, size, root, place) of `heads` entries that nobody has looked at yet
         self.restored = {}  # (log, seq) → entry `store.restored`
+        self.expiries, self.policies = {}, {}  # position in log 0 → what an `expired` or a `retention` entry says
 
     def record(self, log, seq, record, seeds, place, carried=False):
         """Takes a whole record. `seeds`: {(log, group): seed} of the frame or segment around it."""
@@ -67,12 +72,13 @@ class Entries:
 
     def control(self, log, seq, body, place, carried=False):
         taken = self._taken(leaf_hash(b"\x02" + body), RECORD.size + len(body), carried)
-        self._control(log, seq, body, place)
+        self._control(log, seq, body, place, carried)
         return taken
 
     def hash_only(self, log, leaf, carried=False):
-        log.hidden += 1
-        self.withheld_n += 1
+        if not log.sparse:
+            log.hidden += 1
+            self.withheld_n += 1
         return self._taken(leaf, RECORD.size + 32, carried)
 
     def _taken(self, leaf, record_bytes, carried):
@@ -143,7 +149,7 @@ class Entries:
 
     def _numbers(self, log, place, head):
         expected = log.tenants.get(head.tenant, 0)
-        if head.tenant_seq != expected and not expected < head.tenant_seq <= expected + log.hidden:
+        if not log.sparse and head.tenant_seq != expected and not expected < head.tenant_seq <= expected + log.hidden:
             self.report.add("tenant-sequence", f"tenant_seq is {head.tenant_seq}, {expected} was due", **place)
         log.tenants[head.tenant] = head.tenant_seq + 1
         if head.producer and not self.producers.seen(head.producer, head.epoch, head.producer_seq):
@@ -152,7 +158,7 @@ class Entries:
 
     # --- control entries
 
-    def _control(self, log, seq, body, place):
+    def _control(self, log, seq, body, place, carried):
         try:
             entry = parse_control(body)
             kind, problem = entry["type"], None
@@ -173,13 +179,23 @@ class Entries:
             elif kind == "heads":
                 self.heads += [(head["log"], head["size"], base64_bytes(head["root"], 32), place) for head in entry["logs"]]
             elif kind == "gap" and entry.get("producer"):
-                self.producers.declared.append((int(entry["epoch"]), int(entry["first_seq"]), int(entry["last_seq"])))
+                self.producers.declare(entry["producer"].encode(), int(entry["epoch"]), int(entry["first_seq"]), int(entry["last_seq"]))
+            elif log.number == 0 and not carried:  # No root binds what is carried.
+                self._of_retention(seq, kind, entry)
             if problem:
                 self.report.add("store-identity", f"`{kind}` names {problem} than store.json", **place)
         except NotCanonical as error:
             self.report.add("not-canonical", f"control entry: {error}", **place)
         except (Malformed, KeyError, TypeError, ValueError) as error:
             self.report.add("record-malformed", f"control entry: {error!r}", **place)
+
+    def _of_retention(self, seq, kind, entry):
+        if kind == "expired":
+            self.expiries[seq] = expiry_of(entry)
+        elif kind == "retention":
+            self.policies[seq] = policy_of(entry)
+        elif kind in HOLDS and any(not isinstance(entry[name], str) for name in HOLDS[kind]):
+            raise Malformed(f"`{kind}` says other things than texts")
 
     def _creation(self, entry, number, seq):
         self.logs[number].created = True

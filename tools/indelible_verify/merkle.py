@@ -35,6 +35,16 @@ class Tree:
         peaks.append(leaf)
         self.size += 1
 
+    def append_group(self, root):
+        """Goes on behind a whole group whose leaves nobody needs. The size is a multiple of 256."""
+        self.groups += root
+        self.size += GROUP_LEAVES
+        place = self.size // GROUP_LEAVES
+        while not place & 1:
+            root = node_hash(self.peaks.pop(), root)
+            place >>= 1
+        self.peaks.append(root)
+
     def skip_to(self, size):
         """Goes on behind leaves that nobody knows: no root means anything from here on."""
         self.size, self.peaks, self.leaves = size, [bytes(32)] * size.bit_count(), [bytes(32)] * (size % GROUP_LEAVES)

@@ -2,7 +2,7 @@
 import operator
 import os
 
-from .report import CannotRead
+from .report import CannotRead, Malformed
 
 CASTAGNOLI = 0x82F63B78
 ONE_BYTE = [bytes([value]) for value in range(256)]
@@ -69,3 +69,36 @@ def varint(value):
 
 
 SHORT_VARINTS = [varint(value) for value in range(1 << 12)]
+
+
+class Fields:
+    """Takes values from the front."""
+
+    def __init__(self, data):
+        self.data, self.position = data, 0
+
+    def bytes(self, count):
+        start, self.position = self.position, self.position + count
+        if self.position > len(self.data):
+            raise Malformed("cut short")
+        return self.data[start:self.position]
+
+    def number(self, count):
+        return int.from_bytes(self.bytes(count), "little")
+
+    def hashes(self, count):
+        data = self.bytes(32 * count)
+        return [data[place:place + 32] for place in range(0, len(data), 32)]
+
+    def text(self):
+        """As bytes, which are UTF-8."""
+        text = self.bytes(self.number(2))
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            raise Malformed("a text is not UTF-8") from error
+        return text
+
+    def end(self, last):
+        if self.position != len(self.data):
+            raise Malformed(f"bytes behind the last {last}")

@@ -8,7 +8,7 @@ class Producers:
 
     def __init__(self):
         self.ranges = {}
-        self.declared = []  # of (epoch, first, last) from `gap` entries
+        self.declared = {}  # (producer, epoch) → [(first, last)] from `gap` entries
 
     def seen(self, producer, epoch, number):
         """Takes note of a number; False when it was seen before."""
@@ -28,18 +28,32 @@ class Producers:
             ranges[place - 1][1] = ranges.pop(place)[1]
         return True
 
+    def declare(self, producer, epoch, first, last):
+        """A `gap` entry speaks for these numbers."""
+        self.declared.setdefault((producer, epoch), []).append((first, last))
+
+    def union(self, arrived):
+        """Takes in numbers, whether they are known or not: {(producer, epoch): [(first, last)]}."""
+        for key, intervals in arrived.items():
+            joined = []
+            for start, end in sorted(self.ranges.get(key, []) + [[first, last + 1] for first, last in intervals]):
+                if joined and start <= joined[-1][1]:
+                    joined[-1][1] = max(end, joined[-1][1])
+                else:
+                    joined.append([start, end])
+            self.ranges[key] = joined
+
     def gaps(self):
-        """(producer, epoch, first, last) of each missing range that no `gap` entry covers. Producers in gap entries are opaque,
-        so an entry covers by its epoch and numbers alone."""
+        """(producer, epoch, first, last) of each missing range that no `gap` entry covers."""
         for (producer, epoch), ranges in self.ranges.items():
             expected = 0
             for start, end in ranges:
-                if start > expected and not self._covered(epoch, expected, start):
+                if start > expected and not self._covered(producer, epoch, expected, start):
                     yield producer, epoch, expected, start - 1
                 expected = end
 
-    def _covered(self, epoch, start, end):
-        for first, last in sorted((first, last) for stated, first, last in self.declared if stated == epoch):
+    def _covered(self, producer, epoch, start, end):
+        for first, last in sorted(self.declared.get((producer, epoch), [])):
             if first <= start <= last:
                 start = last + 1
         return start >= end

@@ -22,9 +22,9 @@ class Report:
     def __init__(self):
         self.findings = []
 
-    def add(self, code, message, log=None, seq=None, lsn=None):
+    def add(self, code, message, log=None, seq=None, lsn=None, level=None):
         places = {"log": log, "seq": seq, "lsn": lsn}
-        self.findings.append({"code": code, "level": LEVELS.get(code, "fail"), "message": message,
+        self.findings.append({"code": code, "level": level or LEVELS.get(code, "fail"), "message": message,
                               **{name: place for name, place in places.items() if place is not None}})
 
     @property

@@ -1,99 +1,25 @@
 """The sealed part of a store: manifest, segments, state. docs/format/store.md and docs/format/segment.md."""
-import json
 import os
-import re
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 from .bounds import Bounds
-from .canonical import canonical_object
 from .entries import Entries
+from .expired import Met, parse_expired
 from .extraction import columns_of
+from .manifest import Manifest, parse_manifest
 from .merkle import GROUP_LEAVES, Tree
-from .notes import base64_bytes
-from .octets import ascending, read_bytes
+from .octets import read_bytes
 from .records import CONTROL, EVENT
 from .report import CannotRead, Malformed, NotCanonical, Report
 from .segment_index import IndexBuilder
 from .segments import OF_EVENTS, Segment, event_of
+from .state import LogState, parse_state
 from .store import Log
 
 SEGMENT_BYTES_MAX = 8 << 30
 STATE_BYTES_MAX = 1 << 32
-STATE_MAGIC = b"IDLSEAL\x01"
-NAME = re.compile(r"(0|[1-9][0-9]{0,9})-([0-9]{12,})-([0-9]{8,})\.parquet")
-
-
-@dataclass
-class Listed:
-    """What the manifest says of one segment."""
-    log: int
-    first: int
-    count: int
-    file: str
-    bytes: int
-    sha256: bytes
-    keyed: int
-    journal_bytes: int
-    time: object
-    received: object
-
-    @property
-    def end(self):
-        return self.first + self.count
-
-
-@dataclass
-class Manifest:
-    """What is sealed, and where the journal begins. As it stands here: nothing is."""
-    generation: int = 0
-    file: int = 1
-    lsn: int = 0
-    prev: bytes = bytes(32)
-    segments: list = field(default_factory=list)
-
-
-def _number(value):
-    if type(value) is not int or not 0 <= value < 1 << 64:
-        raise Malformed(f"{value!r} is no number of ours")
-    return value
-
-
-def _range(value):
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2 or any(type(end) is not int for end in value):
-        raise Malformed(f"{value!r} is no range of times")
-    return tuple(value)
-
-
-def parse_manifest(text, store_id):
-    canonical_object(text)
-    stated = json.loads(text)
-    if _number(stated["format"]) > 1:
-        raise CannotRead(f"the manifest is of format {stated['format']}, this verifier reads 1")
-    if stated["format"] != 1 or stated["store"] != store_id.hex():
-        raise Malformed("it has no format, or is of another store")
-    journal = stated["journal"]
-    manifest = Manifest(_number(stated["generation"]), _number(journal["file"]), _number(journal["lsn"]), base64_bytes(journal["prev"], 32))
-    for segment in stated["segments"]:
-        numbers = {name: _number(segment[name]) for name in ("log", "first", "count", "bytes", "keyed", "journal_bytes")}
-        listed = Listed(**numbers, file=segment["file"], sha256=base64_bytes(segment["sha256"], 32), time=_range(segment["time"]),
-                        received=_range(segment["received"]))
-        name = NAME.fullmatch(listed.file)
-        if not name or (int(name[1]), int(name[2])) != (listed.log, listed.first):
-            raise Malformed(f"{listed.file!r} is not the name of a segment of log {listed.log} from {listed.first} on")
-        if not listed.count or listed.end >= 1 << 64:
-            raise Malformed(f"{listed.file} has no rows, or too many")
-        before = manifest.segments[-1] if manifest.segments else None
-        if before and before.log == listed.log and before.end != listed.first:
-            raise Malformed(f"log {listed.log}: what follows position {before.end} begins at {listed.first}")
-        manifest.segments.append(listed)
-    if not ascending([(listed.log, listed.first) for listed in manifest.segments]):
-        raise Malformed("the segments are not in order")
-    return manifest
 
 
 class SealedPart:
@@ -105,6 +31,7 @@ class SealedPart:
         self.manifest = Manifest()
         self.seeds = {}  # (log, group) → seed of each group that is not complete at the end of a segment
         self.before = {}  # (log, first) → leaves of the first row's group before it, as the rows gave them
+        self.beginnings, self.met = {}, {}  # of logs that have expired: what stays of them, and what was met when they were read
 
     def _text(self):
         try:
@@ -132,33 +59,93 @@ class SealedPart:
 
     def verify(self):
         """Takes every row that was not taken yet. False: a writer replaced the manifest, and it has to be read again."""
-        for listed in self.manifest.segments:
-            log = self.logs.get(listed.log)
-            if not log:
-                self.report.add("log-unknown", f"segments/{listed.file} is of a log that store.json does not name", log=listed.log)
-                continue
-            if listed.end <= log.tree.size:
-                continue
-            if listed.first > log.tree.size:
-                self.report.add("manifest", f"positions {log.tree.size} to {listed.first - 1} are in no segment", log=log.number,
-                                seq=log.tree.size)
-                log.lose(listed.end)
-                continue
-            try:
-                data = self._bytes(listed)
-                if data is None and not self.is_current():
+        for number in self.manifest.logs():
+            if log := self.logs.get(number):
+                if not self._log(log):
                     return False
-                if data is None:
-                    raise Malformed("it is not there")
-                self._segment(log, listed, data)
-            except Malformed as error:
-                self.report.add("segment-damaged", f"segments/{listed.file}: {error}", log=log.number, seq=log.tree.size)
-                log.lose(listed.end)
-            self.segment_taken()
+            else:
+                self.report.add("log-unknown", "something is sealed of a log that store.json does not name", log=number)
         for log in self.logs.values():
             log.sealed = log.tree.size
             log.boundaries[log.tree.size] = log.tree.root()
         return self._check_state()
+
+    def _log(self, log):
+        beginning = None
+        if said := self.manifest.expired.get(log.number):
+            try:
+                beginning = self._beginning(log, said)
+            except Malformed as error:
+                if not self.is_current():
+                    return False
+                self.report.add("expired-mismatch", f"segments/{said.file}: {error}", log=log.number, seq=0)
+        for listed in self.manifest.of(log.number):
+            if beginning:
+                self._pass(log, beginning, listed.first)
+            if listed.end > log.tree.size and not self._take(log, listed, beginning):
+                return False
+        if beginning:
+            self._pass(log, beginning, beginning.below)
+        return True
+
+    def _take(self, log, listed, beginning):
+        """Takes the rows of a segment. False: it is not there because a writer replaced the manifest."""
+        if listed.first > log.tree.size:
+            self.report.add("manifest", f"positions {log.tree.size} to {listed.first - 1} are in no segment", log=log.number, seq=log.tree.size)
+            log.lose(listed.end)
+            return True
+        log.sparse = listed.first < self.manifest.below(log.number)
+        try:
+            data = self._bytes(listed)
+            if data is None and not self.is_current():
+                return False
+            if data is None:
+                raise Malformed("it is not there")
+            self._segment(log, listed, data, beginning)
+        except Malformed as error:
+            self.report.add("segment-damaged", f"segments/{listed.file}: {error}", log=log.number, seq=log.tree.size)
+            log.lose(listed.end)
+        finally:
+            log.sparse = False
+        self.segment_taken()
+        return True
+
+    # --- what has expired
+
+    def _beginning(self, log, said):
+        """What stays of a beginning."""
+        try:
+            data = read_bytes(os.path.join(self.directory, "segments", said.file), SEGMENT_BYTES_MAX)
+        except CannotRead as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise Malformed("it is not there") from error
+        if sha256(data).digest() != said.sha256:
+            raise Malformed("it is another file than the one that the manifest names")
+        beginning = parse_expired(data)
+        if (beginning.log, beginning.below) != (said.log, said.below):
+            raise Malformed(f"it is about positions of log {beginning.log} before {beginning.below}, the manifest says otherwise")
+        # Rows that were read under another manifest were not counted as rows of what has expired.
+        known = self.met.get(log.number)
+        held = known.held if known and known.said == said else None if log.tree.size else 0
+        self.met[log.number] = Met(said, beginning.tree().root(), held)
+        self.beginnings[log.number] = beginning
+        return beginning
+
+    def _pass(self, log, beginning, to):
+        """Takes groups of which nothing is there but their roots, up to position `to` or where the log begins."""
+        to = min(to, beginning.below)
+        if log.tree.size < to and log.tree.size % GROUP_LEAVES:
+            raise CannotRead(f"the beginning of log {log.number} expired while it was being verified: run this again")
+        while log.tree.size < to:
+            log.append_group(beginning.roots[log.tree.size // GROUP_LEAVES])
+        if log.tree.size == to == beginning.below:
+            log.tenants, log.hidden = dict(beginning.tenants), 0
+            self.entries.producers.union(beginning.producers)
+            for gap in beginning.gaps:
+                self.entries.producers.declare(*gap)
+
+    # --- segments
 
     def _bytes(self, listed):
         """The bytes of a segment's file; None: it is not there, neither under its name nor as one that was just replaced."""
@@ -170,7 +157,7 @@ class SealedPart:
                     raise
         return None
 
-    def _segment(self, log, listed, data):
+    def _segment(self, log, listed, data, beginning):
         place = {"log": log.number, "seq": listed.first}
         segment = Segment(data)
         proof = segment.proof
@@ -197,8 +184,11 @@ class SealedPart:
         if lies:
             self.report.add("segment-damaged", f"segments/{listed.file}: columns of {lies} rows say other things than their records",
                             **place)
-        if proof.roots != tree.groups[32 * (listed.first // GROUP_LEAVES):32 * (listed.end // GROUP_LEAVES)] and log.lost_at is None:
+        groups = slice(listed.first // GROUP_LEAVES, listed.end // GROUP_LEAVES)
+        if proof.roots != tree.groups[32 * groups.start:32 * groups.stop] and log.lost_at is None:
             self.report.add("segment-proof", f"segments/{listed.file} carries other roots of its groups than its rows give", **place)
+        if log.sparse and beginning and proof.roots != b"".join(beginning.roots[groups]):
+            self.report.add("segment-proof", f"segments/{listed.file} carries other roots of its groups than what stays of them", **place)
         if start == listed.first and sums.stated() != (listed.keyed, listed.journal_bytes, listed.time, listed.received):
             self.report.add("manifest", f"segments/{listed.file}: its rows give {sums.stated()} as keyed, journal_bytes, time and received",
                             **place)
@@ -232,6 +222,8 @@ class SealedPart:
             lies = other is not None or any(row[name] is not None for name in OF_EVENTS)
         log.append(taken.leaf)
         sums.add(taken, row["idempotency.key"] is not None)
+        if log.sparse and kind == EVENT and log.number in self.met and self.met[log.number].held is not None:
+            self.met[log.number].held += 1
         return lies
 
     @staticmethod
@@ -276,13 +268,15 @@ class SealedPart:
     # --- roots of sizes that were asked for too late
 
     def roots(self, log, sizes):
-        """{size: root} of sizes within the sealed part, from the rows once more: the leaves of the last group of each."""
-        ranges = [range(size - size % GROUP_LEAVES, size) for size in sizes]
+        """{size: root} of sizes within the sealed part, from the rows once more: the leaves of the last group of each. None where that
+        group has expired, and nothing was kept of the size."""
+        found = {size: self._kept(log, size) for size in sizes if self._is_gone(log, size)}
+        ranges = [range(size - size % GROUP_LEAVES, size) for size in sizes if size not in found]
         leaves = self._leaves(log, [wanted for wanted in ranges if wanted])
-        found, groups, place = {}, Tree(), 0
+        groups, place = Tree(), 0
         for wanted in sorted(ranges, key=lambda wanted: wanted.stop):
             while place < wanted.start // GROUP_LEAVES:
-                groups.append(bytes(log.tree.groups[32 * place:32 * place + 32]))
+                groups.append_group(bytes(log.tree.groups[32 * place:32 * place + 32]))
                 place += 1
             whole = Tree()
             whole.size, whole.peaks = wanted.start, list(groups.peaks)
@@ -291,11 +285,20 @@ class SealedPart:
             found[wanted.stop] = whole.root()
         return found
 
+    def _is_gone(self, log, size):
+        """Whether the leaves before `size` in its group are not there any more."""
+        there = any(listed.first < size < listed.end for listed in self.manifest.of(log.number))
+        return size % GROUP_LEAVES > 0 and size < self.manifest.below(log.number) and not there
+
+    def _kept(self, log, size):
+        beginning = self.beginnings.get(log.number)
+        return beginning.root_at(size) if beginning else None
+
     def _leaves(self, log, ranges):
         """{position: leaf} of these ranges. What else there is to say of them was said."""
         leaves, scratch = {}, Log(log.number, log.name, log.origin)
         entries = Entries(self.store, Report())
-        for listed in [listed for listed in self.manifest.segments if listed.log == log.number]:
+        for listed in self.manifest.of(log.number):
             rows = [range(max(wanted.start, listed.first) - listed.first, min(wanted.stop, listed.end) - listed.first) for wanted in ranges]
             rows = [wanted for wanted in rows if wanted]
             data = self._bytes(listed) if rows else b""
@@ -316,16 +319,6 @@ class SealedPart:
         return entries.control(log, seq, row["control"], {}).leaf if kind == CONTROL else row["leaf"]
 
 
-@dataclass
-class LogState:
-    """A log at the end of its segments."""
-    size: int
-    peaks: list
-    leaves: list
-    seed: object
-    tenants: dict
-
-
 class Sums:
     """What the manifest says of a segment, from its rows."""
 
@@ -343,53 +336,3 @@ class Sums:
 
     def stated(self):
         return self.keyed, self.journal_bytes, self.time, self.received
-
-
-class Fields:
-    """Takes values from the front."""
-
-    def __init__(self, data):
-        self.data, self.position = data, 0
-
-    def bytes(self, count):
-        start, self.position = self.position, self.position + count
-        if self.position > len(self.data):
-            raise Malformed("cut short")
-        return self.data[start:self.position]
-
-    def number(self, count):
-        return int.from_bytes(self.bytes(count), "little")
-
-    def hashes(self, count):
-        data = self.bytes(32 * count)
-        return [data[place:place + 32] for place in range(0, len(data), 32)]
-
-    def text(self):
-        return self.bytes(self.number(2))
-
-
-def parse_state(data):
-    """({log: LogState}, {(producer, epoch): [(first, last)]})."""
-    fields = Fields(data[:-32])
-    if fields.bytes(8) != STATE_MAGIC or sha256(data[:-32]).digest() != data[-32:]:
-        raise Malformed("it has another magic, or is not the one of its digest")
-    logs, producers = {}, {}
-    for _ in range(fields.number(4)):
-        number, size = fields.number(4), fields.number(8)
-        if logs and number <= max(logs):
-            raise Malformed("the logs are not in order")
-        peaks, leaves = fields.hashes((size // GROUP_LEAVES).bit_count()), fields.hashes(size % GROUP_LEAVES)
-        state = logs[number] = LogState(size, peaks, leaves, fields.bytes(32) if leaves else None, {})
-        for _ in range(fields.number(4)):
-            name = fields.text()
-            if name in state.tenants:
-                raise Malformed("a tenant stands twice")
-            state.tenants[name] = fields.number(8)
-    for _ in range(fields.number(4)):
-        key = (fields.text(), fields.number(8))
-        if key in producers:
-            raise Malformed("a producer's epoch stands twice")
-        producers[key] = [(fields.number(8), fields.number(8)) for _ in range(fields.number(4))]
-    if fields.position != len(fields.data):
-        raise Malformed("bytes behind the last producer")
-    return logs, producers

@@ -7,6 +7,7 @@ from .canonical import canonical_object
 from .commitments import Salts
 from .merkle import EMPTY_ROOT, Tree
 from .octets import read_bytes
+from .policy import stated_policy
 from .report import Malformed, NotCanonical
 from .restored import Succession, parse_predecessor, parse_recorder
 
@@ -27,12 +28,18 @@ class Log:
     tenants: dict = field(default_factory=dict)  # tenant → next tenant_seq
     hidden: int = 0  # positions whose tenant cannot be read
     signed: int = 0
-    sealed: int = 0  # positions that are in segments
+    sealed: int = 0  # positions that are in segments, or have expired
+    sparse: bool = False  # rows of what has expired are being read: some events, and hashes in place of the others
     lost_at: int = None  # from here on a segment could not be read, and no root can be known
 
     def append(self, leaf):
         self.tree.append(leaf)
         if self.asked and self.tree.size in self.asked:
+            self.asked[self.tree.size] = self.tree.root()
+
+    def append_group(self, root):
+        self.tree.append_group(root)
+        if self.tree.size in self.asked:
             self.asked[self.tree.size] = self.tree.root()
 
     def ask(self, size):
@@ -56,7 +63,7 @@ class Store:
 
     def __init__(self, directory, report):
         text = read_bytes(os.path.join(directory, "store.json"))
-        self.logs, self.identity, self.public_key = {}, None, None
+        self.logs, self.identity, self.public_key, self.retention = {}, None, None, None
         self.succession = Succession(None, [])
         try:
             self._parse(text.removesuffix(b"\n"))
@@ -73,3 +80,4 @@ class Store:
         self.identity, self.public_key = bytes.fromhex(recorder.store), recorder.public_key
         self.succession = Succession(recorder, predecessors)
         self.logs = {number: Log(number, name, origin) for number, (origin, name) in recorder.logs.items()}
+        self.retention = stated_policy(stated)

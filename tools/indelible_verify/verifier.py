@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 
 from .entries import Entries
+from .expired import check_expiries
 from .journal import FileHeader, Journal
 from .merkle import EMPTY_ROOT
 from .notes import base64_bytes, base64_text, parse_checkpoint
 from .octets import read_bytes
+from .policy import check_policy
 from .records import RECORD
 from .report import CannotRead, Malformed, Report
 from .sealed import SealedPart
@@ -26,6 +28,7 @@ class Claim:
     ahead: str
     signs: bool = False  # by the store's key, so that the entries up to there count as signed
     anywhere: bool = False  # at any size; otherwise only where a frame ended, or in what is sealed
+    outside: bool = False
 
 
 class StoreVerifier:
@@ -41,6 +44,8 @@ class StoreVerifier:
         # A key tells who signed, not that nothing newer was signed: only a checkpoint from outside anchors.
         self.anchored = bool(anchors)
         self.pending, self.late = [], []
+        self.gone = {}  # log → how many claims about it nothing is left to judge by
+        self.outside_gone = self.outside_holds = False
         if self.store.identity and self.logs:
             if key:
                 self._check_key(*key)
@@ -117,7 +122,7 @@ class StoreVerifier:
             self.report.add("key-mismatch", f"{what}: not signed by the key this store has now", log=log.number)
         log.ask(checkpoint.size)
         self.pending.append(Claim(log, checkpoint.size, checkpoint.root, what, {"log": log.number}, "anchor-mismatch", "anchor-ahead",
-                                  anywhere=True))
+                                  anywhere=True, outside=True))
 
     def _ask_anchor_of_predecessor(self, what, checkpoint, before, number):
         """A checkpoint of a store whose backup was restored here is judged by that store's key, as far as its log was taken over."""
@@ -288,6 +293,8 @@ class StoreVerifier:
                             "ended there", **claim.place)
         elif claim.signs:
             log.signed = max(log.signed, size)
+        elif claim.outside:
+            self.outside_holds |= size > 0
 
     def _judge_late(self):
         """Claims about what is sealed that were not known when it was read."""
@@ -300,7 +307,19 @@ class StoreVerifier:
                 self.report.add("segment-damaged", f"a segment cannot be read a second time: {error}", log=log.number)
                 log.lost_at = 0
         for claim in late:
-            self._judge(claim)
+            lost_at = claim.log.lost_at
+            if claim.log.asked.get(claim.size) is None and (lost_at is None or claim.size <= lost_at):
+                self._give_up(claim)
+            else:
+                self._judge(claim)
+
+    def _give_up(self, claim):
+        """It is about a size within what has expired, of which nothing was kept: neither right nor wrong."""
+        self.gone[claim.log.number] = self.gone.get(claim.log.number, 0) + 1
+        if claim.outside:
+            self.outside_gone = True
+            self.report.add("expired", f"{claim.what}: size {claim.size} lies within what has expired, and nothing was kept to compare it with",
+                            level="warn", log=claim.log.number, seq=claim.size)
 
     def _conclude(self, checkpoints):
         for claim in self.pending:
@@ -309,6 +328,8 @@ class StoreVerifier:
             self._signed_state(log, note, f"checkpoint/{log.number}")
         self._judge_late()
         self.store.succession.check_entries(self.entries.restored, self.logs[0], self.report)
+        check_expiries(self.sealed.met, self.entries.expiries, self.gone, self.report)
+        check_policy(self.store.retention, self.entries.policies, lambda: Store(self.directory, Report()).retention, self.report)
         for producer, epoch, first, last in self.entries.producers.gaps():
             self.report.add("producer-gap", f"numbers {first} to {last} of epoch {epoch} of producer {producer.decode()!r} are missing and no "
                             "`gap` entry tells why")
@@ -321,8 +342,10 @@ class StoreVerifier:
             self.report.add("withheld", f"{self.entries.withheld_n} positions or groups are only hashes here; their values were not checked")
         if self.entries.carried_n:
             self.report.add("carry-unchecked", f"{self.entries.carried_n} carried records were checked in form, not against the tree")
+        self.anchored = self.anchored and (self.outside_holds or not self.outside_gone)
         if not self.anchored:
-            self.report.add("unanchored", "nothing from outside was given: a store made anew or rolled back as a whole is not excluded")
+            self.report.add("unanchored", "nothing from outside was given, or nothing that can be compared: a store made anew or rolled back as a "
+                            "whole is not excluded")
 
     def _result(self, journal):
         logs = [{"log": log.number, "name": log.name, "size": log.tree.size, "signed": log.signed, "root": base64_text(log.tree.root())}

@@ -15,6 +15,7 @@ pub mod alloc;
 pub mod check;
 pub mod corpus;
 pub mod events;
+pub mod expired;
 mod fault;
 pub mod gate;
 pub mod model;

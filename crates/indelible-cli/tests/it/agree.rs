@@ -19,14 +19,14 @@ const OTHER_CODES: &[(&str, &str, &str)] = &[
 ];
 
 /// What the independent verifier says: verdict and codes.
-fn second_opinion(python: &Path, arguments: &[String]) -> Value {
+pub(crate) fn second_opinion(python: &Path, arguments: &[String]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/verify.py");
     let output = Command::new(python).arg(script).args(arguments).args(["-o", "json"]).output().unwrap();
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-fn codes(findings: &Value, level: &str) -> Vec<String> {
+pub(crate) fn codes(findings: &Value, level: &str) -> Vec<String> {
     let findings = findings.as_array().unwrap().iter().filter(|finding| finding["level"] == level);
     findings.map(|finding| finding["code"].as_str().unwrap().to_owned()).collect()
 }
@@ -134,13 +134,13 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn edit_file(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn edit_file(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).unwrap();
     change(&mut bytes);
     std::fs::write(path, bytes).unwrap();
 }
 
-fn edit_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
+pub(crate) fn edit_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
     edit_file(&dir.join("manifest"), |bytes| {
         let mut manifest: Value = serde_json::from_slice(bytes).unwrap();
         change(&mut manifest);
@@ -149,7 +149,7 @@ fn edit_manifest(dir: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 /// The segments that a manifest names: the first is of log 0, the others of log 1.
-fn listed(manifest: &mut Value) -> &mut Vec<Value> {
+pub(crate) fn listed(manifest: &mut Value) -> &mut Vec<Value> {
     manifest["segments"].as_array_mut().unwrap()
 }
 
@@ -166,7 +166,7 @@ fn exchange(one: &Path, other: &Path) {
 }
 
 /// Its name, the code that both verifiers give it, and what is done.
-type Change = (&'static str, Option<&'static str>, fn(&Path));
+pub(crate) type Change = (&'static str, Option<&'static str>, fn(&Path));
 
 /// What is done to a copy of a sealed store, and the code that names it; without one nothing may be found.
 const SEALED: &[Change] = &[
@@ -204,7 +204,7 @@ const SEALED: &[Change] = &[
     ("state-removed", Some("sealed-state"), |dir| std::fs::remove_file(state(dir)).unwrap()),
 ];
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let to = to.join(entry.file_name());
@@ -216,6 +216,39 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Both verifiers' findings of level `fail` about a copy of `whole` for each change, compared with the code that names it.
+pub(crate) fn compare(python: &Path, dir: &Path, whole: &Path, changes: &[Change]) {
+    for (name, code, change) in changes {
+        let attacked = dir.join(name);
+        copy(whole, &attacked);
+        change(&attacked);
+        let [ours, theirs] =
+            both(python, &attacked, &[]).map(|report| codes(&report["findings"], "fail").into_iter().collect::<BTreeSet<_>>());
+        match code {
+            Some(code) => assert!(ours.contains(*code) && theirs.contains(*code), "{name}: {ours:?} here, {theirs:?} there"),
+            None => assert!(ours.is_empty() && theirs.is_empty(), "{name}: {ours:?} here, {theirs:?} there"),
+        }
+    }
+}
+
+/// What this verifier and the independent one say about a store, compared with these checkpoints.
+pub(crate) fn both(python: &Path, dir: &Path, against: &[&Path]) -> [Value; 2] {
+    let mut arguments = vec![dir.to_str().unwrap().to_owned()];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_indelible"));
+    command.arg("--data").arg(dir).args(["verify", "-o", "json"]);
+    // The trusted state of this machine would know of the copies before, and anchor them.
+    let state = tempfile::tempdir().unwrap();
+    command.env("INDELIBLE_STATE", state.path());
+    for checkpoint in against {
+        command.arg("--against").arg(checkpoint);
+        arguments.extend(["--against".to_owned(), checkpoint.to_str().unwrap().to_owned()]);
+    }
+    let output = command.output().unwrap();
+    let ours = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{}: {error}: {}", dir.display(), String::from_utf8_lossy(&output.stderr)));
+    [ours, second_opinion(python, &arguments)]
+}
+
 #[test]
 fn an_independent_verifier_agrees_about_what_is_sealed() {
     let Some(python) = python("cryptography, pyarrow.parquet") else { return };
@@ -223,24 +256,5 @@ fn an_independent_verifier_agrees_about_what_is_sealed() {
     let whole = dir.path().join("whole");
     sealed_store(&whole);
     assert!(segments(&whole).len() > 2, "{:?}", segments(&whole));
-    for (name, code, change) in SEALED {
-        let attacked = dir.path().join(name);
-        copy(&whole, &attacked);
-        change(&attacked);
-        let output = Command::new(env!("CARGO_BIN_EXE_indelible"))
-            .arg("--data")
-            .arg(&attacked)
-            .args(["verify", "-o", "json"])
-            .output()
-            .unwrap();
-        let ours: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
-        let theirs = second_opinion(&python, &[attacked.to_str().unwrap().to_owned()]);
-        let found = |findings| codes(findings, "fail").into_iter().collect::<BTreeSet<_>>();
-        let (ours, theirs) = (found(&ours["findings"]), found(&theirs["findings"]));
-        match code {
-            Some(code) => assert!(ours.contains(*code) && theirs.contains(*code), "{name}: {ours:?} here, {theirs:?} there"),
-            None => assert!(ours.is_empty() && theirs.is_empty(), "{name}: {ours:?} here, {theirs:?} there"),
-        }
-    }
+    compare(&python, dir.path(), &whole, SEALED);
 }

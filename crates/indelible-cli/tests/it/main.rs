@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod agree;
 #[cfg(test)]
+mod agree_expired;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod counts;

@@ -247,8 +247,9 @@ mod tests {
 
     fn example(sizes: &[u64]) -> Expired {
         let mut expired = Expired::new(3);
-        let leaves: Vec<Hash> = (0..4 * GROUP_LEAVES).map(leaf).collect();
-        expired.roots = leaves.chunks(256).map(root_of).collect();
+        // More than have expired, for sizes that are beyond them.
+        let leaves: Vec<Hash> = (0..5 * GROUP_LEAVES).map(leaf).collect();
+        expired.roots = leaves.chunks(256).take(4).map(root_of).collect();
         *expired.tenants.entry("acme") = 7;
         assert_eq!(expired.producers.arrive("p", 3, 5), Arrival::New);
         expired.gaps.push(("p".into(), 3, 6, 9));
@@ -270,6 +271,13 @@ mod tests {
         }
         assert_eq!(expired.root_at(5 * GROUP_LEAVES), None);
         assert_eq!(example(&[300]).root_at(301), None);
+    }
+
+    /// The independent verifier makes the same file by the page: `tools/test_expired.py`.
+    #[test]
+    fn the_bytes_are_those_of_the_page() {
+        let digest: String = sha256(&example(&[1, 300, 384]).encode()).0.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, "d74c713194a88a057bfc06b747fa64b8215523300077599b54c4b1103641056e");
     }
 
     #[test]

@@ -280,6 +280,9 @@ impl Manifest {
         if expired.iter().zip(expired.iter().skip(1)).any(|(one, next)| one.log >= next.log) {
             return Err(corrupt("names the expired beginning of a log twice"));
         }
+        if (number(&root, "format") == Some(FORMAT_EXPIRED)) == expired.is_empty() {
+            return Err(corrupt("is of another format than what it says about expired beginnings"));
+        }
         let generation = number(&root, "generation").ok_or_else(|| corrupt("names no generation"))?;
         let manifest = Self { generation, start, segments, expired };
         for (one, next) in manifest.segments.iter().zip(manifest.segments.iter().skip(1)) {
@@ -322,7 +325,8 @@ fn expired(node: &Node<'_, '_>) -> Option<ExpiredInfo> {
         file: node.get("file")?.as_str()?.into_owned(),
         digest: Hash::from_slice(&STANDARD.decode(node.get("sha256")?.as_str()?.as_bytes()).ok()?)?,
     };
-    (super::files::is_expired(&info.file) && info.below > 0 && info.below.is_multiple_of(GROUP_LEAVES)).then_some(info)
+    let named = super::files::is_expired(&info.file) && is_of(&info.file, info.log, info.below);
+    (named && info.below > 0 && info.below.is_multiple_of(GROUP_LEAVES)).then_some(info)
 }
 
 fn segment(node: &Node<'_, '_>) -> Option<SegmentInfo> {
@@ -348,5 +352,11 @@ fn segment(node: &Node<'_, '_>) -> Option<SegmentInfo> {
         time: range("time")?,
         received: range("received")?,
     };
-    (info.count > 0 && info.first_seq.checked_add(info.count).is_some()).then_some(info)
+    let named = is_of(&info.file, info.log, info.first_seq);
+    (named && info.count > 0 && info.first_seq.checked_add(info.count).is_some()).then_some(info)
+}
+
+/// Whether a file's name tells this log and position: whoever lists the folder goes by it.
+fn is_of(file: &str, log: u32, position: u64) -> bool {
+    file.starts_with(&format!("{log}-{position:012}-"))
 }

@@ -10,19 +10,21 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::GROUP_LEVEL;
 
 use super::anchors::Source;
-use super::finding::{Code, Level};
+use super::finding::{Code, Finding, Level};
 use super::stream::Verifier;
 use crate::digest::replay::Replay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
 use crate::seal::expired::{self, Expired};
-use crate::seal::{ExpiredInfo, Manifest};
+use crate::seal::{ExpiredInfo, Manifest, SegmentInfo};
 
 /// What was met of expired beginnings.
 #[derive(Default)]
 pub(super) struct Pruning {
     /// By log: what the manifest says, and the root over what has expired.
     met: BTreeMap<u32, (ExpiredInfo, Hash)>,
+    /// By log, if all of them were read under one manifest: its file, and the events that are still there.
+    held: BTreeMap<u32, (Hash, u64)>,
     /// By log: claims about sizes of which nothing was kept.
     given_up: BTreeMap<u32, u64>,
     /// Of those, how many came from outside the store.
@@ -36,6 +38,7 @@ pub(super) struct Expiry {
     root: Hash,
     digest: Hash,
     before: String,
+    held: u64,
 }
 
 impl Expiry {
@@ -43,18 +46,23 @@ impl Expiry {
         let number = |key: &str| entry.get(key)?.as_u64();
         let hash = |key: &str| Hash::from_slice(&STANDARD.decode(entry.get(key)?.as_str()?.as_bytes()).ok()?);
         let before = entry.get("before")?.as_str()?.into_owned();
-        Some(Self { log: number("log")?, below: number("below")?, root: hash("root")?, digest: hash("sha256")?, before })
+        number("count").and(number("policy"))?;
+        let (log, below, held) = (number("log")?, number("below")?, number("held")?);
+        Some(Self { log, below, root: hash("root")?, digest: hash("sha256")?, before, held })
     }
 }
 
 impl Verifier<'_> {
     /// What stays of the expired beginning of a log, if it has one.
-    pub(super) fn beginning(&mut self, log: u32, manifest: &Manifest) -> Result<Option<Expired>> {
+    pub(super) fn beginning(&mut self, log: u32, manifest: &Manifest, replay: &mut Replay) -> Result<Option<Expired>> {
         let Some(info) = manifest.expired(log) else { return Ok(None) };
         match expired::read(self.reader.world(), self.reader.dir(), info) {
             Ok(beginning) => {
                 let root = beginning.tree(beginning.roots.len()).root();
                 self.pruning.met.insert(log, (info.clone(), root));
+                if replay.tip(log).next_seq == 0 {
+                    self.pruning.held.insert(log, (info.digest, 0));
+                }
                 Ok(Some(beginning))
             }
             Err(error) if (error.kind() == ErrorKind::Corrupt || error.is_missing()) && !self.moved_on(manifest)? => {
@@ -62,6 +70,18 @@ impl Verifier<'_> {
                 Ok(None)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Notes what a sparse segment holds: so many events, and groups that must have the roots that were kept of them.
+    pub(super) fn met_sparse(&mut self, info: &SegmentInfo, events: u64, roots: &[Hash], beginning: &Expired) {
+        if let Some((_, held)) = self.pruning.held.get_mut(&info.log) {
+            *held += events;
+        }
+        let first = usize::try_from(info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
+        if beginning.roots.get(first..first.saturating_add(roots.len())) != Some(roots) {
+            let message = format!("segments/{} carries other roots of its groups than what stays of them", info.file);
+            self.fail(Code::SegmentProof, Some(info.log), Some(info.first_seq), message);
         }
     }
 
@@ -136,7 +156,7 @@ impl Verifier<'_> {
 
     /// Holds what has expired against what log 0 says. Gives whether an outside checkpoint, if there was one, could be compared.
     pub(super) fn check_expired(&mut self) -> bool {
-        let Pruning { met, given_up, outside } = std::mem::take(&mut self.pruning);
+        let Pruning { met, held, given_up, outside } = std::mem::take(&mut self.pruning);
         for (log, (info, root)) in met {
             let entry = self.details.expiries.get(&info.entry).filter(|_| log != LOG_CONTROL);
             let entry = entry.filter(|entry| {
@@ -144,6 +164,21 @@ impl Verifier<'_> {
             });
             match entry {
                 Some(entry) => {
+                    // No root binds which events stay: a hash in an event's place, or no segment at all, gives the same tree.
+                    let found = held.get(&log).filter(|(digest, found)| *digest == info.digest && *found != entry.held);
+                    if let Some((_, found)) = found {
+                        let message = format!(
+                            "{} events that have expired were to stay because they are held, as entry {} of log 0 says, and {found} are there",
+                            entry.held, info.entry
+                        );
+                        self.findings.push(Finding {
+                            code: Code::ExpiredMismatch,
+                            level: Level::Fail,
+                            log: Some(log),
+                            at: Some(info.below),
+                            message,
+                        });
+                    }
                     let unknown = given_up.get(&log).map_or_else(String::new, |count| {
                         format!("; {count} older checkpoints and heads cannot be compared any more")
                     });

@@ -6,6 +6,7 @@
 mod anchors;
 mod expired;
 mod finding;
+mod policy;
 mod proof;
 mod restored;
 mod sealed;

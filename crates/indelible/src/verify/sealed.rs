@@ -10,6 +10,7 @@ use super::finding::Code;
 use super::stream::Verifier;
 use crate::digest::replay::{Fault, Replay};
 use crate::error::{Error, ErrorKind, Result};
+use crate::seal::expired::Expired;
 use crate::seal::{Manifest, SegmentInfo, files, sealer};
 
 impl Verifier<'_> {
@@ -60,7 +61,7 @@ impl Verifier<'_> {
             self.claims.entry(log).or_default().unordered = true;
             self.fail(Code::LogUnknown, Some(log), None, "segments of a log that store.json does not know");
         }
-        let beginning = match self.beginning(log, manifest) {
+        let beginning = match self.beginning(log, manifest, replay) {
             Err(_) if self.moved_on(manifest)? => return Ok(true),
             read => read?,
         };
@@ -78,7 +79,8 @@ impl Verifier<'_> {
                 self.skip(info, replay);
                 continue;
             }
-            if let Err(error) = self.segment(info, info.first_seq < manifest.below(log), replay) {
+            let sparse = info.first_seq < manifest.below(log);
+            if let Err(error) = self.segment(info, sparse, beginning.as_ref(), replay) {
                 if self.moved_on(manifest)? {
                     return Ok(true);
                 }
@@ -103,7 +105,7 @@ impl Verifier<'_> {
     }
 
     /// Checks the rows of a segment. `sparse`: it holds some events of what has expired, and leaf hashes in place of the others.
-    fn segment(&mut self, info: &SegmentInfo, sparse: bool, replay: &mut Replay) -> Result<()> {
+    fn segment(&mut self, info: &SegmentInfo, sparse: bool, beginning: Option<&Expired>, replay: &mut Replay) -> Result<()> {
         let log = info.log;
         let segment = self.reader.segment(info)?;
         let proof = segment.proof();
@@ -124,6 +126,7 @@ impl Verifier<'_> {
         let mut faults: Vec<Fault> = Vec::new();
         let (mut malformed, next) = (None, replay.tip(log).next_seq);
         let is_whole = next == info.first_seq;
+        let mut held = 0;
         let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
         let (details, findings) = (&mut self.details, &mut self.findings);
         let read = segment.records(next..u64::MAX, &mut |seq, bytes| {
@@ -135,6 +138,7 @@ impl Verifier<'_> {
             };
             replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| {
                 told.add(record, head);
+                held += u64::from(record.kind() == Kind::Event);
                 if !(sparse && record.kind() == Kind::Leaf) {
                     details.look(log, seq, record, head, findings);
                 }
@@ -158,6 +162,9 @@ impl Verifier<'_> {
             }
         }
         self.bytes_sealed += info.bytes;
+        if let Some(beginning) = beginning.filter(|_| sparse) {
+            self.met_sparse(info, held, &proof.roots, beginning);
+        }
         read.map_err(|error| files::failed(&info.file, error))?;
         if let Some(seq) = malformed {
             return Err(files::damaged(&info.file, &format!("position {seq} is no record of its log")));

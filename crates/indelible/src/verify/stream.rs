@@ -28,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
 use crate::read::Reader;
 use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
+use crate::retain::Retention;
 use crate::seal::Manifest;
 use crate::world::World;
 
@@ -60,6 +61,8 @@ pub(super) struct Details {
     pub(super) gaps: Vec<(String, u64, u64, u64)>,
     /// Entries of log 0 that say that something has expired, by position.
     pub(super) expiries: BTreeMap<u64, Expiry>,
+    /// Policies that log 0 announces, by position.
+    pub(super) policies: BTreeMap<u64, Retention>,
     created: Vec<Created>,
     pub(super) restored: Vec<Restored>,
     pub(super) heads: Vec<(u64, u32, u64, Hash)>,
@@ -475,6 +478,7 @@ impl Verifier<'_> {
         let anchored = self.check_expired() && anchored;
         self.check_created(replay);
         self.check_restored(replay);
+        self.check_policy();
         self.check_gaps();
         let mut logs = Vec::new();
         let mut numbers: Vec<u32> = self.claims.keys().copied().collect();
@@ -661,7 +665,18 @@ impl Details {
                         }
                     }
                 }
-                Some("expired") if log == LOG_CONTROL => drop(Expiry::read(&root).map(|entry| self.expiries.insert(seq, entry))),
+                Some(kind @ ("expired" | "retention" | "hold.created" | "hold.released")) if log == LOG_CONTROL => {
+                    if self.of_retention(kind, seq, &root).is_none() {
+                        let message = format!("a control entry `{kind}` lacks what such an entry says");
+                        findings.push(Finding {
+                            code: Code::RecordMalformed,
+                            level: Level::Fail,
+                            log: Some(log),
+                            at: Some(seq),
+                            message,
+                        });
+                    }
+                }
                 Some("gap") if self.gaps.len() < GAPS_MAX => {
                     if let (Some(producer), Some(epoch), Some(first), Some(last)) =
                         (text("producer"), number("epoch"), number("first_seq"), number("last_seq"))
