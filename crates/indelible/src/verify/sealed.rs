@@ -114,7 +114,7 @@ impl Verifier<'_> {
         let is_whole = next == info.first_seq;
         let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
         let (details, findings) = (&mut self.details, &mut self.findings);
-        let read = segment.records(next..u64::MAX, &mut |seq, bytes| {
+        let read = segment.checked_records(next..u64::MAX, &mut |seq, bytes| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
             let record = Record::parse(bytes).filter(|record| record.log() == log);
             let (Some(record), Some(seed)) = (record, proof.seeds.get(group)) else {
@@ -142,14 +142,16 @@ impl Verifier<'_> {
             }
         }
         self.bytes_sealed += info.bytes;
-        read.map_err(|error| files::failed(&info.file, error))?;
+        let checked = read.map_err(|error| files::failed(&info.file, error))?;
         if let Some(seq) = malformed {
             return Err(files::damaged(&info.file, &format!("position {seq} is no record of its log")));
         }
-        for difference in segment.check_index().and_then(|index| Ok((index, segment.check_statistics()?))).map_or_else(
-            |error| vec![error.to_string()],
-            |(index, statistics)| index.iter().chain(&statistics).map(ToString::to_string).collect(),
-        ) {
+        if let Some((count, seq)) = checked.lies {
+            let message =
+                format!("{place}: columns of {count} rows say other things than their records, first at position {seq}");
+            self.fail(Code::SegmentDamaged, Some(log), Some(seq), message);
+        }
+        for difference in &checked.differences {
             self.fail(Code::SegmentIndex, Some(log), Some(info.first_seq), format!("{place}: {difference}"));
         }
         // Searches pass over a segment because of its times, and opening because of its keys.
