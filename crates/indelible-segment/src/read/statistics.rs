@@ -17,7 +17,6 @@ pub(super) struct Statistics {
     pages: usize,
     /// For each word of the dictionary the last page in which it was met, counted from 1.
     met: Vec<u32>,
-    words: Vec<u32>,
     /// The bounds of pages of ids, which decide whether ids are indexed.
     zones: Vec<Zone>,
 }
@@ -76,16 +75,16 @@ impl Statistics {
                 bounds = (values > 0).then(|| bounds_of(column, value));
             }
             Values::Packed(..) | Values::Words(_) => {
-                self.words.clear();
-                page.value_words(&mut self.words);
+                let mut words = Vec::new();
+                page.value_words(&mut words);
                 let dictionary = page.dictionary()?;
-                if self.words.iter().copied().max().is_some_and(|word| word as usize >= dictionary.len()) {
+                if words.iter().copied().max().is_some_and(|word| word as usize >= dictionary.len()) {
                     return None;
                 }
                 if with_bounds {
                     self.met.resize(dictionary.len(), 0);
                     let this = u32::try_from(self.pages).unwrap_or(u32::MAX);
-                    for word in &self.words {
+                    for word in &words {
                         if let Some(met) = self.met.get_mut(*word as usize).filter(|met| **met != this) {
                             *met = this;
                             add(&mut bounds, bounds_of(column, dictionary.bytes(*word)?), column);
