@@ -21,7 +21,7 @@ fn checked(bytes: Vec<u8>) -> Checked {
 }
 
 fn same(count: u64) -> Vec<Vec<u8>> {
-    let draft = Draft::new("user.login").actor("mallory").session("s-17").target("repo", "secrets").ip("10.9.8.7");
+    let draft = Draft::new("data.read").actor("mallory").session("s-17").target("repo", "secrets").ip("10.9.8.7");
     (0..count).map(|nth| event(&draft.clone().detail("n", nth), 1_000 + nth.cast_signed(), nth)).collect()
 }
 
@@ -38,7 +38,7 @@ fn a_column_beside_a_whole_record_is_compared_with_it() {
     let records = same(700);
     let good = whole(512, &records);
     for (from, to, column) in [
-        ("user.login", "user.innoc", Column::Action),
+        ("data.read", "data.lose", Column::Action),
         ("mallory", "somebody".split_at(7).0, Column::ActorId),
         ("s-17", "s-99", Column::Session),
         ("10.9.8.7", "10.0.0.1", Column::OriginIp),
