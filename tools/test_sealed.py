@@ -408,11 +408,14 @@ class SealedStores(Copies):
         for number in range(3):
             home.run("emit", "user.login", "--actor", "ada", "--detail", f"n={number}", "--id", f"id-{number}")
         home.run("seal")
-        for change, columns in ((None, {}), ("action", {"action": "user.innocent"}), ("details", {"details": "{}"}), ("id_text", {"id_text": "x"})):
+        for change, columns in ((None, {}), ("action", {"action": "user.innocent"}), ("details", {"details": "{}"}), ("id_text", {"id_text": "x"}),
+                                ("session", {"session": "s"}), ("control", {"control": "{}"}), ("frameworks", {"frameworks": ["sox"]})):
             directory = os.path.join(home.root, str(change))
             shutil.copytree(home.data, directory)
             self.rewrite(directory, columns)
-            self.assertEqual(self.codes(directory), {"segment-damaged"} if change else set(), change)
+            ok, theirs = home.verify(directory)
+            wanted = {"segment-damaged"} if change else set()
+            self.assertEqual((self.codes(directory), theirs, ok), (wanted, wanted, not change), change)
 
     def rewrite(self, directory, columns):
         """Writes the segment of log 1 anew with whole records beside its columns, and `columns` changed in the row before the last."""

@@ -4,8 +4,9 @@
 //! a shard the clock algorithm chooses what to give up: an entry that was used since the hand last passed gets a second round.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -14,6 +15,8 @@ use crate::column::Column;
 use crate::read::{Dictionary, Page};
 
 const SHARDS: usize = 16;
+/// Pages of which it is remembered that a row was asked: those of some hundred rows, in 32 KiB.
+const ASKED: usize = 8_192;
 
 /// Which page of which open segment; the dictionary of a column is page `u32::MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +66,9 @@ struct Shard {
 pub struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
     shard_bytes_max: usize,
+    /// Pages of which one row was asked: the last ones, by places that several may share.
+    asked: Box<[AtomicU32]>,
+    hasher: RandomState,
     hits: AtomicU64,
     misses: AtomicU64,
     bytes_read: AtomicU64,
@@ -92,6 +98,8 @@ impl PageCache {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             shard_bytes_max: bytes_max / SHARDS,
+            asked: (0..if bytes_max == 0 { 0 } else { ASKED }).map(|_| AtomicU32::new(0)).collect(),
+            hasher: RandomState::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             bytes_read: AtomicU64::new(0),
@@ -109,6 +117,18 @@ impl PageCache {
     pub(crate) fn count_read(&self, bytes: u64) {
         self.misses.fetch_add(1, Ordering::Relaxed);
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether one row of this page was asked for lately, too: then it is worth keeping. Remembers that it was asked for now.
+    pub(crate) fn was_asked(&self, key: &Key) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let [a, b, c, d, place @ ..] = hash.to_le_bytes();
+        let place = u32::from_le_bytes(place) as usize % ASKED;
+        // Forgotten, or another page's place: a row is read by itself once more. Taken for another page: a page is kept for nothing.
+        self.asked.get(place).is_some_and(|asked| {
+            let mark = u32::from_le_bytes([a, b, c, d]) | 1;
+            asked.swap(mark, Ordering::Relaxed) == mark
+        })
     }
 
     fn find(&self, key: &Key) -> Option<Cached> {

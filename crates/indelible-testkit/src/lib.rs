@@ -5,7 +5,7 @@
 //!
 //! Beside it stand the tools of tests on the real machine: a [`gate`] before its disk, a [`process`] to kill, [`power`] to cut, an
 //! allocator that counts ([`alloc`]). Both kinds share the seeded [`events`], the [`model`] of what must be in the log, and the
-//! [`check`] of the one against the other.
+//! [`check`] of the one against the other; and a hand that changes sealed files ([`mod@parquet`]).
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub mod expired;
 mod fault;
 pub mod gate;
 pub mod model;
+pub mod parquet;
 pub mod power;
 pub mod process;
 pub mod scenario;

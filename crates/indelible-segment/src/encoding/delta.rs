@@ -1,5 +1,7 @@
 //! DELTA_BINARY_PACKED and DELTA_BYTE_ARRAY: numbers as differences, ids by what they share with the one before.
 
+use std::cell::RefCell;
+
 use super::bits::{BitWriter, PADDING, extract_wide, unpack, width_of};
 use crate::container::thrift::{Reader, signed, unsigned};
 
@@ -43,6 +45,27 @@ pub(crate) fn put_numbers(values: &[i64], out: &mut Vec<u8>) {
 /// Reads `count` numbers from the front of `bytes`, behind which there is [`PADDING`]; `None`: they are not there, or their number is
 /// another one. Gives what follows them, padding included. Allocates `count` numbers: the caller bounds it.
 pub(crate) fn numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
+    let mut values = Vec::with_capacity(count);
+    let rest = first_numbers(bytes, count, count, &mut values)?;
+    Some((values, rest))
+}
+
+/// The number at `nth` of `count`, as [`numbers`] gives it.
+pub(crate) fn number_at(bytes: &[u8], count: usize, nth: usize) -> Option<i64> {
+    NUMBERS.with_borrow_mut(|values| {
+        values.clear();
+        first_numbers(bytes, count, nth + 1, values)?;
+        values.get(nth).copied()
+    })
+}
+
+thread_local! {
+    /// Numbers in front of the one that is wanted; at most as many as a page has rows.
+    static NUMBERS: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Appends the first `wanted` of `count` numbers, and perhaps some more.
+fn first_numbers<'b>(bytes: &'b [u8], count: usize, wanted: usize, values: &mut Vec<i64>) -> Option<&'b [u8]> {
     let mut reader = Reader::new(bytes);
     let (block, miniblocks) = (usize::try_from(reader.unsigned()?).ok()?, usize::try_from(reader.unsigned()?).ok()?);
     let total = reader.unsigned()?;
@@ -51,17 +74,16 @@ pub(crate) fn numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
     if total != count as u64 || block % 128 != 0 || block > 1 << 16 || mini % 32 != 0 || mini * miniblocks != block {
         return None;
     }
-    let mut values = Vec::with_capacity(count);
     if count > 0 {
         values.push(last);
     }
     let mut deltas = Vec::with_capacity(MINIBLOCK);
-    while values.len() < count {
+    while values.len() < wanted {
         let min = reader.signed()?;
         let widths = reader.take(miniblocks)?;
         for width in widths {
-            let wanted = (count - values.len()).min(mini);
-            if wanted == 0 {
+            let here = (count - values.len()).min(mini);
+            if here == 0 {
                 break;
             }
             let width = u32::from(*width);
@@ -76,15 +98,15 @@ pub(crate) fn numbers(bytes: &[u8], count: usize) -> Option<(Vec<i64>, &[u8])> {
             };
             if width <= 32 {
                 deltas.clear();
-                unpack(packed, 0, width, wanted, &mut deltas);
+                unpack(packed, 0, width, here, &mut deltas);
                 values.extend(deltas.iter().map(|delta| step(u64::from(*delta))));
             } else {
-                values.extend((0..wanted).map(|nth| extract_wide(packed, nth * width as usize, width)).map(step));
+                values.extend((0..here).map(|nth| extract_wide(packed, nth * width as usize, width)).map(step));
             }
             reader.take(length)?;
         }
     }
-    Some((values, reader.rest()))
+    Some(reader.rest())
 }
 
 /// Bytes of an id.
@@ -109,11 +131,24 @@ pub(crate) fn put_ids(ids: &[[u8; ID]], out: &mut Vec<u8>) {
 
 /// Reads `count` ids; behind `bytes` there is [`PADDING`].
 pub(crate) fn ids(bytes: &[u8], count: usize) -> Option<Vec<[u8; ID]>> {
+    let mut ids = Vec::with_capacity(count);
+    let rest = first_ids(bytes, count, count, |id| ids.push(id))?;
+    (rest.len() >= PADDING).then_some(ids)
+}
+
+/// The id at `nth` of `count`, as [`ids`] gives it.
+pub(crate) fn id_at(bytes: &[u8], count: usize, nth: usize) -> Option<[u8; ID]> {
+    let mut last = None;
+    first_ids(bytes, count, nth.checked_add(1)?, |id| last = Some(id))?;
+    last.filter(|_| nth < count)
+}
+
+/// Shows the first `wanted` of `count` ids, and gives what is behind them.
+fn first_ids(bytes: &[u8], count: usize, wanted: usize, mut each: impl FnMut([u8; ID])) -> Option<&[u8]> {
     let (shared, rest) = numbers(bytes, count)?;
     let (lengths, mut rest) = numbers(rest, count)?;
-    let mut ids = Vec::with_capacity(count);
     let mut last = 0u128;
-    for (same, length) in shared.into_iter().zip(lengths) {
+    for (same, length) in shared.into_iter().zip(lengths).take(wanted) {
         let (same, length) = (u32::try_from(same).ok()?, usize::try_from(length).ok()?);
         if (same as usize).checked_add(length) != Some(ID) {
             return None;
@@ -122,10 +157,10 @@ pub(crate) fn ids(bytes: &[u8], count: usize) -> Option<Vec<[u8; ID]>> {
         let suffix = u128::from_le_bytes(*rest.first_chunk::<ID>()?).checked_shl(same * 8).unwrap_or(0);
         let kept = last & 1u128.checked_shl(same * 8).map_or(u128::MAX, |bit| bit - 1);
         last = kept | suffix;
-        ids.push(last.to_le_bytes());
+        each(last.to_le_bytes());
         rest = rest.get(length..)?;
     }
-    (rest.len() >= PADDING).then_some(ids)
+    Some(rest)
 }
 
 #[cfg(test)]
@@ -147,8 +182,10 @@ mod tests {
                 put_numbers(&values, &mut out);
                 let out = padded(out);
                 let (found, rest) = numbers(&out, count).unwrap();
-                assert_eq!((found, rest.len()), (values, PADDING), "{count} of {bits} bits");
+                assert_eq!((&found, rest.len()), (&values, PADDING), "{count} of {bits} bits");
                 assert!(numbers(&out, count + 1).is_none());
+                assert!((0..count).all(|nth| number_at(&out, count, nth) == Some(found[nth])), "{count} of {bits} bits");
+                assert_eq!(number_at(&out, count, count), None);
             }
         }
         let ends = [i64::MIN, i64::MAX, 0, -1, i64::MAX, i64::MIN];
@@ -172,6 +209,8 @@ mod tests {
         put_ids(&all, &mut out);
         let out = padded(out);
         assert_eq!(ids(&out, all.len()).unwrap(), all);
+        assert!((0..all.len()).all(|nth| id_at(&out, all.len(), nth) == Some(all[nth])));
+        assert_eq!(id_at(&out, all.len(), all.len()), None);
         for cut in 1..out.len() - PADDING {
             assert_ne!(ids(&padded(out[..cut].to_vec()), all.len()).as_ref(), Some(&all), "{cut}");
         }

@@ -42,7 +42,7 @@ impl<'b> Raw<'b> {
         let Body::Dictionary { values } = self.header.body else { return None };
         let raw_bytes = self.header.raw_bytes;
         let bytes = if is_compressed {
-            decompress(self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes)?
+            decompress(self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes, Vec::new())?
         } else {
             self.bytes.get(self.start..)?.to_vec()
         };
@@ -69,40 +69,12 @@ impl<'b> Raw<'b> {
         is_compressed: bool,
         dictionary: Option<Arc<Dictionary>>,
     ) -> Option<Page> {
-        let Body::Data { entries, nulls, rows, encoding: used, definition_bytes, repetition_bytes, compressed, .. } =
-            self.header.body
-        else {
-            return None;
-        };
-        let is_list = column.is_list();
-        if rows == 0 || entries < rows as usize || entries > if is_list { rows as usize * ELEMENTS_MAX } else { rows as usize } {
-            return None;
-        }
-        let levels_bytes = repetition_bytes.checked_add(definition_bytes)?;
-        let body = self.bytes.get(self.start..self.bytes.len() - PADDING)?;
-        let (levels, stored) = body.split_at_checked(levels_bytes)?;
-        let (repetitions, definitions) = levels.split_at_checked(repetition_bytes)?;
-        let repetitions = if is_list { levels_of(repetitions, 1, entries)? } else { LevelRun::Same(0) };
-        let definitions = match column.place().level_width() {
-            0 => LevelRun::Same(0),
-            width => levels_of(definitions, width, entries)?,
-        };
-        let is_constant = matches!((&repetitions, &definitions), (LevelRun::Same(0), LevelRun::Same(_)));
-        if rows > PAGE_ROWS_MAX && !is_constant {
-            return None;
-        }
+        let Parts { rows, entries, nulls, used, repetitions, definitions, values } = self.parts(column)?;
         let (shape, presence, count) = shape(column, rows, entries, &repetitions, &definitions)?;
-        if !is_list && entries - count != nulls {
+        if !column.is_list() && entries - count != nulls {
             return None;
         }
-        let raw_bytes = self.header.raw_bytes.checked_sub(levels_bytes)?;
-        let bytes = if compressed && is_compressed && !stored.is_empty() {
-            Cow::Owned(decompress(stored, raw_bytes)?)
-        } else if stored.len() == raw_bytes {
-            Cow::Borrowed(self.bytes.get(self.start + levels_bytes..)?)
-        } else {
-            return None;
-        };
+        let bytes = values.bytes(is_compressed, Vec::new())?;
         let length = bytes.len().checked_sub(PADDING)?;
         let values = match used {
             _ if count == 0 => Values::Empty,
@@ -121,42 +93,110 @@ impl<'b> Raw<'b> {
         let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Packed(..) | Values::Words(_)));
         Some(Page { column, first_row, rows, shape, presence, values, dictionary })
     }
-}
 
-enum LevelRun {
-    Same(u32),
-    Each(Vec<u32>),
-}
-
-impl LevelRun {
-    fn iter(&self, count: usize) -> impl Iterator<Item = u32> {
-        let (same, each) = match self {
-            Self::Same(level) => (Some(std::iter::repeat_n(*level, count)), None),
-            Self::Each(levels) => (None, Some(levels.iter().copied())),
+    /// The pieces of a data page.
+    pub(super) fn parts(self, column: Column) -> Option<Parts<'b>> {
+        let Body::Data { entries, nulls, rows, encoding: used, definition_bytes, repetition_bytes, compressed } =
+            self.header.body
+        else {
+            return None;
         };
-        same.into_iter().flatten().chain(each.into_iter().flatten())
+        let is_list = column.is_list();
+        if rows == 0 || entries < rows as usize || entries > if is_list { rows as usize * ELEMENTS_MAX } else { rows as usize } {
+            return None;
+        }
+        let levels_bytes = repetition_bytes.checked_add(definition_bytes)?;
+        let body = self.bytes.get(self.start..self.bytes.len() - PADDING)?;
+        let (levels, stored) = body.split_at_checked(levels_bytes)?;
+        let (repetitions, definitions) = levels.split_at_checked(repetition_bytes)?;
+        let repetitions = Levels::read(repetitions, u32::from(is_list), entries)?;
+        let definitions = Levels::read(definitions, column.place().level_width(), entries)?;
+        let is_constant = matches!((&repetitions, &definitions), (Levels::Same(0), Levels::Same(_)));
+        if rows > PAGE_ROWS_MAX && !is_constant {
+            return None;
+        }
+        let values = Stored {
+            stored,
+            padded: self.bytes.get(self.start + levels_bytes..)?,
+            raw_bytes: self.header.raw_bytes.checked_sub(levels_bytes)?,
+            compressed,
+        };
+        Some(Parts { rows, entries, nulls, used, repetitions, definitions, values })
     }
 }
 
-fn levels_of(bytes: &[u8], width: u32, count: usize) -> Option<LevelRun> {
-    match Runs::new(bytes, width, count).next()? {
-        Run::Same(level, all) if all == count => Some(LevelRun::Same(level)),
-        _ if count > PAGE_ROWS_MAX as usize * ELEMENTS_MAX => None,
-        _ => rle::decode(bytes, width, count).map(LevelRun::Each),
+/// What a data page consists of. Of its levels it is known that they are the same for every entry, or few enough to be looked at.
+pub(super) struct Parts<'b> {
+    pub(super) rows: u32,
+    pub(super) entries: usize,
+    /// As the header says.
+    pub(super) nulls: usize,
+    /// The encoding of the values.
+    pub(super) used: i32,
+    pub(super) repetitions: Levels<'b>,
+    pub(super) definitions: Levels<'b>,
+    pub(super) values: Stored<'b>,
+}
+
+/// Values of a page as they stand in the file.
+pub(super) struct Stored<'b> {
+    stored: &'b [u8],
+    /// The same, and [`PADDING`] behind them.
+    padded: &'b [u8],
+    raw_bytes: usize,
+    compressed: bool,
+}
+
+impl<'b> Stored<'b> {
+    /// The values, and [`PADDING`]: as they stand there, or decompressed into `memory`.
+    pub(super) fn bytes(&self, is_compressed: bool, memory: Vec<u8>) -> Option<Cow<'b, [u8]>> {
+        if self.compressed && is_compressed && !self.stored.is_empty() {
+            return decompress(self.stored, self.raw_bytes, memory).map(Cow::Owned);
+        }
+        (self.stored.len() == self.raw_bytes).then_some(Cow::Borrowed(self.padded))
+    }
+}
+
+/// Levels of the entries of a page.
+pub(super) enum Levels<'b> {
+    Same(u32),
+    /// Their bytes, and bits of each: not decoded yet.
+    Each(&'b [u8], u32),
+}
+
+impl<'b> Levels<'b> {
+    fn read(bytes: &'b [u8], width: u32, count: usize) -> Option<Self> {
+        if width == 0 {
+            return Some(Self::Same(0));
+        }
+        match Runs::new(bytes, width, count).next()? {
+            Run::Same(level, all) if all == count => Some(Self::Same(level)),
+            _ if count > PAGE_ROWS_MAX as usize * ELEMENTS_MAX => None,
+            _ => Some(Self::Each(bytes, width)),
+        }
+    }
+
+    /// One for each entry.
+    fn each(&self, count: usize) -> Option<impl Iterator<Item = u32>> {
+        let (same, each) = match self {
+            Self::Same(level) => (Some(std::iter::repeat_n(*level, count)), None),
+            Self::Each(bytes, width) => (None, Some(rle::decode(bytes, *width, count)?)),
+        };
+        Some(same.into_iter().flatten().chain(each.into_iter().flatten()))
     }
 }
 
 /// What the levels mean: the elements of each row, which of them have values, and how many values there are.
-fn shape(
+pub(super) fn shape(
     column: Column,
     rows: u32,
     entries: usize,
-    repetitions: &LevelRun,
-    definitions: &LevelRun,
+    repetitions: &Levels<'_>,
+    definitions: &Levels<'_>,
 ) -> Option<(Shape, Presence, usize)> {
     let max = u32::from(column.place().level_max());
     let element = u32::from(column.place().element_level());
-    if let (LevelRun::Same(0), LevelRun::Same(level)) = (repetitions, definitions) {
+    if let (Levels::Same(0), Levels::Same(level)) = (repetitions, definitions) {
         if entries != rows as usize || *level > max {
             return None;
         }
@@ -164,13 +204,14 @@ fn shape(
         return Some(if *level == max { (shape, Presence::All, entries) } else { (shape, Presence::None, 0) });
     }
     if !column.is_list() {
-        let (presence, count) = Presence::of(definitions.iter(entries).map(|level| level == max));
+        let (presence, count) = Presence::of(definitions.each(entries)?.map(|level| level == max));
         return Some((Shape::OneEach, presence, count));
     }
     let mut starts = Vec::with_capacity(rows as usize + 1);
     let mut elements = 0u32;
     let mut there = Vec::new();
-    for (nth, (repetition, definition)) in repetitions.iter(entries).zip(definitions.iter(entries)).enumerate() {
+    let levels = repetitions.each(entries)?.zip(definitions.each(entries)?);
+    for (nth, (repetition, definition)) in levels.enumerate() {
         if repetition == 0 {
             starts.push(elements);
         } else if nth == 0 || definition < element {
@@ -217,12 +258,13 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Exactly `raw_bytes` bytes, and [`PADDING`].
-fn decompress(stored: &[u8], raw_bytes: usize) -> Option<Vec<u8>> {
+/// Exactly `raw_bytes` bytes, and [`PADDING`], in `bytes` instead of what is there.
+fn decompress(stored: &[u8], raw_bytes: usize, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     if !is_justified(raw_bytes, stored.len()) {
         return None;
     }
-    let mut bytes = Vec::with_capacity(raw_bytes + PADDING);
+    bytes.clear();
+    bytes.reserve_exact(raw_bytes + PADDING);
     with_decompressor(|decompressor| decompressor.decompress_to_buffer(stored, &mut bytes).ok())?;
     if bytes.len() != raw_bytes {
         return None;

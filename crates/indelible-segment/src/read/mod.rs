@@ -2,18 +2,22 @@
 
 mod check;
 mod decode;
+mod honest;
 mod open;
 mod page;
 mod plain;
 mod presence;
 mod rebuild;
+mod row;
 mod source;
+mod statistics;
 mod store;
+mod terms;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
-pub use check::Difference;
+pub use check::{Checked, Difference};
 pub use page::Page;
 pub use rebuild::Scratch;
 pub use source::ReadAt;
@@ -28,6 +32,7 @@ use crate::index::block::{self, Entry};
 use crate::index::{self, BLOCK_ROWS, IndexField};
 use crate::proof::Proof;
 use decode::Raw;
+use rebuild::Window;
 use source::read_exact;
 
 /// A column of one page that is no longer than this is decoded once and kept with the segment.
@@ -231,6 +236,26 @@ impl Segment {
         Ok(page)
     }
 
+    /// A page that has this row, if only this one.
+    fn row(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
+        let places = self.columns.of(column);
+        if let Some(page) = places.pinned.get() {
+            return Ok(page.clone());
+        }
+        let nth = self.page_of(places, row)?;
+        let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX - 1) };
+        if let Some(page) = cache.page(&key) {
+            return Ok(page);
+        }
+        if is_pinned(places) || cache.was_asked(&key) {
+            return self.page(column, row, cache);
+        }
+        cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
+        let first_row = self.page_rows(places, nth).start;
+        let one = |raw: Raw<'_>, dictionary| raw.into_row(column, row - first_row, row, places.is_compressed, dictionary);
+        Ok(Arc::new(self.read_page(column, nth, &mut || self.dictionary(column, cache), one)?))
+    }
+
     /// The dictionary of a column. `None`: none of its pages has numbers instead of values.
     ///
     /// # Errors
@@ -253,8 +278,9 @@ impl Segment {
     /// `Io`, `Damaged`.
     ///
     /// # Cost
-    /// One page of each column that is not in the cache is read and decoded; see [`page`](Self::page). Pages of the last call that `scratch`
-    /// still has are used without looking into the cache.
+    /// Of each column whose page is not in the cache a page is read and decompressed, and the row's value taken from it. A page that is
+    /// asked for again soon is decoded and kept: see [`page`](Self::page). What the last call left in `scratch` is used without looking
+    /// into the cache.
     pub fn record<'s>(&self, seq: u64, cache: &PageCache, scratch: &'s mut Scratch) -> Result<Option<&'s [u8]>> {
         let row = seq.checked_sub(self.proof.first_seq).and_then(|row| u32::try_from(row).ok()).filter(|row| *row < self.rows);
         let Some(row) = row else { return Ok(None) };
@@ -262,7 +288,7 @@ impl Segment {
         for column in Column::ALL.iter().copied() {
             // Where the row is says what its position is.
             if column != Column::Seq && !window.holds(column, row) {
-                window.put(self.page(column, row, cache)?);
+                window.put(self.row(column, row, cache)?);
             }
         }
         let record = window.record(row, self.proof.log, memory);
@@ -277,6 +303,16 @@ impl Segment {
     /// # Cost
     /// Reads each page once, past any cache. Memory: one page of each column, and the dictionaries.
     pub fn records(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<()> {
+        self.walk(range, None, each)
+    }
+
+    /// [`records`](Self::records), and `watch` sees what goes by.
+    fn walk(
+        &self,
+        range: Range<u64>,
+        mut watch: Option<&mut dyn Watch>,
+        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
+    ) -> Result<()> {
         let first_seq = self.proof.first_seq;
         let row_of = |seq: u64| u32::try_from(seq.saturating_sub(first_seq)).map_or(self.rows, |row| row.min(self.rows));
         let rows = row_of(range.start)..row_of(range.end);
@@ -293,12 +329,19 @@ impl Segment {
                     if !window.holds(column, row) {
                         let nth = self.page_of(self.columns.of(column), row)?;
                         let known = dictionaries.of_mut(column);
-                        window.put(Arc::new(self.load(column, nth, &mut || match known {
+                        let page = self.load(column, nth, &mut || match known {
                             Some(dictionary) => Ok(dictionary.clone()),
                             None => Ok(known.insert(self.load_dictionary(column)?).clone()),
-                        })?));
+                        })?;
+                        if let Some(watch) = &mut watch {
+                            watch.page(self, &page)?;
+                        }
+                        window.put(Arc::new(page));
                     }
                     next = next.min(window.end(column));
+                }
+                if let Some(watch) = &mut watch {
+                    watch.window(window, &(row..next));
                 }
             }
             if row >= fetched {
@@ -310,6 +353,9 @@ impl Segment {
             }
             let record = window.record(row, self.proof.log, memory);
             let record = record.ok_or(SegmentError::Damaged { what: "a row is no record", seq })?;
+            if let Some(watch) = &mut watch {
+                watch.record(window, row, seq, record);
+            }
             if each(seq, record).is_break() {
                 return Ok(());
             }
@@ -354,6 +400,21 @@ impl Segment {
     /// Reads and decodes a page.
     fn load(&self, column: Column, nth: usize, dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>) -> Result<Page> {
         let places = self.columns.of(column);
+        let first_row = self.page_rows(places, nth).start;
+        self.read_page(column, nth, dictionary, |raw, dictionary| {
+            raw.into_page(column, first_row, places.is_compressed, dictionary)
+        })
+    }
+
+    /// Reads a page, and gives what `decode` makes of it.
+    fn read_page(
+        &self,
+        column: Column,
+        nth: usize,
+        dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>,
+        decode: impl FnOnce(Raw<'_>, Option<Arc<Dictionary>>) -> Option<Page>,
+    ) -> Result<Page> {
+        let places = self.columns.of(column);
         let rows = self.page_rows(places, nth);
         let place = places.pages.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
         decode::with_page(&*self.input, place.offset, place.bytes as usize, |bytes| {
@@ -363,8 +424,7 @@ impl Segment {
                 return Err(self.damaged("a page has other rows than its index says", rows.start));
             }
             let dictionary = if needs_dictionary { dictionary()? } else { None };
-            raw.into_page(column, rows.start, places.is_compressed, dictionary)
-                .ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
+            decode(raw, dictionary).ok_or_else(|| self.damaged("a page cannot be decoded", rows.start))
         })
         .map_err(SegmentError::Io)?
     }
@@ -376,6 +436,18 @@ impl Segment {
         let dictionary = Raw::read(&bytes).and_then(|raw| raw.into_dictionary(column, places.is_compressed));
         dictionary.map(|dictionary| Some(Arc::new(dictionary))).ok_or_else(|| self.damaged("a dictionary was changed", 0))
     }
+}
+
+/// Sees what goes by when records are read in order.
+trait Watch {
+    /// A page, when it is first needed.
+    fn page(&mut self, segment: &Segment, page: &Page) -> Result<()>;
+
+    /// The pages of these rows, which come next.
+    fn window(&mut self, window: &Window, rows: &Range<u32>);
+
+    /// A row, and its record.
+    fn record(&mut self, window: &Window, row: u32, seq: u64, record: &[u8]);
 }
 
 fn is_pinned(places: &ColumnPlaces) -> bool {

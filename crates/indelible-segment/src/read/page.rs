@@ -180,6 +180,21 @@ impl Page {
         self.element_and_plain(self.element_of(row)?)
     }
 
+    /// The first row from `from` on whose value is `value`; not for lists.
+    #[must_use]
+    pub fn find(&self, value: &[u8], from: u32) -> Option<u32> {
+        let first = from.max(self.first_row);
+        match (&self.values, &self.presence, value.try_into()) {
+            (Values::Ids(ids), Presence::All, Ok(id)) => {
+                let id = u128::from_le_bytes(id);
+                let at =
+                    ids.get((first - self.first_row) as usize..)?.iter().position(|other| u128::from_le_bytes(*other) == id)?;
+                Some(first + u32::try_from(at).ok()?)
+            }
+            _ => (first..self.first_row + self.rows).find(|row| self.bytes(*row) == Some(value)),
+        }
+    }
+
     /// The value of a row as text.
     #[must_use]
     pub fn text(&self, row: u32) -> Option<&str> {
@@ -280,6 +295,34 @@ impl Page {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         matches!(self.presence, Presence::None) || matches!(self.shape, Shape::Empty)
+    }
+
+    /// Whether each of its rows has one value.
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!((&self.shape, &self.presence), (Shape::OneEach, Presence::All))
+    }
+
+    /// Whether an element has no value.
+    pub(crate) fn is_element_null(&self, element: u32) -> bool {
+        self.slot(element).is_none()
+    }
+
+    /// How many values it has.
+    pub(crate) fn value_count(&self) -> u64 {
+        match self.element_count().checked_sub(1) {
+            Some(last) => self.presence.rank(last) as u64 + u64::from(self.slot(last).is_some()),
+            None => 0,
+        }
+    }
+
+    /// Appends the numbers in the dictionary of all values, if it has such.
+    pub(crate) fn value_words(&self, out: &mut Vec<u32>) {
+        match &self.values {
+            Values::Same(word) => out.push(*word),
+            Values::Packed(bytes, at, width, count) => unpack(bytes, *at, *width, *count, out),
+            Values::Words(words) => out.extend_from_slice(words),
+            Values::Empty | Values::Numbers(_) | Values::Ids(_) | Values::Store(_) => {}
+        }
     }
 
     /// All values one behind the other, each behind its length, if the page has texts or bytes and no dictionary: for who looks whether

@@ -56,6 +56,10 @@ impl Window {
         *self.pages.of_mut(column) = Some(page);
     }
 
+    pub(super) fn page(&self, column: Column) -> Option<&Page> {
+        self.pages.of(column).as_deref()
+    }
+
     /// Fetches what the dictionaries say of these rows.
     pub(super) fn touch(&self, rows: &Range<u32>, indices: &mut Vec<u32>) {
         for (_, page) in self.pages.iter() {

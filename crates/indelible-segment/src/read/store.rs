@@ -1,5 +1,7 @@
 //! Values one behind the other, and those of them that are numbered.
 
+use std::ops::Range;
+
 use indelible_format::{Class, Outcome, Severity};
 
 use crate::column::Column;
@@ -45,6 +47,34 @@ impl Store {
         }
         starts.push(u32::try_from(at).ok()?);
         rest.is_empty().then_some(Self::Texts(bytes, starts))
+    }
+
+    /// The values of these slots alone, of the `count` values of a page. Of the others only the lengths in front are looked at.
+    pub(super) fn read_some(
+        plain: &[u8],
+        count: usize,
+        fixed: Option<usize>,
+        is_text: bool,
+        slots: Range<usize>,
+    ) -> Option<Self> {
+        if slots.end > count {
+            return None;
+        }
+        if let Some(size) = fixed {
+            let bytes = plain.get(slots.start.checked_mul(size)?..slots.end.checked_mul(size)?)?;
+            return (plain.len() == count.checked_mul(size)?).then(|| Self::Fixed(bytes.to_vec(), size, slots.len()));
+        }
+        let pass = |mut rest: &'_ [u8], texts: usize| {
+            for _ in 0..texts {
+                let (length, tail) = rest.split_first_chunk()?;
+                rest = tail.get(u32::from_le_bytes(*length) as usize..)?;
+            }
+            Some(rest.len())
+        };
+        let from = plain.len() - pass(plain, slots.start)?;
+        let wanted = plain.get(from..)?;
+        let wanted = wanted.get(..wanted.len() - pass(wanted, slots.len())?)?;
+        Self::read(wanted.to_vec(), wanted.len(), slots.len(), None, is_text)
     }
 
     pub(crate) const fn len(&self) -> usize {

@@ -19,7 +19,7 @@ use crate::proof::Proof;
 use page::PageMaker;
 use rows::Columns;
 
-pub(crate) use rows::kind;
+pub(crate) use rows::{event_of, kind, words_of};
 
 /// Key of the footer's entry that says where the proof block is: `offset length sha256`, the last in hexadecimal.
 pub(crate) const PROOF_KEY: &str = "indelible.proof";

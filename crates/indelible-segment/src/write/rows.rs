@@ -266,7 +266,7 @@ fn bytes<'t>(text: &'t Option<Text<'_>>) -> Option<&'t [u8]> {
     text.as_ref().map(|text| &*text.bytes)
 }
 
-fn words_of(event: &Event<'_>) -> [Option<&'static str>; 3] {
+pub(crate) fn words_of(event: &Event<'_>) -> [Option<&'static str>; 3] {
     use indelible_format::{Class, Outcome, Severity};
     let [outcome, severity, class] = event.words;
     [
@@ -278,7 +278,7 @@ fn words_of(event: &Event<'_>) -> [Option<&'static str>; 3] {
 
 /// The fields of an event record whose head can be read.
 #[inline(always)]
-fn event_of<'a>(record: &Record<'a>) -> Option<Event<'a>> {
+pub(crate) fn event_of<'a>(record: &Record<'a>) -> Option<Event<'a>> {
     let head = record.head()?;
     let mut event = Event {
         words: [head.outcome.byte(), head.severity.byte(), head.class.byte()],

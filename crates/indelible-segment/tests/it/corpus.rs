@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indelible_adapters::{Adapter, ReadLimits, for_each_record};
 use indelible_testkit::corpus;

@@ -6,6 +6,7 @@
 mod access;
 mod corpus;
 mod golden;
+mod honest;
 mod hostile;
 mod index;
 mod oracle;

@@ -132,9 +132,6 @@ impl Tally {
     }
 }
 
-/// What is shown the values of a field, see [`Aggregator::add_row`].
-pub type Visit<'v> = dyn FnMut(&str) + 'v;
-
 /// Counts events that it is shown. Nothing is allocated for an event whose groups are known and whose fields are not computed.
 #[derive(Debug)]
 pub struct Aggregator {
@@ -171,20 +168,8 @@ impl Aggregator {
 
     /// Counts one event.
     pub fn add(&mut self, view: &View<'_>) {
-        let fields = &self.grouping.fields;
-        self.scratch.read(fields.len(), &mut |nth, visit| {
-            if let Some(field) = fields.get(nth) {
-                field.each(view, &mut |value| visit(&value));
-            }
-        });
+        self.scratch.read(&self.grouping.fields, view);
         self.count_scratch(view.head.time, view.head.outcome);
-    }
-
-    /// Counts one event of which somebody else has the values: `values` is called with the number of a field of the grouping and shows
-    /// each value of that field. It is the same as [`add`](Self::add) if the texts are those of [`Selector::each`].
-    pub fn add_row(&mut self, time: i64, outcome: Outcome, values: &mut dyn FnMut(usize, &mut Visit<'_>)) {
-        self.scratch.read(self.grouping.fields.len(), values);
-        self.count_scratch(time, outcome);
     }
 
     /// Counts the event whose values are in `scratch`.
@@ -248,14 +233,14 @@ impl Aggregator {
 
 impl Scratch {
     /// Takes down the different values of each field.
-    fn read(&mut self, fields: usize, values: &mut dyn FnMut(usize, &mut Visit<'_>)) {
+    fn read(&mut self, fields: &[Selector], view: &View<'_>) {
         self.bytes.clear();
         self.values.clear();
         self.fields.clear();
         self.chosen.clear();
-        for nth in 0..fields {
+        for field in fields {
             let first = self.values.len();
-            values(nth, &mut |value| {
+            field.each(view, &mut |value| {
                 let start = self.bytes.len();
                 // A text in an event is far below 4 GiB.
                 let length = u32::try_from(value.len()).unwrap_or(u32::MAX);

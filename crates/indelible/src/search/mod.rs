@@ -15,7 +15,7 @@ pub mod time;
 mod view;
 
 pub use aggregate::{
-    Aggregate, Aggregator, COMBINATIONS_MAX, GROUPS_MAX, Group, Grouping, Groups, Interval, KEY_BYTES_MAX, Tally, Visit,
+    Aggregate, Aggregator, COMBINATIONS_MAX, GROUPS_MAX, Group, Grouping, Groups, Interval, KEY_BYTES_MAX, Tally,
 };
 pub use explain::Explain;
 pub use facet::Facet;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indelible_format::Record;
 use indelible_format::record::Kind;
+use indelible_segment::{BLOCK_ROWS, Segment};
 
 use super::explain::Explain;
 use super::sealed::{self, Passed, Rows, Tools};
@@ -13,7 +14,7 @@ use crate::digest::LogHead;
 use crate::error::Result;
 use crate::read::Reader;
 use crate::read::tail::Moment;
-use crate::seal::{Manifest, SegmentInfo};
+use crate::seal::{Manifest, SegmentInfo, files};
 use crate::search::{Filter, FilterError, Matcher, View};
 
 /// What to look for, ready to be asked any number of times.
@@ -59,6 +60,11 @@ impl Query {
             && self.since.is_none_or(|since| view.head.time >= since)
             && self.until.is_none_or(|until| view.head.time < until)
             && self.matcher.matches(view)
+    }
+
+    /// Whether every event of its log matches.
+    const fn is_all(&self) -> bool {
+        self.since.is_none() && self.until.is_none() && self.matcher.is_all()
     }
 
     pub(crate) const fn matcher(&self) -> &Matcher {
@@ -184,6 +190,9 @@ impl Reader {
             return Ok(ControlFlow::Continue(()));
         }
         let segment = self.segment(info)?;
+        if tools.query.is_all() {
+            return search_all(&segment, info, from, explain, each);
+        }
         let blocks = sealed::candidates(tools, info, &segment, explain)?;
         let mut rows = Rows::new(tools, info, segment);
         for block in blocks {
@@ -287,6 +296,30 @@ impl Reader {
         }
         Ok(all)
     }
+}
+
+/// Shows every event of a segment from a position on: read in order, past the cache, as none of them need be looked for.
+fn search_all(
+    segment: &Segment,
+    info: &SegmentInfo,
+    from: u64,
+    explain: &mut Explain,
+    each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    explain.blocks += u64::from(segment.rows().div_ceil(BLOCK_ROWS));
+    let mut flow = ControlFlow::Continue(());
+    let read = segment.records(from..u64::MAX, &mut |seq, bytes| {
+        explain.rows_sifted += 1;
+        let Some(record) = Record::parse(bytes).filter(|record| record.kind() == Kind::Event) else {
+            return ControlFlow::Continue(());
+        };
+        let Some(head) = record.head() else { return ControlFlow::Continue(()) };
+        explain.rows_read += 1;
+        flow = each(&View { log: info.log, seq, record: &record, head: &head });
+        flow
+    });
+    read.map_err(|error| files::failed(&info.file, error))?;
+    Ok(flow)
 }
 
 /// What is gathered from everything that matches.

@@ -129,7 +129,7 @@ impl Verifier<'_> {
         let mut held = 0;
         let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
         let (details, findings) = (&mut self.details, &mut self.findings);
-        let read = segment.records(next..u64::MAX, &mut |seq, bytes| {
+        let read = segment.checked_records(next..u64::MAX, &mut |seq, bytes| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
             let record = Record::parse(bytes).filter(|record| record.log() == log);
             let (Some(record), Some(seed)) = (record, proof.seeds.get(group)) else {
@@ -165,14 +165,16 @@ impl Verifier<'_> {
         if let Some(beginning) = beginning.filter(|_| sparse) {
             self.met_sparse(info, held, &proof.roots, beginning);
         }
-        read.map_err(|error| files::failed(&info.file, error))?;
+        let checked = read.map_err(|error| files::failed(&info.file, error))?;
         if let Some(seq) = malformed {
             return Err(files::damaged(&info.file, &format!("position {seq} is no record of its log")));
         }
-        for difference in segment.check_index().and_then(|index| Ok((index, segment.check_statistics()?))).map_or_else(
-            |error| vec![error.to_string()],
-            |(index, statistics)| index.iter().chain(&statistics).map(ToString::to_string).collect(),
-        ) {
+        if let Some((count, seq)) = checked.lies {
+            let message =
+                format!("{place}: columns of {count} rows say other things than their records, first at position {seq}");
+            self.fail(Code::SegmentDamaged, Some(log), Some(seq), message);
+        }
+        for difference in &checked.differences {
             self.fail(Code::SegmentIndex, Some(log), Some(info.first_seq), format!("{place}: {difference}"));
         }
         // Searches pass over a segment because of its times, and opening because of its keys.
@@ -181,8 +183,10 @@ impl Verifier<'_> {
             let message = format!("the manifest describes {place} otherwise than its rows do: times, keys or sizes differ");
             self.fail(Code::Manifest, Some(log), Some(info.first_seq), message);
         }
-        // A segment that took in others is read from its middle on, if the others were read before.
-        if !proof.roots.ends_with(&roots) && !replay.diverged().contains(&log) {
+        // Both lists end with the last group that is complete here. The rows give fewer where the segment took in others that were read
+        // before, and more where rows were read from the journal before a writer sealed them.
+        let agree = proof.roots.ends_with(&roots) || roots.ends_with(&proof.roots);
+        if !agree && !replay.diverged().contains(&log) {
             let message = format!("{place} carries other roots of its groups than its rows give");
             self.fail(Code::SegmentProof, Some(log), Some(info.first_seq), message);
         }

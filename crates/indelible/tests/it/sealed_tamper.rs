@@ -13,6 +13,7 @@ use indelible::world::World;
 use indelible::{Reader, Record, Store};
 use indelible_segment::{Proof, Segment, SegmentWriter};
 use indelible_testkit::SimWorld;
+use indelible_testkit::parquet::replace_word;
 use indelible_testkit::scenario::Scenario;
 
 use crate::readers::event;
@@ -168,6 +169,42 @@ fn a_segment_made_anew_with_another_value_is_found_by_the_checkpoint() {
     let found = codes(&verify_of(&machine.world()));
     assert!(stale && found.contains(&Code::CheckpointMismatch), "{found:?}");
     assert!(!found.contains(&Code::SegmentDamaged), "{found:?}");
+}
+
+/// Records of a segment written again whole beside their columns: every leaf is right, whatever the columns say.
+#[test]
+fn columns_that_say_other_things_than_the_records_are_found() {
+    let machine = sealed();
+    let name = path(&segments(&machine, 1)[0]);
+    let segment = Segment::open(machine.disk.contents(&name).unwrap()).unwrap();
+    let proof = segment.proof().clone();
+    let mut writer = SegmentWriter::new(Vec::new(), proof.log, proof.first_seq, indelible_segment::Options::default()).unwrap();
+    writer.keep_whole(proof.first_seq..proof.first_seq + proof.count);
+    segment
+        .records(0..u64::MAX, &mut |_, record| {
+            writer.push(&Record::parse(record).unwrap()).unwrap();
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    let (whole, _) = writer.finish(&proof).unwrap();
+    let old = machine.disk.contents(&name).unwrap();
+    // How long the file is, the manifest says, too; that is another finding.
+    let found = |bytes: &[u8], before: &[u8]| {
+        machine.disk.tamper(&name, before).unwrap();
+        replace(&machine, &name, bytes);
+        let report = verify_of(&machine.world());
+        let of_code = report.findings.into_iter().filter(|finding| finding.code == Code::SegmentDamaged);
+        of_code.map(|finding| finding.message).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&whole, &old), Vec::<String>::new(), "they say the same");
+    let mut before = whole;
+    for (from, to) in [("widget.polish", "widget.admire"), ("alice", "bobby")] {
+        let mut bad = before.clone();
+        assert!(replace_word(&mut bad, from, to));
+        let found = found(&bad, &before);
+        assert!(found.iter().any(|message| message.contains("columns of 512 rows say other things")), "{from}: {found:?}");
+        before = bad;
+    }
 }
 
 #[test]

@@ -112,14 +112,7 @@ proptest! {
     ) {
         let mut grouping = Grouping::by(&fields).unwrap();
         grouping.interval = interval.and_then(Interval::of_ns);
-        let counted = count(grouping.clone(), &events);
-        // The same from values instead of records.
-        let mut aggregator = Aggregator::new(grouping);
-        for event in &events {
-            let values = |nth: usize| event.values(fields[nth]);
-            aggregator.add_row(event.time, event.outcome, &mut |nth, visit| values(nth).iter().flatten().for_each(|value| visit(value)));
-        }
-        prop_assert_eq!(&aggregator.finish(), &counted);
+        let counted = count(grouping, &events);
         prop_assert_eq!((counted.others, counted.incomplete), (0, None));
         prop_assert_eq!(counted.all.map_or(0, |all| all.events), events.len() as u64);
         let sorted = counted.groups.windows(2).all(|pair| {

@@ -59,6 +59,19 @@ impl Mask {
         }
     }
 
+    /// Those of its rows that pass.
+    pub(crate) fn filter(mut self, mut passes: impl FnMut(u32) -> bool) -> Self {
+        for (word, first) in self.0.iter_mut().zip((0u32..).step_by(64)) {
+            let mut left = *word;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                *word &= !(u64::from(!passes(first + bit)) << bit);
+            }
+        }
+        self
+    }
+
     /// The rows, ascending.
     pub(crate) fn places(self) -> impl Iterator<Item = u32> {
         (0u32..).zip(self.0).flat_map(|(nth, word)| {
@@ -101,6 +114,8 @@ mod tests {
         let all = Mask::first(1_024);
         assert_eq!(all.without(odd).and(odd), Mask::NONE);
         assert_eq!(all.without(odd).or(odd), all);
+        assert_eq!(all.filter(|place| place % 2 == 1), odd);
+        assert_eq!(odd.filter(|place| place > 500).places().next(), Some(501));
         assert!(odd.holds(1) && !odd.holds(2) && !odd.holds(5_000));
         assert_eq!(odd.places_back().next(), Some(1_023));
     }

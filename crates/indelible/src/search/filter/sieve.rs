@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indelible_format::json::Kind;
 use indelible_format::{Class, Field, Outcome, Severity, limits};
-use indelible_segment::{Bounds, Column, Page, PageCache, Segment, SegmentError};
+use indelible_segment::{BLOCK_ROWS, Bounds, Column, Page, PageCache, Segment, SegmentError};
 
 use super::glob::{Form, Glob};
 use super::mask::Mask;
@@ -51,6 +51,8 @@ pub(crate) struct Sieve<'s> {
     /// The page of texts that was asked last: by which leaf, its column, its rows, and whether nothing in it is near.
     asked: Option<(usize, Column, Range<u32>, bool)>,
     memory: Vec<u8>,
+    /// Words of the rows that are asked, by their numbers.
+    unpacked: Vec<u32>,
 }
 
 const NO: u8 = 1;
@@ -62,7 +64,7 @@ impl<'s> Sieve<'s> {
     pub(crate) fn new(matcher: &'s Matcher, segment: Arc<Segment>, cache: &'s PageCache, passing: &'s PageCache) -> Self {
         let root = matcher.root();
         let (known, log) = (vec![Vec::new(); leaves(root)], segment.proof().log);
-        Self { root, segment, cache, passing, log, known, asked: None, memory: Vec::new() }
+        Self { root, segment, cache, passing, log, known, asked: None, memory: Vec::new(), unpacked: Vec::new() }
     }
 
     /// Sifts `scope`, rows of the block that begins with row `first`.
@@ -77,12 +79,6 @@ impl<'s> Sieve<'s> {
     /// Rows that are events.
     fn events(&self, first: u32, scope: Mask) -> Result<Mask> {
         self.each(Column::Kind, first, scope, &mut |page, row| page.bytes(row) == Some(b"event"))
-    }
-
-    /// What the rows of a block say when all of them say the same: the first speaks for all.
-    fn speaker(&self, page: &Page, first: u32, scope: Mask) -> bool {
-        let last = first + scope.places_back().next().unwrap_or(0);
-        page.same().is_some() && page.holds(first) && page.holds(last)
     }
 
     fn node(&mut self, node: &Node, nth: usize, first: u32, scope: Mask) -> Result<Sifted> {
@@ -157,28 +153,31 @@ impl<'s> Sieve<'s> {
         }))
     }
 
-    /// Rows of `scope` that `passes`, page by page.
-    fn each(&self, column: Column, first: u32, scope: Mask, passes: &mut dyn FnMut(&Page, u32) -> bool) -> Result<Mask> {
-        let mut found = Mask::NONE;
-        let mut page: Option<Arc<Page>> = None;
-        for (nth, place) in scope.places().enumerate() {
-            let row = first + place;
-            if nth == 1
-                && let Some(page) = &page
-                && self.speaker(page, first, scope)
-            {
-                return Ok(if found.is_empty() { Mask::NONE } else { scope });
+    /// Rows of `scope` of which `pass` says so: it is shown a page, and which of the rows are in it. A page without any value is not shown,
+    /// as no test passes on what is not there.
+    fn pages(&self, column: Column, first: u32, scope: Mask, pass: &mut dyn FnMut(&Page, Mask) -> Mask) -> Result<Mask> {
+        let (mut found, mut left) = (Mask::NONE, scope);
+        while let Some(place) = left.places().next() {
+            let page = self.segment.page(column, first + place, self.cache_of(column))?;
+            let here = left.and(Mask::first((page.first_row() + page.rows()).saturating_sub(first)));
+            left = left.without(here);
+            if !page.is_empty() {
+                found = found.or(pass(&page, here));
             }
-            let here = match page.take() {
-                Some(page) if page.holds(row) => page,
-                _ => self.segment.page(column, row, self.cache_of(column))?,
-            };
-            if passes(&here, row) {
-                found.insert(place);
-            }
-            page = Some(here);
         }
         Ok(found)
+    }
+
+    /// Rows of `scope` that `passes`.
+    fn each(&self, column: Column, first: u32, scope: Mask, passes: &mut dyn FnMut(&Page, u32) -> bool) -> Result<Mask> {
+        self.pages(column, first, scope, &mut |page, here| {
+            // Where all say the same, the first speaks for all.
+            if page.same().is_some() {
+                let is = here.places().next().is_some_and(|place| passes(page, first + place));
+                return if is { here } else { Mask::NONE };
+            }
+            here.filter(|place| passes(page, first + place))
+        })
     }
 
     const fn cache_of(&self, column: Column) -> &'s PageCache {
@@ -210,14 +209,15 @@ impl<'s> Sieve<'s> {
         passes: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<Mask> {
         let mut known = self.known.get_mut(nth).map(std::mem::take).unwrap_or_default();
-        let found = self.each(column, first, scope, &mut |page, row| {
-            let (Some(word), Some(dictionary)) = (page.index(row), page.dictionary()) else {
-                return page.bytes(row).is_some_and(&mut *passes);
+        let mut unpacked = std::mem::take(&mut self.unpacked);
+        let found = self.pages(column, first, scope, &mut |page, here| {
+            let Some(dictionary) = page.dictionary() else {
+                return here.filter(|place| page.bytes(first + place).is_some_and(&mut *passes));
             };
             if known.len() < dictionary.len() {
                 known.resize(dictionary.len(), 0);
             }
-            match known.get_mut(word as usize) {
+            let mut is = |word: u32| match known.get_mut(word as usize) {
                 Some(answer @ 0) => {
                     let is = dictionary.bytes(word).is_some_and(&mut *passes);
                     *answer = if is { YES } else { NO };
@@ -225,8 +225,16 @@ impl<'s> Sieve<'s> {
                 }
                 Some(answer) => *answer == YES,
                 None => false,
+            };
+            if let Some(word) = page.same() {
+                return if is(word) { here } else { Mask::NONE };
             }
+            let (Some(least), Some(greatest)) = (here.places().next(), here.places_back().next()) else { return Mask::NONE };
+            unpacked.clear();
+            page.indices_in(first + least..first + greatest + 1, &mut unpacked);
+            here.filter(|place| unpacked.get((place - least) as usize).is_some_and(|word| is(*word)))
         });
+        self.unpacked = unpacked;
         if let Some(slot) = self.known.get_mut(nth) {
             *slot = known;
         }
@@ -291,13 +299,21 @@ impl<'s> Sieve<'s> {
             HeadText::Id => {
                 let texts = self.words(Column::IdText, nth, first, scope, &mut |text| fits(text))?;
                 // One id is compared as it is stored.
-                let one = glob.and_then(Glob::literal).and_then(needs::uuid);
-                let uuids =
-                    self.each(Column::Id, first, scope.without(texts), &mut |page, row| match (page.bytes(row), &one) {
-                        (Some(bytes), Some(one)) => bytes == one,
-                        (Some(bytes), None) => bytes.try_into().is_ok_and(|uuid: [u8; 16]| fits(&uuid_text(&uuid))),
-                        (None, _) => false,
-                    })?;
+                let uuids = match glob.and_then(Glob::literal).and_then(needs::uuid) {
+                    Some(one) => self.pages(Column::Id, first, scope.without(texts), &mut |page, here| {
+                        let from = |from| page.find(&one, from).filter(|row| *row < first + BLOCK_ROWS);
+                        let rows = std::iter::successors(from(first), |row| from(row + 1));
+                        rows.fold(Mask::NONE, |mut found, row| {
+                            found.insert(row - first);
+                            found
+                        })
+                        .and(here)
+                    })?,
+                    None => self.each(Column::Id, first, scope.without(texts), &mut |page, row| {
+                        let uuid = page.bytes(row).and_then(|bytes| bytes.try_into().ok());
+                        uuid.is_some_and(|uuid: [u8; 16]| fits(&uuid_text(&uuid)))
+                    })?,
+                };
                 texts.or(uuids)
             }
             HeadText::Trace => self.each(Column::TraceId, first, scope, &mut |page, row| {

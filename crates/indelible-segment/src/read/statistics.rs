@@ -1,0 +1,149 @@
+//! Bounds and counts of nulls, made again from the pages of one column as they go by.
+
+use super::page::{Page, Shape, Values};
+use super::{ColumnPlaces, Segment};
+use crate::column::Column;
+use crate::container::footer::{Bounds, Zone};
+use crate::error::Result;
+use crate::limits::STRIDE;
+
+/// What the pages of a column add up to.
+#[derive(Default)]
+pub(super) struct Statistics {
+    nulls: u64,
+    entries: u64,
+    bounds: Option<Bounds>,
+    /// Pages that went by.
+    pages: usize,
+    /// For each word of the dictionary the last page in which it was met, counted from 1.
+    met: Vec<u32>,
+    /// The bounds of pages of ids, which decide whether ids are indexed.
+    zones: Vec<Zone>,
+}
+
+impl Statistics {
+    /// Takes the next page. Shows what the file says of it and is not so.
+    pub(super) fn page(&mut self, segment: &Segment, page: &Page, differs: &mut dyn FnMut(&'static str, u32)) -> Result<()> {
+        let column = page.column();
+        let places = segment.columns.of(column);
+        let told = places.zones.as_ref().and_then(|zones| zones.get(self.pages));
+        self.pages += 1;
+        let zone = self.zone(page, needs_bounds(column, places));
+        let zone = zone.ok_or_else(|| segment.damaged("a page has a value that its dictionary has not", page.first_row()))?;
+        if page.first_row() % STRIDE != 0 {
+            differs("a page begins where none may", page.first_row());
+        }
+        if told.is_some_and(|told| *told != zone) {
+            differs("the bounds of a page are not those of its values", page.first_row());
+        }
+        self.nulls += zone.nulls;
+        self.entries += entries_of(page);
+        self.bounds = match (self.bounds.take(), &zone.bounds) {
+            (Some(all), Some(bounds)) => Some(all.merge(bounds, column)),
+            (all, bounds) => all.or_else(|| bounds.clone()),
+        };
+        if column == Column::Id {
+            self.zones.push(zone);
+        }
+        Ok(())
+    }
+
+    /// The last page went by. Shows what the file says of all of them and is not so.
+    pub(super) fn end(&self, places: &ColumnPlaces, differs: &mut dyn FnMut(&'static str, u32)) {
+        if places.nulls.is_some_and(|told| told != self.nulls) || places.entries != self.entries {
+            differs("the values or nulls of a column are others than it says", 0);
+        }
+        if places.bounds.is_some() && places.bounds != self.bounds {
+            differs("the bounds of a column are not those of its values", 0);
+        }
+    }
+
+    /// The bounds of the pages that went by; of ids only.
+    pub(super) fn zones(&self) -> &[Zone] {
+        &self.zones
+    }
+
+    /// What a zone map says of this page, with bounds if they are needed. `None`: a value is not in the dictionary.
+    fn zone(&mut self, page: &Page, with_bounds: bool) -> Option<Zone> {
+        let column = page.column();
+        let values = page.value_count();
+        let mut bounds = None::<Bounds>;
+        match &page.values {
+            Values::Empty => {}
+            Values::Same(word) => {
+                let value = page.dictionary()?.bytes(*word)?;
+                bounds = (values > 0).then(|| bounds_of(column, value));
+            }
+            Values::Packed(..) | Values::Words(_) => {
+                let mut words = Vec::new();
+                page.value_words(&mut words);
+                let dictionary = page.dictionary()?;
+                if words.iter().copied().max().is_some_and(|word| word as usize >= dictionary.len()) {
+                    return None;
+                }
+                if with_bounds {
+                    self.met.resize(dictionary.len(), 0);
+                    let this = u32::try_from(self.pages).unwrap_or(u32::MAX);
+                    for word in &words {
+                        if let Some(met) = self.met.get_mut(*word as usize).filter(|met| **met != this) {
+                            *met = this;
+                            add(&mut bounds, bounds_of(column, dictionary.bytes(*word)?), column);
+                        }
+                    }
+                }
+            }
+            Values::Numbers(numbers) => {
+                let flip = if column.is_unsigned() { i64::MIN } else { 0 };
+                let ordered = || numbers.iter().map(|number| number ^ flip);
+                let (min, max) = (ordered().fold(i64::MAX, i64::min), ordered().fold(i64::MIN, i64::max));
+                bounds = (!numbers.is_empty()).then_some(Bounds::Numbers(min ^ flip, max ^ flip));
+            }
+            Values::Ids(ids) => {
+                let ordered = || ids.iter().map(|id| u128::from_be_bytes(*id));
+                if let Some((min, max)) = ordered().min().zip(ordered().max()) {
+                    bounds = Some(Bounds::Bytes(min.to_be_bytes().into(), max.to_be_bytes().into()));
+                }
+            }
+            Values::Store(store) => {
+                for value in (0..store.len()).filter(|_| with_bounds).filter_map(|nth| store.get(nth)) {
+                    add(&mut bounds, bounds_of(column, value), column);
+                }
+            }
+        }
+        let entries = entries_of(page);
+        Some(Zone { nulls: entries - values.min(entries), bounds })
+    }
+}
+
+/// Bounds that nobody tells need not be made. Those of ids decide whether there is an index of them.
+fn needs_bounds(column: Column, places: &ColumnPlaces) -> bool {
+    places.zones.is_some() || places.bounds.is_some() || column == Column::Id
+}
+
+fn add(bounds: &mut Option<Bounds>, value: Bounds, column: Column) {
+    *bounds = Some(match bounds.take() {
+        Some(bounds) => bounds.merge(&value, column),
+        None => value,
+    });
+}
+
+/// Values and nulls of a page: a row without elements is one entry.
+fn entries_of(page: &Page) -> u64 {
+    match &page.shape {
+        Shape::Lists(starts) => {
+            let length = |ends: &[u32]| ends.first().zip(ends.last()).map_or(0, |(start, end)| u64::from(end - start));
+            starts.windows(2).map(|ends| length(ends).max(1)).sum()
+        }
+        Shape::OneEach | Shape::Empty => u64::from(page.rows()),
+    }
+}
+
+fn bounds_of(column: Column, value: &[u8]) -> Bounds {
+    if !column.is_number() {
+        return Bounds::Bytes(value.into(), value.into());
+    }
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(value).for_each(|(to, from)| *to = *from);
+    let number = i64::from_le_bytes(bytes);
+    Bounds::Numbers(number, number)
+}
