@@ -52,6 +52,7 @@ impl Sealer {
             heads: Vec::new(),
         };
         let mut open: BTreeMap<u32, Building> = BTreeMap::new();
+        let mut ends: BTreeMap<u32, LogHead> = BTreeMap::new();
         loop {
             let (frame, place) = match cursor.next()? {
                 Next::Frame(frame, place) => (frame, place),
@@ -66,6 +67,8 @@ impl Sealer {
             }
             for change in &frame.meta.logs {
                 pass.frames.entry(change.log).or_default().push(place);
+                let size = change.first_seq.saturating_add(change.count.into());
+                ends.insert(change.log, LogHead { log: change.log, size, root: change.root });
             }
             for record in Records::new(frame.payload) {
                 let log = record.log();
@@ -89,6 +92,10 @@ impl Sealer {
                     self.finish(full, &mut pass)?;
                 }
             }
+        }
+        // Frames are chained by their hashes; what a file's header says of the logs is not.
+        if ends.values().any(|end| !to.heads.contains(end)) {
+            return Err(broken("its frames lead to other heads than the file after them begins with"));
         }
         pass.prev = cursor.prev;
         for (_, building) in open {
