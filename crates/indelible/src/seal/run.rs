@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::error::Result;
-use crate::read::frames::{self, FileReader};
+use crate::read::frames::{self, FileReader, Pages};
 use crate::seal::sealer::{Boundary, Sealed};
 use crate::world::{self, fork};
 
@@ -50,8 +50,10 @@ impl Shared {
     /// Where a pass from file `from` on ends that takes about as much as is sealed together; `None`: at `end`.
     fn pass_end(&self, from: u64, end: &Boundary) -> Result<Option<Boundary>> {
         let mut bytes = 0;
-        for number in frames::numbers(&self.world, &self.config.dir)?.into_iter().filter(|number| (from..end.file).contains(number)) {
-            let mut reader = FileReader::open(&self.world, &self.config.dir, number, Vec::new())?;
+        for number in
+            frames::numbers(&self.world, &self.config.dir)?.into_iter().filter(|number| (from..end.file).contains(number))
+        {
+            let mut reader = FileReader::open(&self.world, &self.config.dir, number, Pages::default())?;
             if bytes >= self.config.sealing.journal_bytes
                 // One without a header was never in use.
                 && let Some((header, _)) = reader.header(&self.identity.store)?
@@ -70,7 +72,7 @@ impl Shared {
         let numbers = frames::numbers(&self.world, &self.config.dir).unwrap_or_default();
         let complete = numbers.into_iter().filter(|number| (from..to).contains(number));
         let bytes = |number| {
-            let file = FileReader::open(&self.world, &self.config.dir, number, Vec::new());
+            let file = FileReader::open(&self.world, &self.config.dir, number, Pages::default());
             file.and_then(|file| file.len()).unwrap_or(0)
         };
         complete.map(bytes).sum()

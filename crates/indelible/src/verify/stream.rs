@@ -25,7 +25,7 @@ use crate::digest::{LogHead, checkpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
 use crate::read::Reader;
-use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
+use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next, Pages};
 use crate::seal::Manifest;
 use crate::world::World;
 
@@ -252,7 +252,7 @@ impl Verifier<'_> {
     /// Journal files that belong to another store have no business here; the walk passes over them as not in use.
     fn check_owners(&mut self, world: &World, dir: &Path) -> Result<()> {
         for number in frames::numbers(world, dir)? {
-            let owner = FileReader::open(world, dir, number, Vec::new())?.owner()?;
+            let owner = FileReader::open(world, dir, number, Pages::default())?.owner()?;
             if owner.is_some_and(|owner| owner != self.identity.store) {
                 self.fail(Code::StoreIdentity, None, None, format!("journal/{} belongs to another store", file_name(number)));
             }
