@@ -9,7 +9,7 @@ use indelible_format::merkle::GROUP_LEVEL;
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Record};
 
-use super::building::{Building, How, Written};
+use super::building::{Building, How, Origin, Written};
 use super::files;
 use super::manifest::SegmentInfo;
 use super::rows::Rows;
@@ -39,7 +39,7 @@ impl Sealer {
     /// Reads the frames before `to` and writes their records into segments.
     pub(super) fn pass(&self, to: &Boundary, shape: &Shape, how: How, stop: &dyn Fn() -> bool) -> Result<Pass> {
         let start = self.manifest.start;
-        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.once();
+        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.around_cache();
         if cursor.first()?.is_some_and(|first| first != (start.lsn, start.prev)) {
             return Err(broken("it does not begin where the segments end"));
         }
@@ -76,8 +76,8 @@ impl Sealer {
                     Entry::Occupied(open) => open.into_mut(),
                     Entry::Vacant(place) => place.insert(self.begin(log, to, shape, how, &mut pass)?),
                 };
-                let group = building.end() / GROUP_LEAVES;
-                let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
+                let seeds = &frame.meta.seeds;
+                let seed = |group| seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
                 let head = record.head();
                 building.push(&record, head.as_ref(), seed)?;
                 if let Some(head) = head.filter(|_| record.kind() == Kind::Event) {
@@ -134,15 +134,15 @@ impl Sealer {
             time,
             received,
         };
-        let mut building = Building::create(&self.world, &self.dir, info, origin, before, how, shape.options)?;
+        let origin = Origin { origin, before };
+        let mut building = Building::create(&self.world, &self.dir, info, origin, size, how, shape.options)?;
         for info in merged {
             seeds.clone_from(&files::open_segment(&self.world, &self.dir, info)?.proof().seeds);
             let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
             while let Some(bytes) = rows.next()? {
                 let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;
-                let nth = building.end() / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
-                let seed = usize::try_from(nth).ok().and_then(|nth| seeds.get(nth));
-                building.push(&record, record.head().as_ref(), seed)?;
+                let nth = |group: u64| usize::try_from(group - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
+                building.push(&record, record.head().as_ref(), |group| seeds.get(nth(group)))?;
             }
         }
         if !merged.is_empty() {
