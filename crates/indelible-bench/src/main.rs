@@ -22,6 +22,7 @@ mod pages;
 mod place;
 mod ranks;
 mod report;
+mod seal;
 mod seal_ingest;
 mod sealing;
 mod search;
@@ -83,6 +84,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Questions to a store and to its peers: times hot and cold, and bytes on disk
     Search(search::SearchArgs),
+    /// CPU that sealing takes by itself
+    Seal(seal::SealArgs),
     /// Ingest at a given rate for many minutes, sealing included
     SealIngest(seal_ingest::SealIngestArgs),
     /// Selective questions to a large log that is kept from run to run
@@ -136,6 +139,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Memory(args) => memory::run(&mut bench, args)?,
         Command::Import(args) => import::run(&mut bench, args)?,
         Command::Search(args) => search::run(&mut bench, args)?,
+        Command::Seal(args) => seal::run(&mut bench, args)?,
         Command::SealIngest(args) => seal_ingest::run(&mut bench, args)?,
         Command::Big(args) => big::run(&mut bench, args)?,
         Command::All => {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indelible::{Config, Store};
+use indelible::{Config, Sealed, Store};
 
 use crate::Result;
 
@@ -16,9 +16,8 @@ pub(crate) const fn switch_on(config: &mut Config) {
 }
 
 /// Seals all that is durable, and returns when it is.
-pub(crate) fn seal(store: &Store) -> Result<()> {
-    store.seal()?;
-    Ok(())
+pub(crate) fn seal(store: &Store) -> Result<Sealed> {
+    Ok(store.seal()?)
 }
 
 /// The Parquet files of a store, oldest first.

@@ -285,6 +285,16 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+/// Length and log of the record at the front of `bytes`, of which nothing else is looked at: for who parsed it before. `None`: there is not
+/// so much.
+#[must_use]
+#[inline]
+pub fn measure(bytes: &[u8]) -> Option<(usize, u32)> {
+    let [a, b, c, d, _, _, _, _, e, f, g, h] = *bytes.first_chunk::<HEADER_BYTES>()?;
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    (HEADER_BYTES..=bytes.len()).contains(&length).then_some((length, u32::from_le_bytes([e, f, g, h])))
+}
+
 /// What the committer must know of an event to number it.
 #[derive(Debug, Clone, Copy)]
 pub struct Routing<'a> {

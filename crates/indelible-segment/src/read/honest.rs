@@ -63,7 +63,7 @@ impl Window {
         self.says(Column::Kind, row, Some(name))
             && self.says(Column::Control, row, control)
             && self.says(Column::Leaf, row, leaf.as_ref().map(|hash| hash.0.as_slice()))
-            && match event_of(&parsed) {
+            && match parsed.head().map(|head| event_of(&parsed, &head, true)) {
                 Some(event) => self.says_event(row, &event),
                 None => self.says_no_event(row, &parsed),
             }

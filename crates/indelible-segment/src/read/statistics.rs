@@ -30,7 +30,7 @@ impl Statistics {
         self.pages += 1;
         let zone = self.zone(page, needs_bounds(column, places));
         let zone = zone.ok_or_else(|| segment.damaged("a page has a value that its dictionary has not", page.first_row()))?;
-        if page.first_row() % STRIDE != 0 {
+        if !page.first_row().is_multiple_of(STRIDE) {
             differs("a page begins where none may", page.first_row());
         }
         if told.is_some_and(|told| *told != zone) {
@@ -99,9 +99,8 @@ impl Statistics {
                 bounds = (!numbers.is_empty()).then_some(Bounds::Numbers(min ^ flip, max ^ flip));
             }
             Values::Ids(ids) => {
-                let ordered = || ids.iter().map(|id| u128::from_be_bytes(*id));
-                if let Some((min, max)) = ordered().min().zip(ordered().max()) {
-                    bounds = Some(Bounds::Bytes(min.to_be_bytes().into(), max.to_be_bytes().into()));
+                if let Some((min, max)) = ids.iter().min().zip(ids.iter().max()) {
+                    bounds = Some(Bounds::Bytes((*min).into(), (*max).into()));
                 }
             }
             Values::Store(store) => {

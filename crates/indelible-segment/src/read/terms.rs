@@ -113,7 +113,10 @@ fn blocks(rows: &Range<u32>) -> impl Iterator<Item = Range<u32>> {
     })
 }
 
-fn each_term(segment: &Segment, page: &Page, each: &mut dyn FnMut(u32, Option<u32>, &[u8])) -> Result<()> {
+/// Takes a row, the number of its word in the dictionary, and the term.
+type Each<'e> = dyn FnMut(u32, Option<u32>, &[u8]) + 'e;
+
+fn each_term(segment: &Segment, page: &Page, each: &mut Each<'_>) -> Result<()> {
     for row in page.first_row()..page.first_row() + page.rows() {
         for element in page.elements(row) {
             let word = page.element_index(element);

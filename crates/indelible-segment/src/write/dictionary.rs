@@ -1,16 +1,19 @@
 //! The distinct values of a column, numbered in the order in which they first come.
 //!
-//! Values are looked up some hundreds at a time, because the table and the values of a large column lie in no near cache: the steps of one
-//! look-up wait for each other, those of different ones do not.
+//! While they lie in a near cache, values are looked up one by one. Those of a large column are looked up some hundreds at a time: the steps
+//! of one look-up wait for each other, those of different ones do not.
 
 use std::hash::BuildHasher as _;
 
 use crate::codec::RandomState;
+use crate::encoding::bits::low_half;
 
 /// Places of a table that has any.
 const PLACES_MIN: usize = 64;
 /// Bytes in front of a value: its number and its length.
 const FRONT_BYTES: usize = 8;
+/// Bytes of values up to which they and their table are taken to lie in a near cache.
+const NEAR_BYTES: usize = 32 << 10;
 
 /// A value that waits for its number, and how often it came in a row.
 #[derive(Clone, Copy)]
@@ -33,6 +36,8 @@ pub(crate) struct Dictionary {
     bytes: Vec<u8>,
     /// Where each value begins, number first.
     starts: Vec<u32>,
+    /// Where the value begins that was numbered last, by itself.
+    last: u32,
     /// Values without a number yet, one behind the other.
     waiting: Vec<u8>,
     wanted: Vec<Wanted>,
@@ -55,6 +60,27 @@ impl Dictionary {
     pub(crate) fn value(&self, number: u32) -> &[u8] {
         let start = self.starts.get(number as usize).copied();
         start.and_then(|start| known(&self.bytes, start)).map_or(&[], |(_, value)| value)
+    }
+
+    /// Whether values are numbered one by one, without waiting. Once it is not so it never is again.
+    #[inline]
+    pub(crate) const fn is_near(&self) -> bool {
+        self.bytes.len() < NEAR_BYTES
+    }
+
+    /// The number of `value`, which is added if it is new; for a dictionary that is near.
+    #[inline]
+    pub(crate) fn number_of(&mut self, value: &[u8]) -> u32 {
+        // Many columns say the same thing row after row.
+        if let Some((number, last)) = known(&self.bytes, self.last)
+            && same(last, value)
+        {
+            return number;
+        }
+        let [a, b, c, d, ..] = self.seed.hash_one(value).to_le_bytes();
+        let number = self.number(u32::from_le_bytes([a, b, c, d]), value);
+        self.last = self.starts.get(number as usize).copied().unwrap_or(0);
+        number
     }
 
     /// Asks for the number of `value`; it is given by [`settle`](Self::settle).
@@ -82,6 +108,10 @@ impl Dictionary {
         let mask = self.table.len().wrapping_sub(1);
         let table = &self.table;
         self.found.extend(wanted.iter().map(|wanted| table.get(wanted.hash as usize & mask).copied().unwrap_or(0)));
+        // Looks at the values that these places name, so that they lie near when they are compared one by one: what is far is waited for once.
+        // The result is of no use; the box keeps the compiler from knowing it.
+        let first = |place: &u64| self.bytes.get(low_half(*place).wrapping_sub(1) as usize).copied().unwrap_or(0);
+        std::hint::black_box(self.found.iter().map(first).fold(0, |all, byte| all | byte));
         for (nth, wanted) in wanted.iter().enumerate() {
             let value = waiting.get(wanted.start as usize..wanted.end as usize).unwrap_or_default();
             let found = self.found.get(nth).copied().unwrap_or(0);
@@ -208,6 +238,31 @@ mod tests {
             assert_eq!(dictionary.value(number), value);
         }
         assert_eq!(dictionary.value(u32::MAX), b"");
+    }
+
+    #[test]
+    fn values_are_numbered_one_by_one_and_then_many_at_once() {
+        let mut rng = fastrand::Rng::with_seed(6);
+        let (mut dictionary, mut simple) = (Dictionary::default(), std::collections::HashMap::<Vec<u8>, u32>::new());
+        let (mut numbers, mut wanted, mut were_near) = (Vec::new(), Vec::new(), true);
+        for _ in 0..100 {
+            for _ in 0..100 {
+                let bits = rng.u32(1..14);
+                let value = format!("{:x}", rng.u32(..1 << bits)).repeat(rng.usize(..3)).into_bytes();
+                if dictionary.is_near() {
+                    assert!(were_near);
+                    numbers.push(dictionary.number_of(&value));
+                } else {
+                    were_near = false;
+                    dictionary.ask(&value);
+                }
+                let next = u32::try_from(simple.len()).unwrap();
+                wanted.push(*simple.entry(value).or_insert(next));
+            }
+            dictionary.settle(&mut numbers);
+            assert_eq!(numbers, wanted);
+        }
+        assert!(!were_near);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod rows;
 use std::io::Write;
 
 use indelible_format::sha256::sha256;
-use indelible_format::{Hash, Record};
+use indelible_format::{Hash, Head, Record};
 
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
@@ -132,6 +132,14 @@ impl<W: Write> SegmentWriter<W> {
     /// # Errors
     /// `Record`: it belongs to another log. `Full`: there are [`ROWS_MAX`] rows.
     pub fn push(&mut self, record: &Record<'_>) -> Result<()> {
+        self.push_with_head(record, record.head().as_ref())
+    }
+
+    /// As [`push`](Self::push), for who has parsed the record's head already.
+    ///
+    /// # Errors
+    /// As those of `push`.
+    pub fn push_with_head(&mut self, record: &Record<'_>, head: Option<&Head<'_>>) -> Result<()> {
         let seq = self.first_seq.checked_add(self.rows).ok_or(SegmentError::Full)?;
         if record.log() != self.log {
             return Err(SegmentError::Record { seq });
@@ -140,7 +148,7 @@ impl<W: Write> SegmentWriter<W> {
             return Err(SegmentError::Full);
         }
         let kept = !self.kept.is_empty() && self.kept.binary_search(&seq).is_ok();
-        let whole = self.columns.push(seq, record, kept, &mut self.maker)?;
+        let whole = self.columns.push(seq, record, head, kept, &mut self.maker)?;
         self.rows += 1;
         self.whole += u64::from(whole);
         Ok(())
@@ -171,7 +179,9 @@ impl<W: Write> SegmentWriter<W> {
             chunk.dictionary_offset = (!finished.dictionary_page.is_empty()).then_some(start);
             out.write(&finished.dictionary_page)?;
             chunk.data_offset = out.bytes;
-            out.write(&finished.out)?;
+            for piece in finished.out {
+                out.write(&piece)?;
+            }
             let place = |page: PagePlace| PagePlace { offset: page.offset + chunk.data_offset, ..page };
             let pages: Vec<PagePlace> = finished.pages.into_iter().map(place).collect();
             if column == Column::Id {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use indelible_format::event::Field;
 use indelible_format::head::Id;
 use indelible_format::record::{Body, Kind};
-use indelible_format::{Record, Tag};
+use indelible_format::{Head, Record, Tag};
 use indelible_format::{json, limits};
 
 use crate::column::{Column, PerColumn};
@@ -51,7 +51,14 @@ impl Columns {
     }
 
     /// Adds one row. Gives whether its record is kept whole: because the columns do not give it back exactly, or because `whole`.
-    pub(crate) fn push(&mut self, seq: u64, record: &Record<'_>, whole: bool, maker: &mut PageMaker) -> Result<bool> {
+    pub(crate) fn push(
+        &mut self,
+        seq: u64,
+        record: &Record<'_>,
+        head: Option<&Head<'_>>,
+        whole: bool,
+        maker: &mut PageMaker,
+    ) -> Result<bool> {
         self.index.row(self.rows);
         self.writers.of_mut(Column::Seq).number(seq.cast_signed());
         self.writers.of_mut(Column::Log).number(i64::from(record.log()));
@@ -61,17 +68,11 @@ impl Columns {
             Kind::Leaf => kind::LEAF,
         };
         self.writers.of_mut(Column::Kind).bytes(kind);
-        let event = event_of(record);
+        let event = head.map(|head| event_of(record, head, self.compares));
         let exact = match record.kind() {
             Kind::Event => {
                 let rebuilt = &mut self.rebuilt;
-                event.as_ref().is_some_and(|event| {
-                    if self.compares {
-                        event.lay_out(record.log(), rebuilt) == Some(record.bytes())
-                    } else {
-                        event.check().is_some()
-                    }
-                })
+                event.as_ref().is_some_and(|event| !self.compares || event.lay_out(record.log(), rebuilt) == Some(record.bytes()))
             }
             // What a control entry says is JSON, and so UTF-8; what is not goes by its bytes.
             Kind::Control => record.control().is_some_and(|json| std::str::from_utf8(json).is_ok()),
@@ -276,10 +277,10 @@ pub(crate) fn words_of(event: &Event<'_>) -> [Option<&'static str>; 3] {
     ]
 }
 
-/// The fields of an event record whose head can be read.
+/// The fields of an event record with this head. `strictly`: as if every text were looked at; else it is left to whoever reads the columns
+/// again to find that one is not UTF-8.
 #[inline(always)]
-pub(crate) fn event_of<'a>(record: &Record<'a>) -> Option<Event<'a>> {
-    let head = record.head()?;
+pub(crate) fn event_of<'a>(record: &Record<'a>, head: &Head<'a>, strictly: bool) -> Event<'a> {
     let mut event = Event {
         words: [head.outcome.byte(), head.severity.byte(), head.class.byte()],
         tenant_seq: head.tenant_seq,
@@ -303,19 +304,22 @@ pub(crate) fn event_of<'a>(record: &Record<'a>) -> Option<Event<'a>> {
         event.raw = split_raw(raw);
     }
     // A group that is not UTF-8 has no texts; its record is kept whole.
-    let group = |tag| record.value(tag).and_then(|value| std::str::from_utf8(value).ok());
+    let is_text = |value: &&[u8]| !strictly || std::str::from_utf8(value).is_ok();
+    let group = |tag| record.value(tag).filter(is_text);
     let (identity, content) = (group(Tag::IDENTITY), group(Tag::CONTENT));
     for (field, offset, length) in record.span_offsets() {
         let group = if field.byte() < Field::Details.byte() { identity } else { content };
         let end = (offset as usize).checked_add(length as usize);
-        let Some(text) = group.zip(end).and_then(|(group, end)| group.get(offset as usize..end)) else { continue };
+        let text = group.zip(end).and_then(|(group, end)| group.get(offset as usize..end));
+        // A span may end within a character.
+        let Some(text) = text.filter(is_text) else { continue };
         put(&mut event, field, text);
     }
-    Some(event)
+    event
 }
 
 /// Takes the first of each field, as every reader of spans does.
-fn put<'a>(event: &mut Event<'a>, field: Field, text: &'a str) {
+fn put<'a>(event: &mut Event<'a>, field: Field, text: &'a [u8]) {
     let [id, kind, name, email] = &mut event.actor;
     let [ip, user_agent, host] = &mut event.origin;
     let slot = match field {
@@ -328,11 +332,11 @@ fn put<'a>(event: &mut Event<'a>, field: Field, text: &'a str) {
         Field::OriginHost => host,
         Field::Session => &mut event.session,
         Field::IdentityDetails => {
-            event.identity_details.get_or_insert(text.as_bytes());
+            event.identity_details.get_or_insert(text);
             return;
         }
         Field::Details => {
-            event.details.get_or_insert(text.as_bytes());
+            event.details.get_or_insert(text);
             return;
         }
         Field::Target if event.targets.len() < limits::SPANNED_TARGETS_MAX => return event.targets.push([None, None, None]),
@@ -353,11 +357,10 @@ fn put<'a>(event: &mut Event<'a>, field: Field, text: &'a str) {
 
 /// The text that the inside of a JSON string stands for.
 #[inline]
-fn unescaped(inside: &str) -> Text<'_> {
-    if is_plain(inside.as_bytes()) {
-        return Text { bytes: Cow::Borrowed(inside.as_bytes()), is_plain: true };
-    }
-    let bytes = match json::unescape(inside) {
+fn unescaped(inside: &[u8]) -> Text<'_> {
+    let escaped = if is_plain(inside) { None } else { std::str::from_utf8(inside).ok() };
+    let Some(escaped) = escaped else { return Text { bytes: Cow::Borrowed(inside), is_plain: true } };
+    let bytes = match json::unescape(escaped) {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
     };

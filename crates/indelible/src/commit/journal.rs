@@ -267,7 +267,7 @@ pub(crate) struct Resume {
     pub(crate) header: FileHeader,
 }
 
-fn heads(logs: &[LogState]) -> Vec<LogHead> {
+pub(crate) fn heads(logs: &[LogState]) -> Vec<LogHead> {
     logs.iter().map(|state| LogHead { log: state.log, size: state.size, root: state.root }).collect()
 }
 

@@ -136,7 +136,8 @@ mod tests {
             let logs = vec![super::super::LogIdentity { id: 0, name: "control".into(), uid: uid.into() }];
             let key = indelible_format::note::SigningKey::from_seed("k", &[id; 32]).unwrap();
             let (prefix, public_key) = ("localhost".into(), *key.verifier().public_key());
-            Identity { store: [id; 16], prefix, created: 1_700_000_000_000_000_000, logs, public_key, predecessors: Vec::new() }
+            let created = 1_700_000_000_000_000_000;
+            Identity { store: [id; 16], prefix, created, logs, public_key, retention: None, predecessors: Vec::new() }
         };
         let head = LogHead { log: 0, size: 5, root: Hash([3; 32]) };
         let taken = TakenOver { head, checkpoint: Some("a note\n".into()) };

@@ -3,6 +3,7 @@
 //! A [`Cursor`] follows the chain (number, hash of the frame before, store) through the files and says how the journal ends:
 //! cleanly, torn, or corrupt. It never looks at records.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use indelible_format::frame::{FLAG_CARRY, FRAME_HEADER_BYTES, FileHeader, Frame, FrameError, FrameSizes, Status, StoreId};
@@ -18,6 +19,8 @@ use crate::world::{DiskFile, Open, World};
 
 /// Read-ahead of a cursor.
 const BUFFER_BYTES: usize = 1 << 20;
+/// What reading around the page cache is aligned to.
+const PAGE_BYTES: usize = 4096;
 /// Read-ahead of the first look at a file.
 const AHEAD_BYTES_MIN: usize = 8 << 10;
 /// How far ahead of a cursor the disk is asked to read, so that it works while the cursor hashes. What was just written is seldom in the
@@ -28,7 +31,7 @@ const WILL_READ_BYTES: u64 = 8 << 20;
 pub(crate) struct FileReader {
     file: Box<dyn DiskFile>,
     pub(crate) number: u64,
-    buffer: Vec<u8>,
+    buffer: Pages,
     buffer_at: u64,
     filled: usize,
     ahead: usize,
@@ -39,7 +42,7 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    pub(crate) fn open(world: &World, dir: &Path, number: u64, buffer: Vec<u8>) -> Result<Self> {
+    pub(crate) fn open(world: &World, dir: &Path, number: u64, buffer: Pages) -> Result<Self> {
         let name = file_name(number);
         let file = world
             .disk
@@ -49,7 +52,7 @@ impl FileReader {
     }
 
     /// As [`open`](Self::open); `None`: there is no such file any more. A writer removes files whose events are sealed.
-    fn open_if_there(world: &World, dir: &Path, number: u64, buffer: Vec<u8>) -> Result<Option<Self>> {
+    fn open_if_there(world: &World, dir: &Path, number: u64, buffer: Pages) -> Result<Option<Self>> {
         if !world.disk.exists(&dir.join("journal").join(file_name(number))) {
             return Ok(None);
         }
@@ -69,16 +72,19 @@ impl FileReader {
         let have = inside.and_then(|at| self.filled.checked_sub(at)).unwrap_or(0);
         if inside.is_none() || have < wanted {
             // Reads ahead the more, the longer this goes on: many only want a header.
-            let length = wanted.max(self.ahead);
+            let length = wanted.max(self.ahead).next_multiple_of(PAGE_BYTES);
             let streams = self.ahead == BUFFER_BYTES && inside.is_some_and(|at| at <= self.filled);
             self.ahead = (self.ahead * 4).min(BUFFER_BYTES);
-            if self.buffer.len() < length {
-                self.buffer.resize(length, 0);
-            }
-            let buffer = self.buffer.get_mut(..length).unwrap_or_default();
-            let read = self.file.read_at(buffer, offset);
-            self.filled = read.map_err(|error| self.failed(error))?;
+            // The front of a frame that is cut off by the buffer's end is not read again.
+            let kept = match inside.filter(|_| self.buffer.has_room(length)) {
+                Some(at) if have > 0 => self.buffer.move_to_front(at..self.filled),
+                _ => 0,
+            };
+            self.filled = 0;
             self.buffer_at = offset;
+            let rest = self.buffer.get_mut(kept..length);
+            let read = self.file.read_at(rest, offset + kept as u64).map_err(|error| self.failed(error))?;
+            self.filled = kept + read;
             let end = offset + self.filled as u64;
             if streams && self.told < end + WILL_READ_BYTES / 2 {
                 let from = self.told.max(end);
@@ -96,7 +102,7 @@ impl FileReader {
             }
         }
         let at = usize::try_from(offset - self.buffer_at).unwrap_or(usize::MAX);
-        Ok(self.buffer.get(at..self.filled).unwrap_or_default())
+        Ok(self.buffer.get(at..self.filled))
     }
 
     /// Forgets what was read ahead: a writer may have appended since.
@@ -120,6 +126,12 @@ impl FileReader {
             Ok(sizes) => Ok(Frame::parse(self.bytes(offset, sizes.frame)?)),
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// What was read last, from `offset` on: what [`frame_at`](Self::frame_at) gave is among it until something else is read.
+    pub(crate) fn held(&self, offset: u64) -> &[u8] {
+        let at = offset.checked_sub(self.buffer_at).and_then(|at| usize::try_from(at).ok());
+        at.map_or(&[], |at| self.buffer.get(at..self.filled))
     }
 
     pub(crate) fn len(&self) -> Result<u64> {
@@ -175,8 +187,52 @@ impl FileReader {
         Ok(header.filter(|(header, _)| header.number == number).map(|(header, _)| header.store))
     }
 
-    fn into_buffer(self) -> Vec<u8> {
+    fn into_buffer(self) -> Pages {
         self.buffer
+    }
+
+    /// For a file that gets no further frame: its bytes come from the disk, not through the page cache, where they would cost a page each
+    /// and push out what is read more than once.
+    pub(crate) fn around_cache(self) -> Self {
+        self.file.pass_by_cache();
+        self
+    }
+}
+
+/// Memory that begins where a page does, as reading around the page cache wants it.
+#[derive(Default)]
+pub(crate) struct Pages(Vec<u8>);
+
+impl Pages {
+    fn start(&self) -> usize {
+        self.0.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES)
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.0.len() >= bytes + PAGE_BYTES
+    }
+
+    fn get(&self, range: Range<usize>) -> &[u8] {
+        self.0.get(self.start()..).and_then(|pages| pages.get(range)).unwrap_or_default()
+    }
+
+    /// This range; where there is no room for it, all that was there is lost.
+    fn get_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        if !self.has_room(range.end) {
+            self.0 = vec![0; range.end + PAGE_BYTES];
+        }
+        let start = self.start();
+        self.0.get_mut(start..).and_then(|pages| pages.get_mut(range)).unwrap_or_default()
+    }
+
+    /// Gives how many bytes it were.
+    fn move_to_front(&mut self, range: Range<usize>) -> usize {
+        let start = self.start();
+        let length = range.len();
+        if let Some(pages) = self.0.get_mut(start..).filter(|pages| range.end <= pages.len()) {
+            pages.copy_within(range, 0);
+        }
+        length
     }
 }
 
@@ -256,6 +312,7 @@ pub(crate) struct Cursor {
     pub(crate) prev: Hash,
     limit: Option<u64>,
     once: bool,
+    around_cache: bool,
     pub(crate) bytes_read: u64,
     /// Header of the file that the newest frame stands in.
     pub(crate) header: Option<FileHeader>,
@@ -280,6 +337,7 @@ impl Cursor {
             prev: start.prev,
             limit,
             once: false,
+            around_cache: false,
             bytes_read: 0,
             header: None,
         })
@@ -288,6 +346,13 @@ impl Cursor {
     /// For who reads everything once: what was read leaves the page cache, whoever had it read before.
     pub(crate) const fn once(mut self) -> Self {
         self.once = true;
+        self
+    }
+
+    /// For who reads files that get no further frame, each once: [`FileReader::around_cache`].
+    pub(crate) const fn around_cache(mut self) -> Self {
+        self.once = true;
+        self.around_cache = true;
         self
     }
 
@@ -300,7 +365,7 @@ impl Cursor {
     pub(crate) fn bytes_total(&self) -> u64 {
         self.numbers
             .iter()
-            .filter_map(|number| FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new()).ok()??.len().ok())
+            .filter_map(|number| FileReader::open_if_there(&self.world, &self.dir, *number, Pages::default()).ok()??.len().ok())
             .sum()
     }
 
@@ -375,7 +440,7 @@ impl Cursor {
     /// Opens the first file.
     fn open_first(&mut self) -> Result<First> {
         let Some(number) = self.numbers.get(self.nth).copied() else { return Ok(First::Unused) };
-        let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, number, Vec::new())? else {
+        let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, number, Pages::default())? else {
             return Ok(First::Gone);
         };
         let Some((header, length)) = reader.header(&self.store)? else { return self.headless(number) };
@@ -386,6 +451,9 @@ impl Cursor {
         }
         self.offset = length;
         reader.once = self.once;
+        if self.around_cache {
+            reader = reader.around_cache();
+        }
         self.reader = Some(reader);
         self.header = Some(header);
         Ok(First::Open)
@@ -394,7 +462,7 @@ impl Cursor {
     /// The first file has no header. That is so before a store's first frame; any frame but that one proves that a header was lost.
     fn headless(&self, first: u64) -> Result<First> {
         for number in self.numbers.iter().skip(self.nth) {
-            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else {
+            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Pages::default())? else {
                 return Ok(First::Gone);
             };
             let expected = self.next_lsn + 1;
@@ -413,7 +481,7 @@ impl Cursor {
         // Look for a later file that is in use.
         let mut later = None;
         for (nth, number) in self.numbers.iter().enumerate().filter(|(_, number)| **number > file) {
-            let Some(mut next) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else {
+            let Some(mut next) = FileReader::open_if_there(&self.world, &self.dir, *number, Pages::default())? else {
                 return Ok(Some(End::Gone));
             };
             match next.header(&store)? {
@@ -434,6 +502,9 @@ impl Cursor {
                 next.buffer = reader.into_buffer();
                 next.refresh();
                 next.once = self.once;
+                if self.around_cache {
+                    next = next.around_cache();
+                }
                 self.nth = nth;
                 self.offset = length;
                 self.reader = Some(next);
@@ -468,7 +539,9 @@ impl Cursor {
     /// At the file that holds position `seq` of `log`, so that what lies before it need not be read.
     pub(crate) fn skip_to(&mut self, log: u32, seq: u64) -> Result<()> {
         for (nth, number) in self.numbers.iter().enumerate().rev() {
-            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Vec::new())? else { continue };
+            let Some(mut reader) = FileReader::open_if_there(&self.world, &self.dir, *number, Pages::default())? else {
+                continue;
+            };
             let Some((header, _)) = reader.header(&self.store)? else { continue };
             if header.logs.iter().find(|state| state.log == log).map_or(0, |state| state.size) <= seq {
                 self.nth = nth;
@@ -561,6 +634,6 @@ pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> 
 
 /// Position `seq` of `log`, if it is in the frame at `place`. That may be sealed by now, and its file gone.
 pub(crate) fn find_at(world: &World, dir: &Path, place: Place, log: u32, seq: u64) -> Result<Option<Stored>> {
-    let Some(mut reader) = FileReader::open_if_there(world, dir, place.file, Vec::new())? else { return Ok(None) };
+    let Some(mut reader) = FileReader::open_if_there(world, dir, place.file, Pages::default())? else { return Ok(None) };
     Ok(reader.frame_at(place.offset)?.ok().and_then(|frame| in_frame(&frame, log, seq)))
 }

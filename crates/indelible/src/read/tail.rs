@@ -15,7 +15,7 @@ use indelible_format::{Field, Record};
 use indelible_segment::{IndexField, pair};
 
 use super::Reader;
-use super::frames::{Cursor, End, FileReader, Next};
+use super::frames::{Cursor, End, FileReader, Next, Pages};
 use crate::commit::journal::Place;
 use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
@@ -146,7 +146,7 @@ impl Block {
         for (place, count) in &self.frames {
             let open = match reader.take() {
                 Some(open) if open.number == place.file => open,
-                _ => FileReader::open(world, dir, place.file, Vec::new())?,
+                _ => FileReader::open(world, dir, place.file, Pages::default())?,
             };
             let open = reader.insert(open);
             let frame = open.frame_at(place.offset)?.map_err(|error| {

@@ -25,6 +25,14 @@ pub(crate) enum How {
     Computing,
 }
 
+/// Where a segment's rows come from, as its proof says it.
+pub(crate) struct Origin {
+    /// The origin of the log.
+    pub(crate) origin: String,
+    /// Leaves of the first row's group that come before it.
+    pub(crate) before: Vec<Hash>,
+}
+
 /// A segment that takes rows.
 pub(crate) struct Building {
     info: SegmentInfo,
@@ -32,6 +40,8 @@ pub(crate) struct Building {
     origin: String,
     before: Vec<Hash>,
     seeds: Vec<Seed>,
+    /// Records from here on are kept: those of the group that its log ends with, whose leaves are wanted; or of every group, if roots are.
+    kept_from: u64,
     group: OpenGroup,
     /// Group roots computed from values, where those of the tree file are not to be believed.
     computed: Option<Vec<Hash>>,
@@ -56,13 +66,13 @@ pub(crate) struct Written {
 }
 
 impl Building {
-    /// Begins a segment of `log` at `first_seq`; `before` are the leaves of its group that come before.
+    /// Begins a segment; `end` is where its log ends as far as it is sealed now.
     pub(crate) fn create(
         world: &World,
         dir: &Path,
         info: SegmentInfo,
-        origin: String,
-        before: Vec<Hash>,
+        origin: Origin,
+        end: u64,
         how: How,
         options: Options,
     ) -> Result<Self> {
@@ -73,7 +83,9 @@ impl Building {
             writer.leave_comparison_to_caller();
         }
         let computed = (how == How::Computing).then(Vec::new);
-        Ok(Self { info, writer, origin, before, seeds: Vec::new(), group: OpenGroup::default(), computed })
+        let kept_from = if computed.is_some() { 0 } else { end - end % GROUP_LEAVES };
+        let Origin { origin, before } = origin;
+        Ok(Self { info, writer, origin, before, seeds: Vec::new(), kept_from, group: OpenGroup::default(), computed })
     }
 
     pub(crate) const fn log(&self) -> u32 {
@@ -90,19 +102,26 @@ impl Building {
         self.info.end()
     }
 
-    /// Adds the next record. `seed`: of its group, if the frame has it.
-    pub(crate) fn push(&mut self, record: &Record<'_>, head: Option<&Head<'_>>, seed: Option<&Seed>) -> Result<()> {
+    /// Adds the next record. `seed` gives that of a group, if the frame has it.
+    pub(crate) fn push<'s>(
+        &mut self,
+        record: &Record<'_>,
+        head: Option<&Head<'_>>,
+        seed: impl FnOnce(u64) -> Option<&'s Seed>,
+    ) -> Result<()> {
         let seq = self.end();
         if seq.is_multiple_of(GROUP_LEAVES) {
             self.group.bytes.clear();
             self.group.ends.clear();
         }
         if seq / GROUP_LEAVES - self.info.first_seq / GROUP_LEAVES >= self.seeds.len() as u64 {
-            self.seeds.push(seed.cloned().unwrap_or(Seed([0; 32])));
+            self.seeds.push(seed(seq / GROUP_LEAVES).cloned().unwrap_or(Seed([0; 32])));
         }
-        self.group.bytes.extend_from_slice(record.bytes());
-        self.group.ends.push(self.group.bytes.len());
-        self.writer.push(record).map_err(|error| failed(&self.info.file, error))?;
+        if seq >= self.kept_from {
+            self.group.bytes.extend_from_slice(record.bytes());
+            self.group.ends.push(self.group.bytes.len());
+        }
+        self.writer.push_with_head(record, head).map_err(|error| failed(&self.info.file, error))?;
         self.info.add(record, head);
         if self.computed.is_some() && self.end().is_multiple_of(GROUP_LEAVES) {
             let root = root_of(&self.leaves()?);

@@ -15,7 +15,7 @@ use indelible_format::sha256::sha256;
 use indelible_format::{Hash, Record};
 use sha2::{Digest, Sha256};
 
-use super::building::{Building, How, Written};
+use super::building::{Building, How, Origin, Written};
 use super::expired::{self, Anchor, Expired};
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
@@ -92,7 +92,7 @@ impl Sealer {
                     Some(building) => building,
                     None => open.insert(self.begin_at(expiry.log, seq, shape)?),
                 };
-                building.push(&record, record.head().as_ref(), Some(seed))
+                building.push(&record, record.head().as_ref(), |_| Some(seed))
             })?;
             if let Some(done) = open.take() {
                 written.push(finish(done, &roots)?);
@@ -151,7 +151,8 @@ impl Sealer {
             received: None,
         };
         // Groups begin here: none has leaves before.
-        Building::create(&self.world, &self.dir, info, origin, Vec::new(), How::Comparing, shape.options)
+        let (origin, end) = (Origin { origin, before: Vec::new() }, self.state.size(log));
+        Building::create(&self.world, &self.dir, info, origin, end, How::Comparing, shape.options)
     }
 
     /// Hands out, in order, every position of these segments that stays: groups before `below` that hold an event, the others in them as

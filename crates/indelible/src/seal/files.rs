@@ -18,6 +18,8 @@ const SUFFIX: &str = ".parquet";
 const EXPIRED_SUFFIX: &str = ".expired";
 /// Bytes gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
+/// Where writing around the page cache wants memory to begin.
+const PAGE_BYTES: usize = 4096;
 
 pub(crate) fn folder(dir: &Path) -> PathBuf {
     dir.join("segments")
@@ -165,11 +167,14 @@ pub(crate) fn digest_of(file: &dyn DiskFile) -> io::Result<Hash> {
     }
 }
 
-/// Writes a file from its beginning to its end.
+/// Writes a file from its beginning to its end, around the page cache where that can be: all of a segment dirty in the cache at once is
+/// one long write to the disk when it is synced, behind which commits would wait for theirs.
 pub(crate) struct FileWriter {
     file: Box<dyn DiskFile>,
     at: u64,
+    /// Filled up to `start`, where a page begins, before anything is gathered; never grown.
     buffer: Vec<u8>,
+    start: usize,
     digest: Sha256,
 }
 
@@ -180,11 +185,16 @@ impl FileWriter {
             world.disk.remove(path)?;
         }
         let file = world.disk.open(path, Open::CreateNew)?;
-        Ok(Self { file, at: 0, buffer: Vec::with_capacity(BUFFER_BYTES), digest: Sha256::new() })
+        file.pass_by_cache();
+        let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER_BYTES + PAGE_BYTES);
+        let start = buffer.as_ptr().align_offset(PAGE_BYTES).min(PAGE_BYTES);
+        buffer.resize(start, 0);
+        Ok(Self { file, at: 0, buffer, start, digest: Sha256::new() })
     }
 
     /// Writes what is left and syncs. Gives the file, its length and its SHA-256.
     pub(crate) fn finish(mut self) -> io::Result<(Box<dyn DiskFile>, u64, Hash)> {
+        // What is not whole sectors goes through the page cache.
         self.flush()?;
         self.file.sync_data()?;
         Ok((self.file, self.at, Hash(self.digest.finalize().into())))
@@ -193,19 +203,22 @@ impl FileWriter {
 
 impl Write for FileWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.buffer.len() + bytes.len() > BUFFER_BYTES {
+        let room = (self.start + BUFFER_BYTES).saturating_sub(self.buffer.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.buffer.extend_from_slice(taken);
+        if taken.len() == room {
             self.flush()?;
         }
-        self.buffer.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(taken.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if !self.buffer.is_empty() {
-            self.file.write_at(&[IoSlice::new(&self.buffer)], self.at)?;
-            self.digest.update(&self.buffer);
-            self.at += self.buffer.len() as u64;
-            self.buffer.clear();
+        if self.buffer.len() > self.start {
+            let gathered = self.buffer.get(self.start..).unwrap_or_default();
+            self.file.write_at(&[IoSlice::new(gathered)], self.at)?;
+            self.digest.update(gathered);
+            self.at += gathered.len() as u64;
+            self.buffer.truncate(self.start);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use indelible_format::merkle::GROUP_LEVEL;
 use indelible_format::record::{Kind, Records};
 use indelible_format::{Hash, Record};
 
-use super::building::{Building, How, Written};
+use super::building::{Building, How, Origin, Written};
 use super::files;
 use super::manifest::SegmentInfo;
 use super::rows::Rows;
@@ -43,7 +43,7 @@ impl Sealer {
     /// Reads the frames before `to` and writes their records into segments.
     pub(super) fn pass(&self, to: &Boundary, shape: &Shape, how: How, stop: &dyn Fn() -> bool) -> Result<Pass> {
         let start = self.manifest.start;
-        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.once();
+        let mut cursor = Cursor::new(&self.world, &self.dir, self.identity.store, &start, Some(to.lsn))?.around_cache();
         if cursor.first()?.is_some_and(|first| first != (start.lsn, start.prev)) {
             return Err(broken("it does not begin where the segments end"));
         }
@@ -58,6 +58,7 @@ impl Sealer {
             is_wrong: false,
         };
         let mut open: BTreeMap<u32, Building> = BTreeMap::new();
+        let mut ends: BTreeMap<u32, LogHead> = BTreeMap::new();
         loop {
             let (frame, place) = match cursor.next()? {
                 Next::Frame(frame, place) => (frame, place),
@@ -72,6 +73,8 @@ impl Sealer {
             }
             for change in &frame.meta.logs {
                 pass.frames.entry(change.log).or_default().push(place);
+                let size = change.first_seq.saturating_add(change.count.into());
+                ends.insert(change.log, LogHead { log: change.log, size, root: change.root });
             }
             for record in Records::new(frame.payload) {
                 let log = record.log();
@@ -79,8 +82,8 @@ impl Sealer {
                     Entry::Occupied(open) => open.into_mut(),
                     Entry::Vacant(place) => place.insert(self.begin(log, to, shape, how, &mut pass)?),
                 };
-                let group = building.end() / GROUP_LEAVES;
-                let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
+                let seeds = &frame.meta.seeds;
+                let seed = |group| seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);
                 let head = record.head();
                 building.push(&record, head.as_ref(), seed)?;
                 if let Some(head) = head.filter(|_| record.kind() == Kind::Event) {
@@ -95,6 +98,10 @@ impl Sealer {
                     self.finish(full, &mut pass)?;
                 }
             }
+        }
+        // Frames are chained by their hashes; what a file's header says of the logs is not.
+        if ends.values().any(|end| !to.heads.contains(end)) {
+            return Err(broken("its frames lead to other heads than the file after them begins with"));
         }
         pass.prev = cursor.prev;
         for (_, building) in open {
@@ -133,7 +140,8 @@ impl Sealer {
             time,
             received,
         };
-        let mut building = Building::create(&self.world, &self.dir, info, origin, before, how, shape.options)?;
+        let origin = Origin { origin, before };
+        let mut building = Building::create(&self.world, &self.dir, info, origin, size, how, shape.options)?;
         for info in merged {
             let segment = files::open_segment(&self.world, &self.dir, info)?;
             seeds.clone_from(&segment.proof().seeds);
@@ -141,9 +149,8 @@ impl Sealer {
             let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
             while let Some(bytes) = rows.next()? {
                 let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;
-                let nth = building.end() / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
-                let seed = usize::try_from(nth).ok().and_then(|nth| seeds.get(nth));
-                building.push(&record, record.head().as_ref(), seed)?;
+                let nth = |group: u64| usize::try_from(group - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
+                building.push(&record, record.head().as_ref(), |group| seeds.get(nth(group)))?;
             }
         }
         if !merged.is_empty() {

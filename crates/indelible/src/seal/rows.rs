@@ -1,17 +1,17 @@
 //! The records of one log in order, wherever they are now: in older segments, then in frames of the journal.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 
-use indelible_format::record::Records;
+use indelible_format::record;
 use indelible_segment::Segment;
 
 use super::files;
 use super::manifest::SegmentInfo;
 use crate::commit::journal::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::read::frames::FileReader;
+use crate::read::frames::{FileReader, Pages};
 use crate::world::World;
 
 /// Rows of a segment that are read together; a multiple of what its pages have.
@@ -27,7 +27,9 @@ pub(crate) struct Rows<'r> {
     segment: Option<(Segment, &'r str, u64)>,
     frames: std::slice::Iter<'r, Place>,
     reader: Option<FileReader>,
-    /// Records that were read and not given yet, one behind the other.
+    /// Where the records of the last frame that were not looked at yet begin and end in its file.
+    rest: Range<u64>,
+    /// Rows of a segment that were read and not given yet, one behind the other.
     bytes: Vec<u8>,
     ends: VecDeque<usize>,
     at: usize,
@@ -37,21 +39,44 @@ impl<'r> Rows<'r> {
     /// First the rows of `segments`, then the records of `log` in `frames`.
     pub(crate) fn new(world: &'r World, dir: &'r Path, log: u32, segments: &'r [SegmentInfo], frames: &'r [Place]) -> Self {
         let (bytes, ends) = (Vec::new(), VecDeque::new());
-        let segments = segments.iter().collect();
-        Self { world, dir, log, segments, segment: None, frames: frames.iter(), reader: None, bytes, ends, at: 0 }
+        let (segments, frames) = (segments.iter().collect(), frames.iter());
+        Self { world, dir, log, segments, segment: None, frames, reader: None, rest: 0..0, bytes, ends, at: 0 }
     }
 
     /// The next record; `None`: that was all.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>> {
-        while self.ends.is_empty() {
+        loop {
+            if let Some(end) = self.ends.pop_front() {
+                let record = self.bytes.get(self.at..end).unwrap_or_default();
+                self.at = end;
+                return Ok(Some(record));
+            }
+            if let Some(bytes) = self.skip_to_record()? {
+                // Where it lies already: a copy of every record would cost as much as comparing it.
+                let from = self.rest.start - bytes as u64;
+                let held = self.reader.as_ref().map_or(&[][..], |reader| reader.held(from));
+                return Ok(Some(held.get(..bytes).unwrap_or_default()));
+            }
             if !self.fill()? {
                 return Ok(None);
             }
         }
-        let end = self.ends.pop_front().unwrap_or(self.at);
-        let record = self.bytes.get(self.at..end).unwrap_or_default();
-        self.at = end;
-        Ok(Some(record))
+    }
+
+    /// Goes behind the next record of the log in the last frame; gives its length.
+    fn skip_to_record(&mut self) -> Result<Option<usize>> {
+        let Some(reader) = self.reader.as_ref().filter(|_| !self.rest.is_empty()) else { return Ok(None) };
+        let mut held = reader.held(self.rest.start);
+        while !self.rest.is_empty() {
+            // Checksums were verified, and whoever sealed the records has parsed them: what is needed of each is how long it is and whose.
+            let (length, log) = record::measure(held).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a frame has no records"))?;
+            held = held.get(length..).unwrap_or_default();
+            self.rest.start += length as u64;
+            if log == self.log {
+                return Ok(Some(length));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the next rows of a segment, or the next frame. Returns whether there was one.
@@ -80,16 +105,14 @@ impl<'r> Rows<'r> {
         let Some(place) = self.frames.next() else { return Ok(false) };
         let reader = match self.reader.take() {
             Some(reader) if reader.number == place.file => reader,
-            _ => FileReader::open(self.world, self.dir, place.file, Vec::new())?,
+            _ => FileReader::open(self.world, self.dir, place.file, Pages::default())?.around_cache(),
         };
         let reader = self.reader.insert(reader);
         let frame = reader.frame_at(place.offset)?.map_err(|error| {
             Error::new(ErrorKind::Corrupt, format!("a frame was read before and is not there any more: {error}"))
         })?;
-        for record in Records::new(frame.payload).filter(|record| record.log() == self.log) {
-            bytes.extend_from_slice(record.bytes());
-            ends.push_back(bytes.len());
-        }
+        let from = place.offset + frame.meta_bytes as u64;
+        self.rest = from..from + frame.payload.len() as u64;
         Ok(true)
     }
 }

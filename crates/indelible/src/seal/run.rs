@@ -3,19 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::commit::journal::file_name;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::error::Result;
-use crate::read::frames;
-use crate::seal::sealer::{Sealed, Sealer};
+use crate::read::frames::{self, FileReader, Pages};
+use crate::seal::sealer::{Boundary, Sealed, Sealer};
 use crate::world::{self, fork};
 
 /// How long to wait after a failure: most often for room on disk.
 const RETRY: Duration = Duration::from_secs(10);
 
 impl Shared {
-    /// Seals what complete journal files hold, until `stop` says so. `all`: ends the file in use first, so that everything durable is
-    /// sealed.
+    /// Seals what complete journal files hold, until `stop` says so: some of them, about as many as are sealed together, or `all`: then
+    /// the file in use ends first, so that everything durable is sealed.
     pub(crate) fn seal(&self, all: bool, stop: &dyn Fn() -> bool) -> Result<Sealed> {
         self.seal_with(&mut self.sealer.lock(), all, stop)
     }
@@ -24,7 +23,7 @@ impl Shared {
         if fork::generation() != self.forks {
             return Err(self.why_closed());
         }
-        let boundary = {
+        let end = {
             let mut writer = self.writer.lock();
             if all {
                 writer.journal.end_file();
@@ -35,20 +34,48 @@ impl Shared {
         // The checkpoints that opening the store looks for shall not lie behind what is sealed: there are no frames to compare them with.
         self.sign_all()?;
         self.save_checkpoints()?;
-        let sealed = sealer.seal(&boundary, &self.config.sealing.shape(), stop)?;
-        self.counters.segments.fetch_add(sealed.segments, Ordering::Relaxed);
-        Ok(sealed)
+        let shape = self.config.sealing.shape();
+        let mut sealed = Sealed::default();
+        loop {
+            // However much has gathered, a pass takes no more than one that is in time: its segments, its list of frames, and the time
+            // until its files go are those of any other.
+            let nearer = self.pass_end(sealer.manifest.start.file, &end)?;
+            let is_last = !all || nearer.is_none();
+            let pass = sealer.seal(nearer.as_ref().unwrap_or(&end), &shape, stop)?;
+            self.counters.segments.fetch_add(pass.segments, Ordering::Relaxed);
+            sealed += pass;
+            if is_last {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    /// Where a pass from file `from` on ends that takes about as much as is sealed together; `None`: at `end`.
+    fn pass_end(&self, from: u64, end: &Boundary) -> Result<Option<Boundary>> {
+        let mut bytes = 0;
+        for number in
+            frames::numbers(&self.world, &self.config.dir)?.into_iter().filter(|number| (from..end.file).contains(number))
+        {
+            let mut reader = FileReader::open(&self.world, &self.config.dir, number, Pages::default())?;
+            if bytes >= self.config.sealing.journal_bytes
+                // One without a header was never in use.
+                && let Some((header, _)) = reader.header(&self.identity.store)?
+            {
+                return Ok(Some(Boundary::before(&header)));
+            }
+            bytes += reader.len()?;
+        }
+        Ok(None)
     }
 
     /// Bytes of journal files that are complete and not sealed.
     fn sealable_bytes(&self) -> u64 {
         let from = self.sealer.lock().manifest.start.file;
         let to = self.writer.lock().journal.boundary(Vec::new()).file;
-        let journal = self.config.dir.join("journal");
         let numbers = frames::numbers(&self.world, &self.config.dir).unwrap_or_default();
         let complete = numbers.into_iter().filter(|number| (from..to).contains(number));
         let bytes = |number| {
-            let file = self.world.disk.open(&journal.join(file_name(number)), world::Open::Read);
+            let file = FileReader::open(&self.world, &self.config.dir, number, Pages::default());
             file.and_then(|file| file.len()).unwrap_or(0)
         };
         complete.map(bytes).sum()

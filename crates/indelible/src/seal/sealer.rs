@@ -4,11 +4,12 @@
 //! with the journal, byte for byte; renamed; the manifest replaced; journal files, replaced segments and the old state removed. Until the
 //! manifest is replaced everything that was there before is there still. Nothing here waits for a commit, and no commit for it.
 
-use std::ops::ControlFlow;
+use std::ops::{AddAssign, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indelible_format::Hash;
+use indelible_format::frame::FileHeader;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, GROUP_LEVEL};
 use indelible_segment::{ReadAt, SegmentError};
@@ -19,7 +20,7 @@ use super::pass::Pass;
 use super::rows::Rows;
 use super::state::State;
 use super::{expired, files};
-use crate::commit::journal::file_name;
+use crate::commit::journal::{file_name, heads};
 use crate::digest::LogHead;
 use crate::digest::tree_file::{self, TreeFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,6 +36,13 @@ pub(crate) struct Boundary {
     pub(crate) lsn: u64,
     /// Every log before that frame.
     pub(crate) heads: Vec<LogHead>,
+}
+
+impl Boundary {
+    /// In front of the journal file with this header.
+    pub(crate) fn before(header: &FileHeader) -> Self {
+        Self { file: header.number, lsn: header.first_lsn, heads: heads(&header.logs) }
+    }
 }
 
 /// How segments are made.
@@ -61,6 +69,16 @@ pub struct Sealed {
     pub segment_bytes: u64,
     /// Segments that were taken into larger ones.
     pub merged: u64,
+}
+
+impl AddAssign for Sealed {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.journal_bytes += more.journal_bytes;
+        self.segments += more.segments;
+        self.segment_bytes += more.segment_bytes;
+        self.merged += more.merged;
+    }
 }
 
 /// Owned by whoever holds the writer's lock.

@@ -27,7 +27,7 @@ use crate::digest::{LogHead, checkpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL};
 use crate::read::Reader;
-use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next};
+use crate::read::frames::{self, Broken, Cursor, End, FileReader, Next, Pages};
 use crate::retain::Retention;
 use crate::seal::Manifest;
 use crate::world::World;
@@ -267,7 +267,7 @@ impl Verifier<'_> {
     /// Journal files that belong to another store have no business here; the walk passes over them as not in use.
     fn check_owners(&mut self, world: &World, dir: &Path) -> Result<()> {
         for number in frames::numbers(world, dir)? {
-            let owner = FileReader::open(world, dir, number, Vec::new())?.owner()?;
+            let owner = FileReader::open(world, dir, number, Pages::default())?.owner()?;
             if owner.is_some_and(|owner| owner != self.identity.store) {
                 self.fail(Code::StoreIdentity, None, None, format!("journal/{} belongs to another store", file_name(number)));
             }
@@ -665,17 +665,17 @@ impl Details {
                         }
                     }
                 }
-                Some(kind @ ("expired" | "retention" | "hold.created" | "hold.released")) if log == LOG_CONTROL => {
-                    if self.of_retention(kind, seq, &root).is_none() {
-                        let message = format!("a control entry `{kind}` lacks what such an entry says");
-                        findings.push(Finding {
-                            code: Code::RecordMalformed,
-                            level: Level::Fail,
-                            log: Some(log),
-                            at: Some(seq),
-                            message,
-                        });
-                    }
+                Some(kind @ ("expired" | "retention" | "hold.created" | "hold.released"))
+                    if log == LOG_CONTROL && self.of_retention(kind, seq, &root).is_none() =>
+                {
+                    let message = format!("a control entry `{kind}` lacks what such an entry says");
+                    findings.push(Finding {
+                        code: Code::RecordMalformed,
+                        level: Level::Fail,
+                        log: Some(log),
+                        at: Some(seq),
+                        message,
+                    });
                 }
                 Some("gap") if self.gaps.len() < GAPS_MAX => {
                     if let (Some(producer), Some(epoch), Some(first), Some(last)) =

@@ -108,15 +108,13 @@ struct RealFile {
 
 impl DiskFile for RealFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = advance(offset, done)?;
-            match retry_on_intr(|| rustix::io::pread(&self.file, &mut *rest, at))? {
-                0 => break,
-                count => done += count,
+        match self.read_all(buf, offset) {
+            Err(error) if refuses_direct(&error) && self.direct.lock().take().is_some() => {
+                set_direct(&self.file, false)?;
+                self.read_all(buf, offset)
             }
+            done => done,
         }
-        Ok(done)
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
@@ -155,12 +153,16 @@ impl DiskFile for RealFile {
     }
 
     fn will_read(&self, offset: u64, bytes: u64) {
-        // Best effort, like any hint.
-        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::WillNeed);
+        // What passes by the page cache shall not be read into it. Best effort, like any hint.
+        if self.direct.lock().is_none() {
+            let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::WillNeed);
+        }
     }
 
     fn have_read(&self, offset: u64, bytes: u64) {
-        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::DontNeed);
+        if self.direct.lock().is_none() {
+            let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::DontNeed);
+        }
     }
 
     fn data(&self, offset: u64) -> io::Result<Vec<Range<u64>>> {
@@ -208,6 +210,18 @@ impl DiskFile for RealFile {
 }
 
 impl RealFile {
+    fn read_all(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = advance(offset, done)?;
+            match retry_on_intr(|| rustix::io::pread(&self.file, &mut *rest, at))? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+
     fn write_direct(&self, sectors: &[u8], offset: u64) -> io::Result<()> {
         // One call for a short write. A long one goes to the device in pieces, and would wait for each of them.
         let sync_with_write = sectors.len() <= SYNCED_WRITE_BYTES_MAX;

@@ -184,8 +184,8 @@ pub trait DiskFile: Send + Sync {
     fn data(&self, offset: u64) -> io::Result<Vec<Range<u64>>> {
         Ok(std::iter::once(offset..self.len()?).collect())
     }
-    /// From now on this handle is only written to, in whole sectors: the page cache may be passed by. Memory that does not begin at a page
-    /// costs a copy in `write_durably`, and ends the passing by in `write_at`.
+    /// From now on this handle is read and written in whole sectors: the page cache may be passed by. Memory that does not begin at a page
+    /// costs a copy in `write_durably`, and ends the passing by in `write_at` and `read_at`.
     fn pass_by_cache(&self) {}
     /// Size in bytes.
     ///

@@ -351,6 +351,27 @@ fn what_is_written_past_the_cache_is_read_through_it() {
 }
 
 #[test]
+fn what_is_read_past_the_cache_is_what_was_written_through_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    let mut rng = fastrand::Rng::with_seed(2);
+    let twin: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take((1 << 20) + 700).collect();
+    // Not synced: what is only in the page cache counts, too.
+    write(&*RealDisk.open(&path, Open::CreateNew).unwrap(), &twin, 0);
+    let file = RealDisk.open(&path, Open::Read).unwrap();
+    file.pass_by_cache();
+    let mut memory = vec![0; (1 << 20) + 2 * 4096];
+    let start = memory.as_ptr().align_offset(4096);
+    let pages = &mut memory[start..start + (1 << 20) + 4096];
+    // Whole pages, then to the end and beyond, then what is in no sector's bounds.
+    for (offset, bytes) in [(0, 64 << 10), (512, 4096), (1 << 20, 4096), (4096, pages.len()), (100, 1000), (512, 4096)] {
+        let read = file.read_at(&mut pages[..bytes], offset as u64).unwrap();
+        assert_eq!(read, bytes.min(twin.len() - offset));
+        assert!(pages[..read] == twin[offset..offset + read], "{bytes} bytes at {offset}");
+    }
+}
+
+#[test]
 fn what_was_reserved_and_never_written_is_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let file = World::real().disk.open(&dir.path().join("file"), Open::CreateNew).unwrap();

@@ -2,12 +2,15 @@
 //! call to the disk is the last before a crash, and whatever call fails.
 
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indelible::search::Query;
 use indelible::verify::{self, Options};
 use indelible::{Config, ErrorKind, Profile, Reader, Store, trusted_state_path};
+use indelible_format::frame::FileHeader;
 use indelible_testkit::check::{Proofs, audit};
 use indelible_testkit::scenario::{OnError, Scenario, restart_and_check};
 use indelible_testkit::{CrashPolicy, Fault, OpKind, What, errno, seeds};
@@ -278,6 +281,67 @@ fn a_manifest_whose_name_was_not_synced_takes_nothing_with_it() {
             }
         }
     }
+}
+
+/// A store with some complete journal files of 4 MiB, of which each is a pass of its own.
+fn with_backlog(path: &Path) -> Store {
+    let mut config = Config::new(path);
+    config.journal_file_bytes_max = 4 << 20;
+    config.sealing.background = false;
+    config.sealing.journal_bytes = 1;
+    let store = Store::open(config).unwrap();
+    let pad = "x".repeat(1_000);
+    for n in 0..16_000 {
+        store.emit(&event(n).detail("pad", pad.as_str())).unwrap();
+        if n % 100 == 0 {
+            store.flush().unwrap();
+        }
+    }
+    store.flush().unwrap();
+    store
+}
+
+/// However much has gathered, what sealing needs at a time is what it always needs.
+#[test]
+fn a_backlog_is_sealed_in_passes_of_the_usual_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = with_backlog(&path);
+    let sealed = store.seal().unwrap();
+    // Signing wrote further entries of log 0 meanwhile, perhaps.
+    let main = store.heads().iter().find(|head| head.log == 1).map(|head| head.size);
+    assert!(main == Some(16_000) && sealed.records >= 16_000, "{sealed:?}");
+    let manifest = std::fs::read_to_string(path.join("manifest")).unwrap();
+    let (_, generation) = manifest.split_once("\"generation\":").unwrap();
+    let passes: u64 = generation.split(',').next().unwrap().parse().unwrap();
+    assert!(passes >= 4 && sealed.segments >= passes, "{passes} passes, {sealed:?}");
+    store.close().unwrap();
+    let report = verify::verify(&path, Options::default()).unwrap();
+    assert!(report.ok, "{:?}", report.findings);
+}
+
+/// The front of a journal file says how large each log is and what its root is there; it is believed only if the frames say the same.
+#[test]
+fn a_file_that_begins_with_other_heads_than_its_frames_lead_to_is_not_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = with_backlog(&path);
+    let second = path.join("journal/00000002.wal");
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&second).unwrap();
+    let mut front = vec![0; 64 << 10];
+    file.read_exact_at(&mut front, 0).unwrap();
+    let (mut header, length) = FileHeader::parse(&front).unwrap();
+    header.logs.last_mut().unwrap().root.0[7] ^= 1;
+    let mut other = Vec::new();
+    assert_eq!(header.encode(&mut other), Some(length));
+    file.write_all_at(&other[..length], 0).unwrap();
+    let refused = store.seal().unwrap_err();
+    assert!(refused.kind() == ErrorKind::Corrupt && refused.to_string().contains("other heads"), "{refused}");
+    // As it was, it is sealed.
+    file.write_all_at(&front[..length], 0).unwrap();
+    assert!(store.seal().unwrap().records >= 16_000);
+    store.close().unwrap();
+    assert!(verify::verify(&path, Options::default()).unwrap().ok);
 }
 
 /// Every profile is a store like any other: what differs is when things happen.

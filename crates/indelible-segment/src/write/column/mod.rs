@@ -81,13 +81,13 @@ pub(crate) struct ColumnWriter {
     /// First row of the page in the making, and of the segment's rows that were taken into account.
     first_row: u32,
     dictionary: Dictionary,
-    /// How many words of the page in the making were numbered before the last stride.
+    /// How many words of the page in the making were numbered before this stride.
     settled: usize,
     order: Order,
     total_entries: u64,
     total_nulls: u64,
     raw_bytes: u64,
-    out: Vec<u8>,
+    out: Pieces,
     pages: Vec<PagePlace>,
     zones: Option<Vec<Zone>>,
     encodings: Vec<i32>,
@@ -101,7 +101,41 @@ pub(crate) struct Finished {
     pub(crate) zones: Option<Vec<Zone>>,
     pub(crate) chunk: Chunk,
     pub(crate) dictionary_page: Vec<u8>,
-    pub(crate) out: Vec<u8>,
+    /// The pages, one behind the other.
+    pub(crate) out: Vec<Vec<u8>>,
+}
+
+/// Bytes of a piece of encoded pages.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Encoded pages in pieces of about one size: memory that grows by doubling is copied as it grows, and half of it may be empty.
+#[derive(Default)]
+struct Pieces {
+    full: Vec<Vec<u8>>,
+    full_bytes: usize,
+    /// The piece that takes the next page.
+    last: Vec<u8>,
+}
+
+impl Pieces {
+    const fn bytes(&self) -> usize {
+        self.full_bytes + self.last.len()
+    }
+
+    /// To be called behind a page.
+    fn turn(&mut self) {
+        if self.last.len() >= PIECE_BYTES {
+            self.full_bytes += self.last.len();
+            // A page more than a piece still fits, nearly always.
+            let next = Vec::with_capacity(PIECE_BYTES + 2 * PLAIN_PAGE_BYTES);
+            self.full.push(std::mem::replace(&mut self.last, next));
+        }
+    }
+
+    fn into_all(mut self) -> Vec<Vec<u8>> {
+        self.full.push(self.last);
+        self.full
+    }
 }
 
 impl ColumnWriter {
@@ -129,7 +163,7 @@ impl ColumnWriter {
             total_entries: 0,
             total_nulls: 0,
             raw_bytes: 0,
-            out: Vec::new(),
+            out: Pieces::default(),
             pages: Vec::new(),
             zones: bounded.then(Vec::new),
             encodings: vec![encoding::RLE],
@@ -169,6 +203,7 @@ impl ColumnWriter {
     pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.definitions.push(self.column.place().level_max());
         match &mut self.values {
+            Values::Words(words) if self.dictionary.is_near() => words.push(self.dictionary.number_of(value)),
             Values::Words(_) => self.dictionary.ask(value),
             Values::Plain(bytes, count) => {
                 if self.column.fixed_bytes().is_none() {
@@ -191,7 +226,6 @@ impl ColumnWriter {
     /// Numbers the values since the last stride; to be called before it ends.
     pub(crate) fn settle(&mut self) {
         if let Values::Words(words) = &mut self.values {
-            self.settled = words.len();
             self.dictionary.settle(words);
         }
     }
@@ -225,6 +259,14 @@ impl ColumnWriter {
 
     /// Told after every [`STRIDE`] rows, and at the end: ends the page if it is full.
     pub(crate) fn stride(&mut self, rows: u32, maker: &mut PageMaker) -> Result<()> {
+        self.end_stride(rows, maker)?;
+        if let Values::Words(words) = &self.values {
+            self.settled = words.len();
+        }
+        Ok(())
+    }
+
+    fn end_stride(&mut self, rows: u32, maker: &mut PageMaker) -> Result<()> {
         self.rows += rows;
         let begins = self.rows == rows;
         if begins && let Some(same) = self.same() {
@@ -249,7 +291,7 @@ impl ColumnWriter {
                 self.flush_run(same, count, maker)?;
                 // What follows may be a run of its own.
                 self.rows -= rows;
-                return self.stride(rows, maker);
+                return self.end_stride(rows, maker);
             }
             self.unfold(same, count);
         }

@@ -199,9 +199,10 @@ impl ColumnWriter {
             Some(zones) if short => zones.push(Zone { nulls: nulls as u64, bounds }),
             zones => *zones = None,
         }
-        let start = self.out.len();
-        self.raw_bytes += maker.data_page(body, &mut self.habit, &mut self.out)? as u64;
-        let bytes = u32::try_from(self.out.len() - start).unwrap_or(u32::MAX);
+        let start = self.out.bytes();
+        self.raw_bytes += maker.data_page(body, &mut self.habit, &mut self.out.last)? as u64;
+        let bytes = u32::try_from(self.out.bytes() - start).unwrap_or(u32::MAX);
+        self.out.turn();
         self.pages.push(PagePlace { offset: start as u64, bytes, first_row: self.first_row });
         self.first_row += rows;
         self.total_entries += entries as u64;
@@ -262,13 +263,13 @@ impl ColumnWriter {
             encodings: self.encodings,
             entries: self.total_entries,
             raw_bytes: self.raw_bytes,
-            bytes: (self.out.len() + dictionary_page.len()) as u64,
+            bytes: (self.out.bytes() + dictionary_page.len()) as u64,
             is_compressed: true,
             nulls: Some(self.total_nulls),
             bounds,
             ..Chunk::default()
         };
-        let finished = Finished { pages: self.pages, zones: self.zones, chunk, dictionary_page, out: self.out };
+        let finished = Finished { pages: self.pages, zones: self.zones, chunk, dictionary_page, out: self.out.into_all() };
         Ok((finished, self.dictionary))
     }
 }
