@@ -121,6 +121,24 @@ class ExpiredStores(Copies):
         self.edit_manifest(directory, lambda manifest: manifest.pop("expired") and manifest.update(format=1))
         self.both_find("manifest", directory)
 
+    def test_a_manifest_of_another_format_than_what_it_says(self):
+        directory = self.copy()
+        self.edit_manifest(directory, lambda manifest: manifest.update(format=1))
+        self.both_find("manifest", directory)
+
+    def test_a_file_that_is_whole_and_not_the_one_of_its_entry(self):
+        """Its own digest fits, once beside the manifest's and once beside the entry's."""
+        for manifest_too in (False, True):
+            directory = self.copy()
+            manifest = self.read(f"{directory}/manifest")
+            path = glob.glob(f"{directory}/segments/1-*.expired")[0]
+            body = self.read(path)[:-32]
+            self.assertEqual(body.count(text16(b"t1")), 1)
+            self.forge(directory, BELOW, body.replace(text16(b"t1"), text16(b"t9")))
+            if not manifest_too:
+                self.write(f"{directory}/manifest", manifest)
+            self.both_find("expired-mismatch", directory)
+
     def test_a_file_that_is_named_otherwise_than_it_is(self):
         for name in ("1-000000000512-", "2-000000001024-"):
             directory = self.copy()

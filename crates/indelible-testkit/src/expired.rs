@@ -70,7 +70,7 @@ pub fn store(folder: &Path) -> Result<ExpiredStore, Box<dyn std::error::Error>> 
         clock.advance(DAY);
     }
     store.release("case 9", "settled")?;
-    let anchors = vec![checkpoints[ANCHORED].note.clone()];
+    let anchors = checkpoints.get(ANCHORED).map(|checkpoint| checkpoint.note.clone()).into_iter().collect();
     store.expire(&ExpireOptions { anchors, ..ExpireOptions::default() })?;
     for n in main..main + 20 {
         store.emit(&Draft::new("door.open").tenant("t0").detail("n", n))?;
