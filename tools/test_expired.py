@@ -21,7 +21,8 @@ from indelible_verify.report import Malformed, Report
 from indelible_verify.segments import Segment, event_of
 from indelible_verify.store import Log
 from indelible_verify.verifier import StoreVerifier
-from test_sealed import BINARY, Copies, Home, needs, record_of, written_anew
+from test_sealed import BINARY, Copies, Home, needs, written_anew
+from test_verify import ReferenceStore, b64, plan_of
 
 EXAMPLE = os.path.join(os.path.dirname(BINARY), "examples", "expired_store")
 BELOW = 1024
@@ -120,6 +121,24 @@ class ExpiredStores(Copies):
         directory = self.copy()
         self.edit_manifest(directory, lambda manifest: manifest.pop("expired") and manifest.update(format=1))
         self.both_find("manifest", directory)
+
+    def test_a_manifest_of_another_format_than_what_it_says(self):
+        directory = self.copy()
+        self.edit_manifest(directory, lambda manifest: manifest.update(format=1))
+        self.both_find("manifest", directory)
+
+    def test_a_file_that_is_whole_and_not_the_one_of_its_entry(self):
+        """Its own digest fits, once beside the manifest's and once beside the entry's."""
+        for manifest_too in (False, True):
+            directory = self.copy()
+            manifest = self.read(f"{directory}/manifest")
+            path = glob.glob(f"{directory}/segments/1-*.expired")[0]
+            body = self.read(path)[:-32]
+            self.assertEqual(body.count(text16(b"t1")), 1)
+            self.forge(directory, BELOW, body.replace(text16(b"t1"), text16(b"t9")))
+            if not manifest_too:
+                self.write(f"{directory}/manifest", manifest)
+            self.both_find("expired-mismatch", directory)
 
     def test_a_file_that_is_named_otherwise_than_it_is(self):
         for name in ("1-000000000512-", "2-000000001024-"):
@@ -234,6 +253,25 @@ class ExpiredStores(Copies):
         for result in (self.verify(directory), said):
             self.assertTrue(result["ok"])
             self.assertIn(("store-identity", "warn"), {(finding["code"], finding["level"]) for finding in result["findings"]})
+
+
+class EntriesOfLog0(unittest.TestCase):
+    """Entries of log 0 about policies, holds and expiry, in stores of the reference writer."""
+
+    def test_entries_that_lack_what_they_say(self):
+        needs(self, BINARY, "INDELIBLE_BINARY")
+        at, policy = "2026-01-01T00:00:00.000000000Z", {"keep": [{"days": 3, "log": "main"}], "minima": [], "rules": []}
+        hold = {"name": "case", "query": "", "reason": ""}
+        expired = {"log": 1, "below": 256, "before": at, "count": 1, "held": 0, "policy": 3, "root": b64(bytes(32)), "sha256": b64(bytes(32))}
+        for kind, good in (("retention", policy), ("hold.created", hold), ("hold.released", {"name": "case", "reason": ""}), ("expired", expired)):
+            for name in (None, *good):
+                entry = {"type": kind, "at": at, **{key: value for key, value in good.items() if key != name}}
+                with self.subTest(kind=kind, without=name), tempfile.TemporaryDirectory() as folder:
+                    home = Home(folder)
+                    ReferenceStore(home.data, plan_of(0) + [[(0, entry)]])
+                    found = {finding["code"] for finding in StoreVerifier(home.data).run()["findings"] if finding["level"] == "fail"}
+                    expected = {"record-malformed"} if name else set()
+                    self.assertEqual((found, home.verify(home.data)[1]), (expected, expected))
 
 
 def text16(text):

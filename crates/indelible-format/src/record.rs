@@ -410,10 +410,12 @@ pub fn insert_idempotency(record: &mut Vec<u8>, idempotency: &Idempotency) -> Op
 }
 
 /// Writes what only the holder of the lane knows into an event record that this process encoded itself: the local producer's
-/// sequence number, and the random bits of a UUIDv7 when `random` is given.
-pub fn set_local(record: &mut [u8], producer_seq: u64, random: Option<[u8; 10]>) -> Option<()> {
+/// sequence number, and the random bits of a UUIDv7, each if it is given. A producer that counts by itself keeps its number.
+pub fn set_local(record: &mut [u8], producer_seq: Option<u64>, random: Option<[u8; 10]>) -> Option<()> {
     let head = head_offset(record)?;
-    record.get_mut(head + 48..head + 56)?.copy_from_slice(&producer_seq.to_le_bytes());
+    if let Some(seq) = producer_seq {
+        record.get_mut(head + 48..head + 56)?.copy_from_slice(&seq.to_le_bytes());
+    }
     if let Some(mut random) = random {
         // RFC 9562: version 7 in the high nibble of byte 6, variant 10 in the high bits of byte 8.
         random[0] = random[0] & 0x0f | 0x70;

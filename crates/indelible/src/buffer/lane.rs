@@ -170,11 +170,11 @@ impl Lane {
         let at = inner.buffer.len();
         inner.buffer.extend_from_slice(record);
         if local.stamp_producer || local.id_key.is_some() {
-            let seq = local.producer_seq.fetch_add(u64::from(local.stamp_producer), Ordering::Relaxed);
+            let seq = local.stamp_producer.then(|| local.producer_seq.fetch_add(1, Ordering::Relaxed));
             let position = inner.next_position;
             if let Some(record) = inner.buffer.get_mut(at..) {
                 let random = local.id_key.map(|key| random_bits(key ^ u64::from(self.class.byte()) << 56, position));
-                record::set_local(record, if local.stamp_producer { seq } else { 0 }, random);
+                record::set_local(record, seq, random);
             }
         }
         let position = inner.next_position;

@@ -3,14 +3,22 @@
 use indelible_format::json::Node;
 
 use super::expired::Expiry;
-use super::finding::{Code, Level};
+use super::finding::{Code, Finding, Level};
 use super::stream::{Details, Verifier};
 use crate::identity::{Identity, LOG_CONTROL};
 use crate::retain::Retention;
 
 impl Details {
-    /// Keeps what an entry of log 0 says about policies, holds and expiry. `None`: it does not say what such an entry says.
-    pub(super) fn of_retention(&mut self, kind: &str, seq: u64, entry: &Node<'_, '_>) -> Option<()> {
+    /// Keeps what an entry of log 0 says about policies, holds and expiry.
+    pub(super) fn of_retention(&mut self, kind: &str, seq: u64, entry: &Node<'_, '_>, findings: &mut Vec<Finding>) {
+        if self.keep(kind, seq, entry).is_none() {
+            let message = format!("a control entry `{kind}` lacks what such an entry says");
+            let (code, level) = (Code::RecordMalformed, Level::Fail);
+            findings.push(Finding { code, level, log: Some(LOG_CONTROL), at: Some(seq), message });
+        }
+    }
+
+    fn keep(&mut self, kind: &str, seq: u64, entry: &Node<'_, '_>) -> Option<()> {
         let text = |key: &str| entry.get(key)?.as_str().map(drop);
         match kind {
             "expired" => drop(self.expiries.insert(seq, Expiry::read(entry)?)),

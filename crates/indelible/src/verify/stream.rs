@@ -665,17 +665,8 @@ impl Details {
                         }
                     }
                 }
-                Some(kind @ ("expired" | "retention" | "hold.created" | "hold.released"))
-                    if log == LOG_CONTROL && self.of_retention(kind, seq, &root).is_none() =>
-                {
-                    let message = format!("a control entry `{kind}` lacks what such an entry says");
-                    findings.push(Finding {
-                        code: Code::RecordMalformed,
-                        level: Level::Fail,
-                        log: Some(log),
-                        at: Some(seq),
-                        message,
-                    });
+                Some(kind @ ("expired" | "retention" | "hold.created" | "hold.released")) if log == LOG_CONTROL => {
+                    self.of_retention(kind, seq, &root, findings);
                 }
                 Some("gap") if self.gaps.len() < GAPS_MAX => {
                     if let (Some(producer), Some(epoch), Some(first), Some(last)) =

@@ -263,6 +263,21 @@ fn refusals_alone_are_worth_a_frame() {
     assert_eq!(gaps.iter().map(|gap| (gap.reason.as_str(), gap.count)).collect::<Vec<_>>(), [("rejected", 1)]);
 }
 
+/// Also where the store makes the id, and so writes into the record once more.
+#[test]
+fn a_producer_that_counts_by_itself_keeps_its_numbers() {
+    let machine = SimWorld::new(6);
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    for (nth, seq) in [3, 4, 0, 9].into_iter().enumerate() {
+        let receipt = store.append(&normal(0).producer(Producer { id: "gate", epoch: 1, seq })).unwrap();
+        assert_eq!(receipt.seq, Some(nth as u64), "number {seq}");
+    }
+    store.close().unwrap();
+    let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
+    let head = |placed: &Placed| Some(placed.record()?.head()?.producer?.seq);
+    assert_eq!(journal.iter().filter_map(head).collect::<Vec<_>>(), [3, 4, 0, 9]);
+}
+
 #[test]
 fn nobody_else_numbers_events_in_the_name_of_the_store() {
     let machine = SimWorld::new(5);
