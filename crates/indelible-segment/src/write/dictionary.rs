@@ -247,7 +247,8 @@ mod tests {
         let (mut numbers, mut wanted, mut were_near) = (Vec::new(), Vec::new(), true);
         for _ in 0..100 {
             for _ in 0..100 {
-                let value = format!("{:x}", rng.u32(..1 << rng.u32(1..14))).repeat(rng.usize(..3)).into_bytes();
+                let bits = rng.u32(1..20);
+                let value = format!("{:x}", rng.u32(..1 << bits)).repeat(rng.usize(..3)).into_bytes();
                 if dictionary.is_near() {
                     assert!(were_near);
                     numbers.push(dictionary.number_of(&value));
