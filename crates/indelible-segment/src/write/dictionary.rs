@@ -247,7 +247,7 @@ mod tests {
         let (mut numbers, mut wanted, mut were_near) = (Vec::new(), Vec::new(), true);
         for _ in 0..100 {
             for _ in 0..100 {
-                let bits = rng.u32(1..14);
+                let bits = rng.u32(1..20);
                 let value = format!("{:x}", rng.u32(..1 << bits)).repeat(rng.usize(..3)).into_bytes();
                 if dictionary.is_near() {
                     assert!(were_near);
