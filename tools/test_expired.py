@@ -278,8 +278,9 @@ def text16(text):
     return len(text).to_bytes(2, "little") + text
 
 
-def expired_file(log, roots, tenants, producers, gaps, anchors):
-    """An `.expired` file but for its digest, as the page has it. `roots` and `anchors`: the bytes (with the number of the latter)."""
+def expired_file(log, roots, tenants, producers, gaps, anchors, held=()):
+    """An `.expired` file but for its digest, as the page has it. `roots` and `anchors`: the bytes (with the number of the latter); `held`:
+    positions of the events that stay."""
     def number(value, size=8):
         return value.to_bytes(size, "little")
     body = b"IDLEXPD\x01" + number(log, 4) + number(len(roots) // 32 * GROUP_LEAVES) + roots + number(len(tenants), 4)
@@ -287,7 +288,7 @@ def expired_file(log, roots, tenants, producers, gaps, anchors):
     for (name, epoch), intervals in producers.items():
         body += text16(name) + number(epoch) + number(len(intervals), 4) + b"".join(number(end) for pair in intervals for end in pair)
     body += number(len(gaps), 4) + b"".join(text16(name) + b"".join(map(number, numbers)) for name, *numbers in gaps)
-    return body + (anchors or number(0, 4))
+    return body + (anchors or number(0, 4)) + hashlib.sha256(b"".join(map(number, held))).digest()
 
 
 class Files(unittest.TestCase):
@@ -335,7 +336,7 @@ class Files(unittest.TestCase):
 
     def test_the_example_of_the_writer_has_the_same_bytes(self):
         # The same digest stands in the writer's own test: crates/indelible/src/seal/expired.rs.
-        self.assertEqual(hashlib.sha256(self.example([1, 300, 384])).hexdigest(), "d74c713194a88a057bfc06b747fa64b8215523300077599b54c4b1103641056e")
+        self.assertEqual(hashlib.sha256(self.example([1, 300, 384])).hexdigest(), "8adb6853b95e5397a75a9c7b51b44299a64d0cc517b0970a737bd0f84f50ab2b")
 
     def test_any_other_bytes_are_refused(self):
         good, draw = self.example([1, 300]), random.Random(20_260_301)
@@ -350,7 +351,7 @@ class Files(unittest.TestCase):
         for sizes in ([300, 300], [512], [1, 1024], [301, 300]):
             with self.assertRaises(Malformed):
                 parse_expired(self.example(sizes))
-        for place in (20, len(good) - 33):  # A group's root, and a node, with a digest that fits.
+        for place in (20, len(good) - 65):  # A group's root, and a node, with a digest that fits.
             body = bytearray(good[:-32])
             body[place] ^= 1
             with self.assertRaises(Malformed):

@@ -1,5 +1,5 @@
 """Beginnings of logs that have expired: what stays of them, and what log 0 has to say about it. docs/format/store.md § What has expired."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from .merkle import GROUP_LEAVES, Tree, node_hash
@@ -22,6 +22,7 @@ class Beginning:
     producers: dict
     gaps: list
     anchors: dict
+    held: bytes
 
     def tree(self, groups=None):
         """The tree of the first groups, or of all."""
@@ -55,8 +56,9 @@ def parse_expired(data):
         if anchors and size <= max(anchors) or not 0 < size < below or size % GROUP_LEAVES == 0:
             raise Malformed(f"an anchor of size {size} is out of order, or is none")
         anchors[size] = _peaks(fields, size % GROUP_LEAVES, roots[size // GROUP_LEAVES])
-    fields.end("anchor")
-    return Beginning(log, below, roots, tenants, producers, gaps, anchors)
+    held = fields.bytes(32)
+    fields.end("digest of what is held")
+    return Beginning(log, below, roots, tenants, producers, gaps, anchors, held)
 
 
 def _peaks(fields, within, root):
@@ -97,10 +99,18 @@ def expiry_of(entry):
 
 @dataclass
 class Met:
-    """An expired beginning as the manifest told of it, and its file. `held`: events in sparse segments; None: not all of them were counted."""
+    """An expired beginning as the manifest told of it, and its file. `held`: events in sparse segments; None: not all of them were counted.
+    `stays`: over the positions that the file says stay, and over those that were met."""
     said: object
     root: bytes
+    stays: bytes
     held: object = None
+    positions: object = field(default_factory=sha256)
+
+    def stay(self, seq):
+        if self.held is not None:
+            self.held += 1
+            self.positions.update(seq.to_bytes(8, "little"))
 
 
 def check_expiries(met, expiries, gone, report):
@@ -112,9 +122,9 @@ def check_expiries(met, expiries, gone, report):
             report.add("expired-mismatch", f"{said.below} positions are said to have expired, and entry {said.entry} of log 0 does not say so",
                        **place)
             continue
-        if found.held not in (None, entry.held):
+        if found.held is not None and (found.held, found.positions.digest()) != (entry.held, found.stays):
             report.add("expired-mismatch", f"{entry.held} events that have expired were to stay because they are held, as entry {said.entry} of "
-                       f"log 0 says, and {found.held} are there", **place)
+                       f"log 0 says; {found.held} are there, or others", **place)
         unknown = f"; {gone[number]} older checkpoints and heads cannot be compared any more" if number in gone else ""
         report.add("expired", f"PRUNED: what was received before {entry.before} has expired, {said.below} positions, as entry {said.entry} of "
                    f"log 0 says{unknown}", level="note", **place)

@@ -127,8 +127,8 @@ class SealedPart:
             raise Malformed(f"it is about positions of log {beginning.log} before {beginning.below}, the manifest says otherwise")
         # Rows that were read under another manifest were not counted as rows of what has expired.
         known = self.met.get(log.number)
-        held = known.held if known and known.said == said else None if log.tree.size else 0
-        self.met[log.number] = Met(said, beginning.tree().root(), held)
+        if not (known and known.said == said):
+            self.met[log.number] = Met(said, beginning.tree().root(), beginning.held, None if log.tree.size else 0)
         self.beginnings[log.number] = beginning
         return beginning
 
@@ -222,8 +222,8 @@ class SealedPart:
             lies = other is not None or any(row[name] is not None for name in OF_EVENTS)
         log.append(taken.leaf)
         sums.add(taken, row["idempotency.key"] is not None)
-        if log.sparse and kind == EVENT and log.number in self.met and self.met[log.number].held is not None:
-            self.met[log.number].held += 1
+        if log.sparse and kind == EVENT and log.number in self.met:
+            self.met[log.number].stay(seq)
         return lies
 
     @staticmethod

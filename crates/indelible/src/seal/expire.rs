@@ -16,7 +16,7 @@ use indelible_format::{Hash, Record};
 use sha2::{Digest, Sha256};
 
 use super::building::{Building, How, Origin, Written};
-use super::expired::{self, Anchor, Expired};
+use super::expired::{self, Anchor, Expired, Positions};
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
 use super::sealer::{Sealer, Shape, SharedFile, stopped};
@@ -76,11 +76,11 @@ impl Sealer {
             return Err(Error::new(ErrorKind::Rejected, format!("log {} is not sealed up to {below}", expiry.log)));
         }
         prepared.expired.roots = roots.get(..groups).unwrap_or_default().to_vec();
-        let mut digest = Sha256::new();
+        let (mut digest, mut stays) = (Sha256::new(), Positions::default());
         let mut open: Option<Building> = None;
         {
             let Prepared { expired, written, replaced, removed, held, .. } = &mut prepared;
-            let mut tally = Tally { expired, anchors: expiry.anchors, from, removed, held };
+            let mut tally = Tally { expired, anchors: expiry.anchors, from, removed, held, stays: &mut stays };
             self.survivors(expiry, below, replaced, &mut tally, stop, &mut |seq, bytes, seed| {
                 let record = Record::parse(bytes).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a row is no record"))?;
                 add(&mut digest, seq, bytes);
@@ -103,6 +103,7 @@ impl Sealer {
             return Ok(None);
         }
         self.read_back(&prepared.written, digest.finalize().into())?;
+        prepared.expired.held = stays.digest();
         let bytes = prepared.expired.encode();
         // What cannot be read again must not take the place of events.
         if Expired::decode(&bytes).is_none() {
@@ -238,6 +239,8 @@ struct Tally<'t> {
     from: u64,
     removed: &'t mut u64,
     held: &'t mut u64,
+    /// Positions of the events that stay.
+    stays: &'t mut Positions,
 }
 
 impl Tally<'_> {
@@ -299,6 +302,9 @@ impl Group {
                 for ((seq, (bytes, held)), leaf) in (self.first..).zip(self.records()).zip(&leaves) {
                     in_place.clear();
                     record::encode_leaf(log, leaf, &mut in_place);
+                    if held {
+                        tally.stays.push(seq);
+                    }
                     each(seq, if held { bytes } else { &in_place }, seed)?;
                 }
             }

@@ -12,6 +12,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{Frontier, GROUP_LEVEL, root_of};
 use indelible_format::sha256::sha256;
 use indelible_segment::Segment;
+use sha2::{Digest as _, Sha256};
 
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
@@ -37,6 +38,8 @@ pub(crate) struct Expired {
     pub(crate) gaps: Vec<(String, u64, u64, u64)>,
     /// By size.
     pub(crate) anchors: Vec<Anchor>,
+    /// Which events stay because they are held: see [`Positions`].
+    pub(crate) held: Hash,
 }
 
 /// A size within an expired group that a checkpoint outside is about.
@@ -93,6 +96,20 @@ impl Anchor {
     }
 }
 
+/// Positions of one log in their order, and what they are all together: SHA-256 over the numbers, 8 bytes each, little-endian.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Positions(Sha256);
+
+impl Positions {
+    pub(crate) fn push(&mut self, seq: u64) {
+        self.0.update(seq.to_le_bytes());
+    }
+
+    pub(crate) fn digest(self) -> Hash {
+        Hash(self.0.finalize().into())
+    }
+}
+
 /// Where in its group a size is.
 const fn within(size: u64) -> usize {
     (size % GROUP_LEAVES) as usize
@@ -100,8 +117,8 @@ const fn within(size: u64) -> usize {
 
 impl Expired {
     pub(crate) fn new(log: u32) -> Self {
-        let (roots, gaps, anchors) = (Vec::new(), Vec::new(), Vec::new());
-        Self { log, roots, tenants: ByName::default(), producers: Producers::default(), gaps, anchors }
+        let (roots, gaps, anchors, held) = (Vec::new(), Vec::new(), Vec::new(), Positions::default().digest());
+        Self { log, roots, tenants: ByName::default(), producers: Producers::default(), gaps, anchors, held }
     }
 
     /// The first position that has not expired.
@@ -156,6 +173,7 @@ impl Expired {
             out.extend_from_slice(&anchor.size.to_le_bytes());
             anchor.nodes.iter().for_each(|node| out.extend_from_slice(&node.0));
         }
+        out.extend_from_slice(&self.held.0);
         let digest = sha256(&out);
         out.extend_from_slice(&digest.0);
         out
@@ -193,6 +211,7 @@ impl Expired {
             }
             expired.anchors.push(anchor);
         }
+        expired.held = Hash(rest.array()?);
         (rest.0.is_empty() && below.is_multiple_of(GROUP_LEAVES)).then_some(expired)
     }
 }
@@ -277,7 +296,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_page() {
         let digest: String = sha256(&example(&[1, 300, 384]).encode()).0.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, "d74c713194a88a057bfc06b747fa64b8215523300077599b54c4b1103641056e");
+        assert_eq!(digest, "8adb6853b95e5397a75a9c7b51b44299a64d0cc517b0970a737bd0f84f50ab2b");
     }
 
     #[test]

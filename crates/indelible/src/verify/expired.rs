@@ -15,20 +15,30 @@ use super::stream::Verifier;
 use crate::digest::replay::Replay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
-use crate::seal::expired::{self, Expired};
+use crate::seal::expired::{self, Expired, Positions};
 use crate::seal::{ExpiredInfo, Manifest, SegmentInfo};
 
 /// What was met of expired beginnings.
 #[derive(Default)]
 pub(super) struct Pruning {
-    /// By log: what the manifest says, and the root over what has expired.
-    met: BTreeMap<u32, (ExpiredInfo, Hash)>,
+    /// By log: what the manifest says, the root over what has expired, and which events stay.
+    met: BTreeMap<u32, (ExpiredInfo, Hash, Hash)>,
     /// By log, if all of them were read under one manifest: its file, and the events that are still there.
-    held: BTreeMap<u32, (Hash, u64)>,
+    held: BTreeMap<u32, (Hash, u64, Positions)>,
     /// By log: claims about sizes of which nothing was kept.
     given_up: BTreeMap<u32, u64>,
     /// Of those, how many came from outside the store.
     outside: u64,
+}
+
+impl Pruning {
+    /// An event that has expired is there.
+    pub(super) fn stays(&mut self, log: u32, seq: u64) {
+        if let Some((_, count, positions)) = self.held.get_mut(&log) {
+            *count += 1;
+            positions.push(seq);
+        }
+    }
 }
 
 /// What an `expired` entry of log 0 says.
@@ -59,9 +69,9 @@ impl Verifier<'_> {
         match expired::read(self.reader.world(), self.reader.dir(), info) {
             Ok(beginning) => {
                 let root = beginning.tree(beginning.roots.len()).root();
-                self.pruning.met.insert(log, (info.clone(), root));
+                self.pruning.met.insert(log, (info.clone(), root, beginning.held));
                 if replay.tip(log).next_seq == 0 {
-                    self.pruning.held.insert(log, (info.digest, 0));
+                    self.pruning.held.insert(log, (info.digest, 0, Positions::default()));
                 }
                 Ok(Some(beginning))
             }
@@ -73,11 +83,8 @@ impl Verifier<'_> {
         }
     }
 
-    /// Notes what a sparse segment holds: so many events, and groups that must have the roots that were kept of them.
-    pub(super) fn met_sparse(&mut self, info: &SegmentInfo, events: u64, roots: &[Hash], beginning: &Expired) {
-        if let Some((_, held)) = self.pruning.held.get_mut(&info.log) {
-            *held += events;
-        }
+    /// The groups of a sparse segment must have the roots that were kept of them.
+    pub(super) fn met_sparse(&mut self, info: &SegmentInfo, roots: &[Hash], beginning: &Expired) {
         let first = usize::try_from(info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
         if beginning.roots.get(first..first.saturating_add(roots.len())) != Some(roots) {
             let message = format!("segments/{} carries other roots of its groups than what stays of them", info.file);
@@ -156,8 +163,8 @@ impl Verifier<'_> {
 
     /// Holds what has expired against what log 0 says. Gives whether an outside checkpoint, if there was one, could be compared.
     pub(super) fn check_expired(&mut self) -> bool {
-        let Pruning { met, held, given_up, outside } = std::mem::take(&mut self.pruning);
-        for (log, (info, root)) in met {
+        let Pruning { met, mut held, given_up, outside } = std::mem::take(&mut self.pruning);
+        for (log, (info, root, stays)) in met {
             let entry = self.details.expiries.get(&info.entry).filter(|_| log != LOG_CONTROL);
             let entry = entry.filter(|entry| {
                 (entry.log, entry.below, entry.root, entry.digest) == (u64::from(log), info.below, root, info.digest)
@@ -165,10 +172,11 @@ impl Verifier<'_> {
             match entry {
                 Some(entry) => {
                     // No root binds which events stay: a hash in an event's place, or no segment at all, gives the same tree.
-                    let found = held.get(&log).filter(|(digest, found)| *digest == info.digest && *found != entry.held);
-                    if let Some((_, found)) = found {
+                    let found = held.remove(&log).filter(|(digest, ..)| *digest == info.digest);
+                    let wrong = found.filter(|(_, count, found)| *count != entry.held || found.clone().digest() != stays);
+                    if let Some((_, found, _)) = wrong {
                         let message = format!(
-                            "{} events that have expired were to stay because they are held, as entry {} of log 0 says, and {found} are there",
+                            "{} events that have expired were to stay because they are held, as entry {} of log 0 says; {found} are there, or others",
                             entry.held, info.entry
                         );
                         self.findings.push(Finding {

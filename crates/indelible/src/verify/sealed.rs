@@ -126,9 +126,8 @@ impl Verifier<'_> {
         let mut faults: Vec<Fault> = Vec::new();
         let (mut malformed, next) = (None, replay.tip(log).next_seq);
         let is_whole = next == info.first_seq;
-        let mut held = 0;
         let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
-        let (details, findings) = (&mut self.details, &mut self.findings);
+        let (details, findings, pruning) = (&mut self.details, &mut self.findings, &mut self.pruning);
         let read = segment.checked_records(next..u64::MAX, &mut |seq, bytes| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
             let record = Record::parse(bytes).filter(|record| record.log() == log);
@@ -138,7 +137,9 @@ impl Verifier<'_> {
             };
             replay.row(&record, seed, &mut faults, &mut |log, seq, record, head| {
                 told.add(record, head);
-                held += u64::from(record.kind() == Kind::Event);
+                if sparse && record.kind() == Kind::Event {
+                    pruning.stays(log, seq);
+                }
                 if !(sparse && record.kind() == Kind::Leaf) {
                     details.look(log, seq, record, head, findings);
                 }
@@ -163,7 +164,7 @@ impl Verifier<'_> {
         }
         self.bytes_sealed += info.bytes;
         if let Some(beginning) = beginning.filter(|_| sparse) {
-            self.met_sparse(info, held, &proof.roots, beginning);
+            self.met_sparse(info, &proof.roots, beginning);
         }
         let checked = read.map_err(|error| files::failed(&info.file, error))?;
         if let Some(seq) = malformed {

@@ -528,3 +528,43 @@ fn what_has_expired_is_backed_up_restored_and_expires_further() {
 fn config_policy() -> Retention {
     config().retention.unwrap()
 }
+
+/// Both are events of this log, both gave the same tree: only what log 0 says tells which of them was to stay.
+#[test]
+fn another_event_in_the_place_of_one_that_is_held_is_found() {
+    let machine = SimWorld::new(10);
+    let checkpoints = days(&machine, 0, 12);
+    let held = |query: &str| {
+        let machine = copy(&machine);
+        let store = Store::open_in(config(), machine.world()).unwrap();
+        store.hold("case", query, "").unwrap();
+        store.close().unwrap();
+        expire(&machine, &[]);
+        assert!(verify_of(&machine, &[&checkpoints[11]]).ok);
+        machine
+    };
+    let (one, other) = (held("details.n:57"), held("details.n:58"));
+    let manifest = dir().join("manifest");
+    let described = |machine: &SimWorld| {
+        let text = String::from_utf8(machine.disk.contents(&manifest).unwrap()).unwrap();
+        let at = text.find("\"file\":\"1-000000000000-").unwrap();
+        let from = text[..at].rfind('{').unwrap();
+        let to = at + text[at..].find('}').unwrap();
+        let name = text[at + 8..].split('"').next().unwrap().to_owned();
+        (text.clone(), text[from..to].to_owned(), name)
+    };
+    let ((text, mine, name), (_, theirs, its_name)) = (described(&one), described(&other));
+    assert!(name == its_name && mine != theirs);
+    let put = |path: &std::path::Path, bytes: &[u8]| {
+        one.world().disk.remove(path).unwrap();
+        one.world().disk.open(path, indelible::world::Open::CreateNew).unwrap();
+        one.disk.tamper(path, bytes).unwrap();
+    };
+    let path = dir().join("segments").join(name);
+    put(&path, &other.disk.contents(&path).unwrap());
+    put(&manifest, text.replace(&mine, &theirs).as_bytes());
+    let report = verify_of(&one, &[&checkpoints[11]]);
+    let failed: Vec<Code> =
+        report.findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.code).collect();
+    assert_eq!(failed, [Code::ExpiredMismatch], "{:?}", report.findings);
+}
