@@ -30,7 +30,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN, LOG_TELEMETRY, pseudonym_key};
 use crate::read::Reader;
 use crate::retain::Router;
-use crate::retain::apply::Adopted;
+use crate::retain::adopt::Adopted;
 use crate::seal::Sealed;
 use crate::seal::sealer::Sealer;
 use crate::time;

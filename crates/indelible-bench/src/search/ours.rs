@@ -104,7 +104,10 @@ fn whole(incomplete: Option<String>) -> Result<()> {
 }
 
 fn query(filter: &Filter) -> Result<Query> {
-    Ok(Query::new(filter, 0)?)
+    let mut query = Query::new(filter, 0)?;
+    // What is measured is finding an answer, not remembering it.
+    query.remembered = false;
+    Ok(query)
 }
 
 fn rows((ns, rows): (u64, Vec<Row>)) -> Result<Answered> {

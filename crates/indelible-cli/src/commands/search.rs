@@ -122,6 +122,7 @@ fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Ou
         ("events shown on the page", "shown", found.shown),
         ("segments", "segments", did.segments),
         ("  of another log or time", "segments_by_time", did.segments_by_time),
+        ("  of which the answer was kept", "segments_by_result", did.segments_by_result),
         ("  not needed any more", "segments_not_needed", did.segments_not_needed),
         ("blocks of 1,024 rows in the others", "blocks", did.blocks),
         ("  that the index excludes", "blocks_by_index", did.blocks_by_index),

@@ -26,6 +26,7 @@ use crate::read::frames::{Cursor, Next};
 use crate::read::shelf::Shelf;
 use crate::read::tail::Tail;
 use crate::seal::{ExpiredInfo, Manifest, SegmentInfo, expired, files};
+use crate::search::{ResultCounts, Results};
 use crate::world::World;
 use walk::Walk;
 
@@ -158,6 +159,16 @@ impl Reader {
 
     pub(crate) fn cache(&self) -> &PageCache {
         self.shelf.cache()
+    }
+
+    pub(crate) fn results(&self) -> &Results {
+        self.shelf.results()
+    }
+
+    /// How often the answer of a segment was known, by all that share this reader's memory.
+    #[must_use]
+    pub fn result_counts(&self) -> ResultCounts {
+        self.results().counts()
     }
 
     /// What of the unsealed part was read so far.

@@ -13,6 +13,7 @@ use crate::read::tail::Tail;
 use crate::seal::files;
 use crate::seal::sealer::available;
 use crate::seal::{Manifest, SegmentInfo};
+use crate::search::Results;
 use crate::world::World;
 
 /// Shared by the clones of a reader. Segments never change under their name, so an open one is as good as the file.
@@ -20,6 +21,7 @@ pub(crate) struct Shelf {
     kept: Mutex<Kept>,
     tail: Mutex<Tail>,
     cache: PageCache,
+    results: Results,
 }
 
 #[derive(Default)]
@@ -37,12 +39,22 @@ impl std::fmt::Debug for Shelf {
 
 impl Shelf {
     pub(crate) fn new(cache_bytes: usize) -> Self {
-        Self { kept: Mutex::default(), tail: Mutex::new(Tail::new(cache_bytes)), cache: PageCache::new(cache_bytes) }
+        Self {
+            kept: Mutex::default(),
+            tail: Mutex::new(Tail::new(cache_bytes)),
+            cache: PageCache::new(cache_bytes),
+            results: Results::new(cache_bytes / 8),
+        }
     }
 
     /// Decoded pages.
     pub(crate) const fn cache(&self) -> &PageCache {
         &self.cache
+    }
+
+    /// Answers of whole segments.
+    pub(crate) const fn results(&self) -> &Results {
+        &self.results
     }
 
     pub(crate) fn tail(&self) -> MutexGuard<'_, Tail> {

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 
 use indelible_format::checkpoint;
 
-use super::Retention;
 use super::holds::Holds;
 use super::plan::{LogPlan, Plan, PlanOptions};
 use crate::commit::control;
@@ -12,7 +11,6 @@ use crate::commit::pipeline::{OPEN, Shared};
 use crate::digest::checkpoints;
 use crate::engine::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::identity::{Identity, LOG_CONTROL};
 use crate::seal::expire::Expiry;
 use crate::seal::sealer::Sealer;
 
@@ -79,17 +77,20 @@ impl Shared {
         let holds = Holds::new(&plan.holds)?;
         let trusting = options.plan.trust_clock.then_some(plan.now);
         let mut expired = Vec::new();
-        for log in plan.logs.iter().filter(|log| log.events > 0 || log.below > log.expired) {
+        for log in &plan.logs {
+            let Some(before) = log.before.filter(|_| log.events > 0 || log.below > log.expired) else { continue };
             let sizes: Vec<u64> = anchors.iter().filter(|(of, _)| *of == log.log).map(|(_, size)| *size).collect();
-            expired.extend(self.expire_log(&mut sealer, log, plan.policy.0, &holds, &sizes, trusting)?);
+            expired.extend(self.expire_log(&mut sealer, log, before, plan.policy.0, &holds, &sizes, trusting)?);
         }
         Ok(Expiration { plan, expired })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "called once, with the parts of a plan")]
     fn expire_log(
         &self,
         sealer: &mut Sealer,
         plan: &LogPlan,
+        before: i64,
         policy: u64,
         holds: &Holds,
         anchors: &[u64],
@@ -105,7 +106,7 @@ impl Shared {
         let entry = control::Expiry {
             log,
             below,
-            before: plan.before.unwrap_or(i64::MIN),
+            before,
             count: prepared.removed,
             held: prepared.held,
             policy,
@@ -122,7 +123,6 @@ impl Shared {
             }
         };
         sealer.expire(&prepared, entry)?;
-        let before = plan.before.unwrap_or(i64::MIN);
         Ok(Some(Expired { log, before, below, removed: prepared.removed, held: prepared.held, entry }))
     }
 
@@ -154,50 +154,5 @@ impl Shared {
             anchors.extend(known.iter().map(|checkpoint| (checkpoint.log, checkpoint.size)));
         }
         Ok(anchors)
-    }
-
-    /// Makes a policy known in log 0, and the logs that it made; then in `store.json`.
-    pub(crate) fn adopt(&self, adopted: &Adopted) -> Result<()> {
-        let now = self.world.clock.wall_ns();
-        let created = adopted.new_logs.iter().map(|log| (LOG_CONTROL, control::log_created(&self.identity, *log, now)));
-        let entries: Vec<_> = created.chain([(LOG_CONTROL, control::retention(&adopted.policy, now))]).collect();
-        self.cycle_with(self.builder.lock(), 0, &entries)?;
-        self.flush()?;
-        self.identity.save(&self.world, &self.config.dir)
-    }
-}
-
-/// A policy that a store takes up while it is being opened.
-pub(crate) struct Adopted {
-    policy: Retention,
-    new_logs: Vec<u32>,
-}
-
-impl Adopted {
-    /// Prepares `identity` for a policy that is not yet its own, and makes the logs that it names. `next`: see [`settle`](Self::settle).
-    pub(crate) fn begin(
-        world: &crate::world::World,
-        dir: &std::path::Path,
-        identity: &mut Identity,
-        wanted: Option<&Retention>,
-    ) -> Result<Option<Self>> {
-        let known = identity.retention.as_ref().map(|(_, policy)| policy);
-        let Some(policy) = wanted.filter(|wanted| known != Some(wanted)) else { return Ok(None) };
-        policy.check()?;
-        let announced = |log: &str| {
-            log == "control" || log == "main" || log == "telemetry" || known.is_some_and(|known| known.days(log).is_some())
-        };
-        let new: Vec<String> = policy.keep.iter().map(|keep| keep.log.clone()).filter(|log| !announced(log)).collect();
-        // Their origins are drawn once: an attempt that ended before this one has left them here.
-        if identity.add_logs(world, policy)? {
-            identity.save(world, dir)?;
-        }
-        let new_logs = identity.logs.iter().filter(|log| new.contains(&log.name)).map(|log| log.id).collect();
-        Ok(Some(Self { policy: policy.clone(), new_logs }))
-    }
-
-    /// Makes it the policy of `identity`, whose entry will come behind the `size` entries of log 0.
-    pub(crate) fn settle(&self, identity: &mut Identity, size: u64) {
-        identity.retention = Some((size + self.new_logs.len() as u64, self.policy.clone()));
     }
 }

@@ -3,7 +3,8 @@
 //! A log keeps all its events for one span of time, so that what expires is its beginning. Policies and holds are entries of log 0: whoever
 //! can check its checkpoints can check by whose word an event went or stayed. The files: [`seal`](crate::seal).
 
-pub(crate) mod apply;
+pub(crate) mod adopt;
+mod apply;
 mod clock;
 mod holds;
 mod plan;

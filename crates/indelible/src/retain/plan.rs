@@ -88,9 +88,8 @@ impl Reader {
     fn plan_log(&self, log: u32, days: Option<u32>, before: Option<i64>, holds: &Holds) -> Result<LogPlan> {
         let expired = self.manifest()?.below(log);
         let mut plan = LogPlan { log, days, before, expired, below: expired, events: 0, held: 0 };
-        if let Some(before) = before {
-            plan.below = self.first_kept(log, before)?.max(expired);
-        }
+        let Some(before) = before else { return Ok(plan) };
+        plan.below = self.first_kept(log, before)?.max(expired);
         // What has expired and was held may not be held any more.
         self.each_of(log, 0, &mut |position| {
             if position.seq >= plan.below {

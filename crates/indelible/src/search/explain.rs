@@ -9,6 +9,8 @@ pub struct Explain {
     pub segments: u64,
     /// Segments passed over because of their log and times.
     pub segments_by_time: u64,
+    /// Segments of which the same was asked before: their answer was kept.
+    pub segments_by_result: u64,
     /// Segments not looked at because the answer was complete before.
     pub segments_not_needed: u64,
     /// Blocks of 1,024 rows in the segments that were looked at.
@@ -45,6 +47,7 @@ impl Explain {
     pub(crate) const fn add(&mut self, other: &Self) {
         self.segments += other.segments;
         self.segments_by_time += other.segments_by_time;
+        self.segments_by_result += other.segments_by_result;
         self.segments_not_needed += other.segments_not_needed;
         self.blocks += other.blocks;
         self.blocks_by_index += other.blocks_by_index;

@@ -44,7 +44,7 @@ struct Values<'f> {
     column: Option<Column>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counts {
     by_text: HashMap<Option<String>, u64>,
     /// By number in the dictionary of the segment.
@@ -112,6 +112,14 @@ impl Counts {
 
 impl Gather for Values<'_> {
     type Part = Counts;
+
+    fn name(&self) -> Option<String> {
+        Some(format!("values of {}", self.field.name()))
+    }
+
+    fn bytes(&self, part: &Counts) -> usize {
+        part.by_text.keys().map(|text| 64 + text.as_ref().map_or(0, String::len)).sum()
+    }
 
     fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, part: &mut Counts) -> Result<u64> {
         let mut asked = passed.may;

@@ -9,6 +9,7 @@ mod explain;
 mod facet;
 mod filter;
 mod latest;
+mod results;
 mod scan;
 mod sealed;
 pub mod time;
@@ -24,5 +25,7 @@ pub use filter::{
     Pattern, Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,
 };
 pub use latest::{Latest, PageEnd};
+pub use results::ResultCounts;
+pub(crate) use results::Results;
 pub use scan::{Query, Summary};
 pub use view::{Selector, View, select};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indelible_format::Record;
@@ -21,12 +22,17 @@ use crate::search::{Filter, FilterError, Matcher, View};
 #[derive(Debug, Clone)]
 pub struct Query {
     matcher: Matcher,
+    filter: Filter,
+    /// What relative times in the filter count from.
+    now: i64,
     /// Only events of this time and later, ns since 1970 UTC.
     pub since: Option<i64>,
     /// Only events before this time, ns since 1970 UTC.
     pub until: Option<i64>,
     /// Only events of this log.
     pub log: Option<u32>,
+    /// Whether counts of a sealed segment may be those of an earlier answer, which are the same; true unless it is changed.
+    pub remembered: bool,
 }
 
 /// What a search found out, besides the events.
@@ -50,7 +56,17 @@ impl Query {
     /// # Errors
     /// A value that does not fit its field.
     pub fn new(filter: &Filter, now: i64) -> std::result::Result<Self, FilterError> {
-        Ok(Self { matcher: filter.compile(now)?, since: None, until: None, log: None })
+        let matcher = filter.compile(now)?;
+        Ok(Self { matcher, filter: filter.clone(), now, since: None, until: None, log: None, remembered: true })
+    }
+
+    /// What is asked, but for the times, as text: two questions with the same text have the same answer.
+    fn question(&self, gathered: &str) -> String {
+        // Most filters say no time, or one that does not move.
+        let later = self.filter.compile(self.now.saturating_add(86_400_000_000_000)).ok();
+        let moves = later.is_none_or(|later| format!("{later:?}") != format!("{:?}", self.matcher));
+        let now = if moves { self.now } else { 0 };
+        format!("{gathered}\n{now}\n{}", self.filter)
     }
 
     /// Whether one event matches.
@@ -74,6 +90,8 @@ impl Query {
 
 /// Some blocks of one segment: a piece of work for one thread.
 struct Piece<'m> {
+    /// Which of the segments that are looked at.
+    nth: usize,
     info: &'m SegmentInfo,
     blocks: Vec<u32>,
 }
@@ -238,9 +256,7 @@ impl Reader {
     }
 
     fn gather_at<G: Gather>(&self, moment: &Moment, query: &Query, gather: &G) -> Result<(G::Part, u64, Explain, u64)> {
-        let Worked { parts, mut explain, mut matched } = self.gather_sealed(query, &moment.manifest, gather)?;
-        let mut sum = G::Part::default();
-        parts.into_iter().for_each(|part| gather.join(&mut sum, part));
+        let Gathered { part: mut sum, mut explain, mut matched } = self.gather_sealed(query, &moment.manifest, gather)?;
         let done = moment.manifest.logs().into_iter().map(|log| (log, moment.manifest.sealed(log))).collect();
         let tools = Tools::new(query, self.cache());
         let unreadable = self.search_tail(moment, &tools, &done, &mut explain, &mut |view| {
@@ -251,19 +267,41 @@ impl Reader {
         Ok((sum, matched, explain, unreadable))
     }
 
-    fn gather_sealed<G: Gather>(&self, query: &Query, manifest: &Manifest, gather: &G) -> Result<Worked<G::Part>> {
+    fn gather_sealed<G: Gather>(&self, query: &Query, manifest: &Manifest, gather: &G) -> Result<Gathered<G::Part>> {
         let mut all = Worked::default();
-        all.explain.segments = manifest.segments.len() as u64;
+        let mut sum = Gathered::default();
+        sum.explain.segments = manifest.segments.len() as u64;
         let tools = Tools::new(query, self.cache());
+        let asked = gather.name().filter(|_| query.remembered).map(|name| query.question(&name));
+        let mut asked_of = Vec::new();
         let mut pieces = Vec::new();
         for info in &manifest.segments {
             if sealed::is_outside(query, info) {
-                all.explain.segments_by_time += 1;
+                sum.explain.segments_by_time += 1;
+                continue;
+            }
+            let question = asked.as_ref().map(|asked| match info.time {
+                // All of it is within: whatever the window is, the answer is the same.
+                Some((first, last))
+                    if query.since.is_none_or(|since| since <= first) && query.until.is_none_or(|until| last < until) =>
+                {
+                    Arc::from(asked.as_str())
+                }
+                _ => Arc::from(format!("{asked}\n{:?} {:?}", query.since, query.until)),
+            });
+            if let Some(question) = &question
+                && let Some((part, matched)) = self.results().get::<G::Part>(info.digest, question)
+            {
+                sum.explain.segments_by_result += 1;
+                sum.matched += matched;
+                gather.join(&mut sum.part, part);
                 continue;
             }
             let segment = self.segment(info)?;
-            let blocks = sealed::candidates(&tools, info, &segment, &mut all.explain)?;
-            pieces.extend(blocks.chunks(PIECE_BLOCKS).map(|blocks| Piece { info, blocks: blocks.to_vec() }));
+            let blocks = sealed::candidates(&tools, info, &segment, &mut sum.explain)?;
+            let nth = asked_of.len();
+            pieces.extend(blocks.chunks(PIECE_BLOCKS).map(|blocks| Piece { nth, info, blocks: blocks.to_vec() }));
+            asked_of.push((info, question, G::Part::default(), 0));
         }
         let next = AtomicUsize::new(0);
         let work = || -> Result<Worked<G::Part>> {
@@ -272,12 +310,13 @@ impl Reader {
             while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut rows = Rows::new(&tools, piece.info, self.segment(piece.info)?);
                 let mut part = G::Part::default();
+                let mut matched = 0;
                 for block in &piece.blocks {
                     let passed = rows.sift(*block, &(0..u64::MAX), &mut worked.explain)?;
-                    worked.matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut part)?;
+                    matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut part)?;
                 }
                 gather.end(&rows, &mut part)?;
-                worked.parts.push(part);
+                worked.parts.push((piece.nth, part, matched));
             }
             Ok(worked)
         };
@@ -294,7 +333,21 @@ impl Reader {
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => {}
         }
-        Ok(all)
+        sum.explain.add(&all.explain);
+        for (nth, part, matched) in all.parts {
+            if let Some((.., of_segment, count)) = asked_of.get_mut(nth) {
+                gather.join(of_segment, part);
+                *count += matched;
+            }
+        }
+        for (info, question, part, matched) in asked_of {
+            if let Some(question) = question {
+                self.results().put(info.digest, &question, part.clone(), matched, gather.bytes(&part));
+            }
+            sum.matched += matched;
+            gather.join(&mut sum.part, part);
+        }
+        Ok(sum)
     }
 }
 
@@ -325,7 +378,13 @@ fn search_all(
 /// What is gathered from everything that matches.
 pub(crate) trait Gather: Sync {
     /// What one thread has gathered from some blocks of a segment, and what all of it becomes.
-    type Part: Default + Send;
+    type Part: Clone + Default + Send + Sync + 'static;
+
+    /// What is gathered, as text; `None`: its answers are not kept.
+    fn name(&self) -> Option<String>;
+
+    /// Bytes that a part takes, about.
+    fn bytes(&self, part: &Self::Part) -> usize;
 
     /// Gathers the rows of a block. Gives how many match.
     fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, part: &mut Self::Part) -> Result<u64>;
@@ -347,6 +406,14 @@ struct Nothing;
 impl Gather for Nothing {
     type Part = ();
 
+    fn name(&self) -> Option<String> {
+        Some("count".into())
+    }
+
+    fn bytes(&self, (): &()) -> usize {
+        0
+    }
+
     fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, (): &mut ()) -> Result<u64> {
         let mut matched = passed.must.count();
         for place in passed.may.without(passed.must).places() {
@@ -360,16 +427,24 @@ impl Gather for Nothing {
     fn one(&self, (): &mut (), _view: &View<'_>) {}
 }
 
-/// What a thread did.
-struct Worked<T> {
-    parts: Vec<T>,
+/// What was gathered from segments.
+#[derive(Default)]
+struct Gathered<T> {
+    part: T,
     explain: Explain,
     matched: u64,
 }
 
+/// What a thread did.
+struct Worked<T> {
+    /// Which segment, what of it, and how many rows match.
+    parts: Vec<(usize, T, u64)>,
+    explain: Explain,
+}
+
 impl<T> Default for Worked<T> {
     fn default() -> Self {
-        Self { parts: Vec::new(), explain: Explain::default(), matched: 0 }
+        Self { parts: Vec::new(), explain: Explain::default() }
     }
 }
 
@@ -377,7 +452,6 @@ impl<T> Worked<T> {
     fn add(&mut self, other: Self) {
         self.parts.extend(other.parts);
         self.explain.add(&other.explain);
-        self.matched += other.matched;
     }
 }
 

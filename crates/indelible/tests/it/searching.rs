@@ -299,3 +299,45 @@ fn a_tail_that_is_not_kept_in_memory_is_read_again_though_its_beginning_is_seale
     store.close().unwrap();
     check();
 }
+
+/// What was answered about a segment before is answered again without looking, and is what looking gives; whatever window it is asked in.
+#[test]
+fn answers_that_were_kept_are_those_of_looking_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = store(dir.path(), 4_000, &[1_500, 3_000]);
+    let fields = ["action", "actor.id", "details.n"].map(|name| Selector::new(name).unwrap());
+    let mut queries = queries();
+    let (first, last) = (1_700_000_000_000_000_000, 1_800_000_000_000_000_000);
+    for (since, until) in [(Some(first), None), (Some(first), Some(last)), (Some(first + 1_500_000_000_000), Some(last))] {
+        let mut query = Query::new(&"outcome:success".parse().unwrap(), 0).unwrap();
+        (query.since, query.until) = (since, until);
+        queries.push(query);
+    }
+    for round in 0..2 {
+        for query in &queries {
+            let mut again = query.clone();
+            again.remembered = false;
+            assert_eq!(reader.count(query).unwrap().matched, reader.count(&again).unwrap().matched, "{query:?}");
+            for field in &fields {
+                let (kept, looked) = (reader.facet(query, field).unwrap(), reader.facet(&again, field).unwrap());
+                assert_eq!(kept.counts, looked.counts, "{query:?}");
+                assert_eq!(looked.summary.explain.segments_by_result, 0);
+                let (known, asked) = (kept.summary.explain.segments_by_result, kept.summary.explain);
+                assert!(round == 0 || known + asked.segments_by_time == asked.segments, "{query:?}: {asked:?}");
+            }
+        }
+        let counts = reader.result_counts();
+        assert!((round == 0 || counts.hits > counts.misses / 2) && counts.bytes > 0, "{counts:?}");
+    }
+    // A window that holds all of a segment is no other question than none; one that cuts it is.
+    let mut query = Query::new(&"class:normal".parse().unwrap(), 0).unwrap();
+    reader.count(&query).unwrap();
+    (query.since, query.until) = (Some(0), Some(i64::MAX));
+    let explain = reader.count(&query).unwrap().explain;
+    assert_eq!(explain.segments_by_result + explain.segments_by_time, explain.segments);
+    // Times that move make another question.
+    let text: Filter = "time:>=now-1h".parse().unwrap();
+    let asked = |now| reader.count(&Query::new(&text, now).unwrap()).unwrap();
+    let (then, later) = (asked(1_700_003_600_000_000_000), asked(last));
+    assert!(then.matched > 0 && later.matched == 0, "{} {}", then.matched, later.matched);
+}
