@@ -91,6 +91,7 @@ pub(crate) fn run(bench: &mut Bench, args: &BigArgs) -> Result<()> {
         }
         Ok(())
     };
+    pages::remember(&store_dir)?;
     let reader = Ours::open(&store_dir)?;
     ask(&reader, "hot", args.seconds)?;
     let asked_bytes = memory_bytes("RssAnon");

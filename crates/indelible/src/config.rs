@@ -53,7 +53,7 @@ pub struct LaneConfig {
 pub const CRITICAL_LANE_BYTES_MAX: usize = 4 << 20;
 
 /// Decoded pages that a reader keeps unless told otherwise.
-pub(crate) const SEARCH_CACHE_BYTES: usize = 96 << 20;
+pub(crate) const SEARCH_CACHE_BYTES: usize = 64 << 20;
 
 /// The three lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
