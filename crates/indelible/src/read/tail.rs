@@ -25,8 +25,8 @@ use crate::world::World;
 
 /// Records of a block.
 const BLOCK_RECORDS: usize = 1_024;
-/// Bits of a block's filter: about ten for each of its terms.
-const FILTER_WORDS: usize = 1_024;
+/// Words of a block's filter: some fourteen bits for each of its nine or ten terms a record, so that one block of six hundred is looked at in vain.
+const FILTER_WORDS: usize = 2_048;
 
 /// What is behind the sealed part, as far as it was read.
 #[derive(Default)]
@@ -94,11 +94,12 @@ impl Default for Filter {
 }
 
 impl Filter {
-    fn places(field: IndexField, term: &[u8]) -> [usize; 4] {
+    fn places(field: IndexField, term: &[u8]) -> [usize; 6] {
         // Not keyed: whoever makes terms collide has blocks looked at that need not be.
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one((field as u8, term));
+        let (first, step) = (hash & 0xffff_ffff, hash >> 32 | 1);
         let bits = FILTER_WORDS as u64 * 64;
-        [0, 16, 32, 48].map(|shift| usize::try_from((hash >> shift) % bits).unwrap_or(0))
+        [0, 1, 2, 3, 4, 5].map(|nth| usize::try_from((first + nth * step) % bits).unwrap_or(0))
     }
 
     fn add(&mut self, field: IndexField, term: &[u8]) {
