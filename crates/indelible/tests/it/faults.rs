@@ -193,7 +193,8 @@ fn closing_tells_of_events_that_could_not_be_written() {
         config.threads = threads;
         let store = Store::open_in(config, machine.world()).unwrap();
         let other = store.clone();
-        machine.disk.fault(Fault::nth(OpKind::Sync, 0, What::Error(errno::EIO)).on("journal/"));
+        // The file in use: those that are made ahead are synced as well, by another thread.
+        machine.disk.fault(Fault::nth(OpKind::Sync, 0, What::Error(errno::EIO)).on("journal/00000001.wal"));
         store.emit(&Draft::new("widget.polish")).unwrap();
         // With threads the committer meets the error, perhaps before the store is closed, perhaps while it is.
         std::thread::sleep(std::time::Duration::from_millis(if threads { 20 } else { 0 }));
