@@ -230,14 +230,16 @@ pub(super) fn shape(
     Some((Shape::Lists(starts), presence, count))
 }
 
-/// Numbers in the dictionary: as they stand, if they are one piece.
-fn words(bytes: Cow<'_, [u8]>, count: usize, rows: u32) -> Option<Values> {
+/// Bits of a number in the dictionary, the runs of numbers, and where they end, of the values of a page with [`PADDING`].
+pub(super) fn runs_of(bytes: &[u8]) -> Option<(u32, &[u8], usize)> {
     let end = bytes.len().checked_sub(PADDING)?;
     let (width, hybrid) = bytes.get(..end)?.split_first()?;
-    let width = u32::from(*width);
-    if width > 32 {
-        return None;
-    }
+    (*width <= 32).then_some((u32::from(*width), hybrid, end))
+}
+
+/// Numbers in the dictionary: as they stand, if they are one piece.
+fn words(bytes: Cow<'_, [u8]>, count: usize, rows: u32) -> Option<Values> {
+    let (width, hybrid, end) = runs_of(&bytes)?;
     let mut runs = Runs::new(hybrid, width, count);
     match runs.next()? {
         Run::Same(word, all) if all == count => Some(Values::Same(word)),

@@ -218,6 +218,16 @@ impl Segment {
     /// # Cost
     /// From the cache: a lock. Else the page is read and decoded, and at first the column's dictionary.
     pub fn page(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
+        self.page_with(column, row, cache, true)
+    }
+
+    /// A page that has this row, if only this one.
+    fn row(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
+        self.page_with(column, row, cache, false)
+    }
+
+    /// The page that holds a row. Unless `whole` is wanted, it need have no other; nor is it kept then.
+    fn page_with(&self, column: Column, row: u32, cache: &PageCache, whole: bool) -> Result<Arc<Page>> {
         let places = self.columns.of(column);
         if let Some(page) = places.pinned.get() {
             return Ok(page.clone());
@@ -227,33 +237,20 @@ impl Segment {
         if let Some(page) = cache.page(&key) {
             return Ok(page);
         }
+        let whole = whole || is_pinned(places) || cache.was_asked(&key);
         cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
-        let page = Arc::new(self.load(column, nth, &mut || self.dictionary(column, cache))?);
+        let mut dictionary = || self.dictionary(column, cache);
+        if !whole {
+            let first_row = self.page_rows(places, nth).start;
+            let one = |raw: Raw<'_>, dictionary| raw.into_row(column, row - first_row, row, places.is_compressed, dictionary);
+            return Ok(Arc::new(self.read_page(column, nth, &mut dictionary, one)?));
+        }
+        let page = Arc::new(self.load(column, nth, &mut dictionary)?);
         if is_pinned(places) {
             return Ok(places.pinned.get_or_init(|| page).clone());
         }
         cache.keep(key, Cached::Page(page.clone()));
         Ok(page)
-    }
-
-    /// A page that has this row, if only this one.
-    fn row(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
-        let places = self.columns.of(column);
-        if let Some(page) = places.pinned.get() {
-            return Ok(page.clone());
-        }
-        let nth = self.page_of(places, row)?;
-        let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX - 1) };
-        if let Some(page) = cache.page(&key) {
-            return Ok(page);
-        }
-        if is_pinned(places) || cache.was_asked(&key) {
-            return self.page(column, row, cache);
-        }
-        cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
-        let first_row = self.page_rows(places, nth).start;
-        let one = |raw: Raw<'_>, dictionary| raw.into_row(column, row - first_row, row, places.is_compressed, dictionary);
-        Ok(Arc::new(self.read_page(column, nth, &mut || self.dictionary(column, cache), one)?))
     }
 
     /// The dictionary of a column. `None`: none of its pages has numbers instead of values.

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::decode::{Levels, Parts, Raw, shape};
+use super::decode::{Levels, Parts, Raw, runs_of, shape};
 use super::page::{Page, Shape, Values};
 use super::presence::Presence;
 use super::store::{Dictionary, Store};
@@ -154,12 +154,7 @@ fn values_of(bytes: &[u8], parts: &Parts<'_>, column: Column, count: usize, slot
 
 /// Numbers in the dictionary.
 fn words(bytes: &[u8], count: usize, rows: u32, slots: Range<usize>) -> Option<Values> {
-    let end = bytes.len().checked_sub(PADDING)?;
-    let (width, hybrid) = bytes.get(..end)?.split_first()?;
-    let width = u32::from(*width);
-    if width > 32 {
-        return None;
-    }
+    let (width, hybrid, end) = runs_of(bytes)?;
     let mut runs = Runs::new(hybrid, width, count);
     let words: Vec<u32> = match runs.next()? {
         Run::Same(word, all) if all == count => return Some(Values::Same(word)),

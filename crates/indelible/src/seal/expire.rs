@@ -16,7 +16,7 @@ use indelible_format::{Hash, Record};
 use sha2::{Digest, Sha256};
 
 use super::building::{Building, How, Origin, Written};
-use super::expired::{self, Anchor, Expired, Positions};
+use super::expired::{self, Anchor, Beginning, Positions};
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
 use super::sealer::{Sealer, Shape, SharedFile, stopped};
@@ -36,7 +36,7 @@ pub(crate) struct Expiry<'e> {
 
 /// What stays, written and synced, under names that nothing refers to yet.
 pub(crate) struct Prepared {
-    pub(crate) expired: Expired,
+    pub(crate) expired: Beginning,
     pub(crate) digest: Hash,
     file: String,
     written: Vec<Written>,
@@ -57,7 +57,7 @@ impl Sealer {
     /// `Io`, `Corrupt`, `Closed` (`stop` said so). Nothing has changed.
     pub(crate) fn prepare(&self, expiry: &Expiry<'_>, shape: &Shape, stop: &dyn Fn() -> bool) -> Result<Option<Prepared>> {
         let before = self.manifest.expired(expiry.log).map(|info| expired::read(&self.world, &self.dir, info)).transpose()?;
-        let before = before.unwrap_or_else(|| Expired::new(expiry.log));
+        let before = before.unwrap_or_else(|| Beginning::new(expiry.log));
         let from = before.below();
         let below = expiry.below.max(from);
         let replaced: Vec<_> = self.manifest.of(expiry.log).iter().filter(|info| info.first_seq < below).cloned().collect();
@@ -106,7 +106,7 @@ impl Sealer {
         prepared.expired.held = stays.digest();
         let bytes = prepared.expired.encode();
         // What cannot be read again must not take the place of events.
-        if Expired::decode(&bytes).is_none() {
+        if Beginning::decode(&bytes).is_none() {
             return Err(Error::new(
                 ErrorKind::Corrupt,
                 "what is to stay of the events cannot be read again; nothing has expired",
@@ -137,20 +137,8 @@ impl Sealer {
     }
 
     fn begin_at(&self, log: u32, first_seq: u64, shape: &Shape) -> Result<Building> {
-        let file = files::segment_name(log, first_seq, self.manifest.generation + 1);
         let origin = self.identity.origin(log).unwrap_or_default();
-        let info = SegmentInfo {
-            log,
-            first_seq,
-            count: 0,
-            file,
-            bytes: 0,
-            digest: Hash::ZERO,
-            journal_bytes: 0,
-            keyed: 0,
-            time: None,
-            received: None,
-        };
+        let info = SegmentInfo::begin(log, first_seq, self.manifest.generation + 1);
         // Groups begin here: none has leaves before.
         let (origin, end) = (Origin { origin, before: Vec::new() }, self.state.size(log));
         Building::create(&self.world, &self.dir, info, origin, end, How::Comparing, shape.options)
@@ -233,7 +221,7 @@ fn finish(building: Building, roots: &[Hash]) -> Result<Written> {
 
 /// What is noted of positions that expire.
 struct Tally<'t> {
-    expired: &'t mut Expired,
+    expired: &'t mut Beginning,
     anchors: &'t [u64],
     /// Positions before this one had expired before: they were noted then.
     from: u64,

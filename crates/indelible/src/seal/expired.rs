@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
-use super::state::{Bytes, decode_producers, encode_producers, put_count, put_text};
+use super::state::{Bytes, decode_producers, decode_tenants, encode_producers, encode_tenants, finished, put_count, put_text};
 use crate::commit::producers::Producers;
 use crate::digest::names::ByName;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,7 +26,7 @@ const MAGIC: &[u8; 8] = b"IDLEXPD\x01";
 
 /// The beginning of a log without its events.
 #[derive(Debug, Clone)]
-pub(crate) struct Expired {
+pub(crate) struct Beginning {
     pub(crate) log: u32,
     /// Roots of the groups before `below`.
     pub(crate) roots: Vec<Hash>,
@@ -115,7 +115,7 @@ const fn within(size: u64) -> usize {
     (size % GROUP_LEAVES) as usize
 }
 
-impl Expired {
+impl Beginning {
     pub(crate) fn new(log: u32) -> Self {
         let (roots, gaps, anchors, held) = (Vec::new(), Vec::new(), Vec::new(), Positions::default().digest());
         Self { log, roots, tenants: ByName::default(), producers: Producers::default(), gaps, anchors, held }
@@ -157,11 +157,7 @@ impl Expired {
         out.extend_from_slice(&self.log.to_le_bytes());
         out.extend_from_slice(&self.below().to_le_bytes());
         self.roots.iter().for_each(|root| out.extend_from_slice(&root.0));
-        put_count(&mut out, self.tenants.iter().count());
-        for (name, next) in self.tenants.iter() {
-            put_text(&mut out, name);
-            out.extend_from_slice(&next.to_le_bytes());
-        }
+        encode_tenants(&self.tenants, &mut out);
         encode_producers(&self.producers, &mut out);
         put_count(&mut out, self.gaps.len());
         for (id, epoch, first, last) in &self.gaps {
@@ -174,25 +170,16 @@ impl Expired {
             anchor.nodes.iter().for_each(|node| out.extend_from_slice(&node.0));
         }
         out.extend_from_slice(&self.held.0);
-        let digest = sha256(&out);
-        out.extend_from_slice(&digest.0);
-        out
+        finished(out)
     }
 
     /// Reads what [`encode`](Self::encode) wrote; `None`: these bytes are not that. Allocates no more than they are long.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, digest) = bytes.split_last_chunk::<32>()?;
-        if sha256(body).0 != *digest {
-            return None;
-        }
-        let mut rest = Bytes(body.strip_prefix(MAGIC)?);
+        let mut rest = Bytes::of(bytes, MAGIC)?;
         let mut expired = Self::new(rest.u32()?);
         let below = rest.u64()?;
         expired.roots = rest.hashes(usize::try_from(below / GROUP_LEAVES).ok()?)?;
-        for _ in 0..rest.u32()? {
-            let name = rest.text()?;
-            *expired.tenants.entry(name) = rest.u64()?;
-        }
+        expired.tenants = decode_tenants(&mut rest)?;
         expired.producers = decode_producers(&mut rest)?;
         for _ in 0..rest.u32()? {
             let id = rest.text()?.to_owned();
@@ -220,10 +207,10 @@ impl Expired {
 ///
 /// # Errors
 /// `Io`; `Corrupt`: it is not the file that the manifest describes.
-pub(crate) fn read(world: &World, dir: &Path, info: &ExpiredInfo) -> Result<Expired> {
+pub(crate) fn read(world: &World, dir: &Path, info: &ExpiredInfo) -> Result<Beginning> {
     let bytes = files::read_whole(world, &files::folder(dir), &info.file)
         .map_err(|error| Error::io(format!("could not read segments/{}", info.file), error))?;
-    let expired = (sha256(&bytes) == info.digest).then(|| Expired::decode(&bytes)).flatten();
+    let expired = (sha256(&bytes) == info.digest).then(|| Beginning::decode(&bytes)).flatten();
     expired
         .filter(|expired| (expired.log, expired.below()) == (info.log, info.below))
         .ok_or_else(|| files::damaged(&info.file, &"it is not the file that the manifest describes"))
@@ -264,8 +251,8 @@ mod tests {
         sha256(&nth.to_le_bytes())
     }
 
-    fn example(sizes: &[u64]) -> Expired {
-        let mut expired = Expired::new(3);
+    fn example(sizes: &[u64]) -> Beginning {
+        let mut expired = Beginning::new(3);
         // More than have expired, for sizes that are beyond them.
         let leaves: Vec<Hash> = (0..5 * GROUP_LEAVES).map(leaf).collect();
         expired.roots = leaves.chunks(256).take(4).map(root_of).collect();
@@ -282,7 +269,7 @@ mod tests {
     #[test]
     fn the_root_at_every_size_that_was_kept_can_be_told() {
         let sizes: Vec<u64> = (1..4 * GROUP_LEAVES).filter(|size| !size.is_multiple_of(GROUP_LEAVES)).collect();
-        let expired = Expired::decode(&example(&sizes).encode()).unwrap();
+        let expired = Beginning::decode(&example(&sizes).encode()).unwrap();
         let mut tree = Frontier::new();
         for size in 0..=4 * GROUP_LEAVES {
             assert_eq!(expired.root_at(size), Some(tree.root()), "{size}");
@@ -302,17 +289,17 @@ mod tests {
     #[test]
     fn any_other_bytes_are_refused() {
         let bytes = example(&[1, 300]).encode();
-        assert_eq!(Expired::decode(&bytes).unwrap().encode(), bytes);
+        assert_eq!(Beginning::decode(&bytes).unwrap().encode(), bytes);
         for cut in 0..bytes.len() {
-            assert!(Expired::decode(&bytes[..cut]).is_none());
+            assert!(Beginning::decode(&bytes[..cut]).is_none());
         }
         for at in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[at] ^= 1;
-            assert!(Expired::decode(&bad).is_none(), "{at}");
+            assert!(Beginning::decode(&bad).is_none(), "{at}");
         }
         for sizes in [&[300, 300][..], &[512], &[1_024]] {
-            assert!(Expired::decode(&example(sizes).encode()).is_none(), "{sizes:?}");
+            assert!(Beginning::decode(&example(sizes).encode()).is_none(), "{sizes:?}");
         }
     }
 }

@@ -62,6 +62,13 @@ pub struct SegmentInfo {
 }
 
 impl SegmentInfo {
+    /// A segment that has no rows yet, as the manifest of `generation` will name it first.
+    pub(crate) fn begin(log: u32, first_seq: u64, generation: u64) -> Self {
+        let file = super::files::segment_name(log, first_seq, generation);
+        let (time, received, digest) = (None, None, Hash::ZERO);
+        Self { log, first_seq, count: 0, file, bytes: 0, digest, journal_bytes: 0, keyed: 0, time, received }
+    }
+
     /// The position behind its last row.
     #[must_use]
     pub const fn end(&self) -> u64 {

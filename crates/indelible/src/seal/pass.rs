@@ -126,20 +126,7 @@ impl Sealer {
             let segment = files::open_segment(&self.world, &self.dir, first)?;
             before.clone_from(&segment.proof().before);
         }
-        let file = files::segment_name(log, first_seq, generation);
-        let (time, received) = (None, None);
-        let info = SegmentInfo {
-            log,
-            first_seq,
-            count: 0,
-            file,
-            bytes: 0,
-            digest: Hash::ZERO,
-            journal_bytes: 0,
-            keyed: 0,
-            time,
-            received,
-        };
+        let info = SegmentInfo::begin(log, first_seq, generation);
         let origin = Origin { origin, before };
         let mut building = Building::create(&self.world, &self.dir, info, origin, size, how, shape.options)?;
         for info in merged {
@@ -213,18 +200,7 @@ mod tests {
 
     #[test]
     fn the_number_of_segments_grows_with_the_logarithm_of_the_rows() {
-        let info = |first_seq: u64, count: u64| SegmentInfo {
-            log: 1,
-            first_seq,
-            count,
-            file: files::segment_name(1, first_seq, 1),
-            bytes: 0,
-            digest: Hash::ZERO,
-            journal_bytes: 0,
-            keyed: 0,
-            time: None,
-            received: None,
-        };
+        let info = |first_seq: u64, count: u64| SegmentInfo { count, ..SegmentInfo::begin(1, first_seq, 1) };
         let (mut segments, mut end, mut rewritten) = (Vec::new(), 0, 0);
         for _ in 0..1_000 {
             let rows = 10_000;

@@ -91,25 +91,15 @@ impl State {
             if !log.partial.is_empty() {
                 out.extend_from_slice(&log.seed.as_ref().map_or([0; 32], |seed| seed.0));
             }
-            put_count(&mut out, log.tenants.iter().count());
-            for (name, next) in log.tenants.iter() {
-                put_text(&mut out, name);
-                out.extend_from_slice(&next.to_le_bytes());
-            }
+            encode_tenants(&log.tenants, &mut out);
         }
         encode_producers(&self.producers, &mut out);
-        let digest = sha256(&out);
-        out.extend_from_slice(&digest.0);
-        out
+        finished(out)
     }
 
     /// Reads what [`encode`](Self::encode) wrote; `None`: these bytes are not that. Allocates no more than they are long.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (body, digest) = bytes.split_last_chunk::<32>()?;
-        if sha256(body).0 != *digest {
-            return None;
-        }
-        let mut rest = Bytes(body.strip_prefix(MAGIC)?);
+        let mut rest = Bytes::of(bytes, MAGIC)?;
         let mut state = Self::default();
         for _ in 0..rest.u32()? {
             let (log, size) = (rest.u32()?, rest.u64()?);
@@ -120,17 +110,37 @@ impl State {
             let peaks = rest.hashes(usize::try_from(complete.count_ones()).ok()?)?;
             let partial = rest.hashes(usize::try_from(size % GROUP_LEAVES).ok()?)?;
             let seed = if partial.is_empty() { None } else { Some(Seed(rest.array()?)) };
-            let mut tenants = ByName::default();
-            for _ in 0..rest.u32()? {
-                let name = rest.text()?;
-                *tenants.entry(name) = rest.u64()?;
-            }
+            let tenants = decode_tenants(&mut rest)?;
             let groups = Frontier::from_peaks(complete, peaks).ok()?;
             state.logs.push(LogState { log, groups, partial, seed, tenants });
         }
         state.producers = decode_producers(&mut rest)?;
         rest.0.is_empty().then_some(state)
     }
+}
+
+/// The bytes of a file, with their digest behind them.
+pub(super) fn finished(mut out: Vec<u8>) -> Vec<u8> {
+    let digest = sha256(&out);
+    out.extend_from_slice(&digest.0);
+    out
+}
+
+pub(super) fn encode_tenants(tenants: &ByName<u64>, out: &mut Vec<u8>) {
+    put_count(out, tenants.iter().count());
+    for (name, next) in tenants.iter() {
+        put_text(out, name);
+        out.extend_from_slice(&next.to_le_bytes());
+    }
+}
+
+pub(super) fn decode_tenants(rest: &mut Bytes<'_>) -> Option<ByName<u64>> {
+    let mut tenants = ByName::default();
+    for _ in 0..rest.u32()? {
+        let name = rest.text()?;
+        *tenants.entry(name) = rest.u64()?;
+    }
+    Some(tenants)
 }
 
 pub(super) fn encode_producers(producers: &Producers, out: &mut Vec<u8>) {
@@ -172,6 +182,13 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
 pub(super) struct Bytes<'b>(pub(super) &'b [u8]);
 
 impl<'b> Bytes<'b> {
+    /// What is between the magic of a file and its digest; `None`: they are not those.
+    pub(super) fn of(bytes: &'b [u8], magic: &[u8; 8]) -> Option<Self> {
+        let (body, digest) = bytes.split_last_chunk::<32>()?;
+        let rest = body.strip_prefix(magic)?;
+        (sha256(body).0 == *digest).then_some(Self(rest))
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;

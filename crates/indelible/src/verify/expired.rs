@@ -15,7 +15,7 @@ use super::stream::Verifier;
 use crate::digest::replay::Replay;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
-use crate::seal::expired::{self, Expired, Positions};
+use crate::seal::expired::{self, Beginning, Positions};
 use crate::seal::{ExpiredInfo, Manifest, SegmentInfo};
 
 /// What was met of expired beginnings.
@@ -64,7 +64,7 @@ impl Expiry {
 
 impl Verifier<'_> {
     /// What stays of the expired beginning of a log, if it has one.
-    pub(super) fn beginning(&mut self, log: u32, manifest: &Manifest, replay: &mut Replay) -> Result<Option<Expired>> {
+    pub(super) fn beginning(&mut self, log: u32, manifest: &Manifest, replay: &mut Replay) -> Result<Option<Beginning>> {
         let Some(info) = manifest.expired(log) else { return Ok(None) };
         match expired::read(self.reader.world(), self.reader.dir(), info) {
             Ok(beginning) => {
@@ -84,7 +84,7 @@ impl Verifier<'_> {
     }
 
     /// The groups of a sparse segment must have the roots that were kept of them.
-    pub(super) fn met_sparse(&mut self, info: &SegmentInfo, roots: &[Hash], beginning: &Expired) {
+    pub(super) fn met_sparse(&mut self, info: &SegmentInfo, roots: &[Hash], beginning: &Beginning) {
         let first = usize::try_from(info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
         if beginning.roots.get(first..first.saturating_add(roots.len())) != Some(roots) {
             let message = format!("segments/{} carries other roots of its groups than what stays of them", info.file);
@@ -93,7 +93,7 @@ impl Verifier<'_> {
     }
 
     /// Takes the tree over groups that are not there any more, up to position `to` or the end of what has expired.
-    pub(super) fn pass_expired(&mut self, beginning: &Expired, to: u64, replay: &mut Replay) -> Result<()> {
+    pub(super) fn pass_expired(&mut self, beginning: &Beginning, to: u64, replay: &mut Replay) -> Result<()> {
         let (log, to) = (beginning.log, to.min(beginning.below()));
         replay.settle();
         let tip = replay.tip(log);

@@ -10,7 +10,7 @@ use super::finding::Code;
 use super::stream::Verifier;
 use crate::digest::replay::{Fault, Replay};
 use crate::error::{Error, ErrorKind, Result};
-use crate::seal::expired::Expired;
+use crate::seal::expired::Beginning;
 use crate::seal::{Manifest, SegmentInfo, files, sealer};
 
 impl Verifier<'_> {
@@ -105,7 +105,7 @@ impl Verifier<'_> {
     }
 
     /// Checks the rows of a segment. `sparse`: it holds some events of what has expired, and leaf hashes in place of the others.
-    fn segment(&mut self, info: &SegmentInfo, sparse: bool, beginning: Option<&Expired>, replay: &mut Replay) -> Result<()> {
+    fn segment(&mut self, info: &SegmentInfo, sparse: bool, beginning: Option<&Beginning>, replay: &mut Replay) -> Result<()> {
         let log = info.log;
         let segment = self.reader.segment(info)?;
         let proof = segment.proof();
