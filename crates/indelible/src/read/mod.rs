@@ -85,7 +85,8 @@ impl Reader {
     }
 
     pub(crate) fn of(dir: PathBuf, world: World, identity: Identity, cache_bytes: usize) -> Self {
-        Self { world, dir, identity, shelf: Arc::new(Shelf::new(cache_bytes)) }
+        let shelf = Arc::new(Shelf::new(&world, &dir, cache_bytes));
+        Self { world, dir, identity, shelf }
     }
 
     /// Who the store is.

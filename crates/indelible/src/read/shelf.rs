@@ -38,10 +38,10 @@ impl std::fmt::Debug for Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn new(cache_bytes: usize) -> Self {
+    pub(crate) fn new(world: &World, dir: &Path, cache_bytes: usize) -> Self {
         Self {
             kept: Mutex::default(),
-            tail: Mutex::new(Tail::new(cache_bytes)),
+            tail: Mutex::new(Tail::new(world, dir, cache_bytes)),
             cache: PageCache::new(cache_bytes),
             results: Results::new(cache_bytes / 8),
         }

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use indelible_format::Record;
 
 use super::explain::Explain;
+use super::filter::mask::Mask;
 use super::sealed::{self, Rows, Tools};
 use super::{Query, View};
 use crate::digest::LogHead;
 use crate::error::Result;
 use crate::read::Reader;
-use crate::read::tail::{Block, Moment};
+use crate::read::tail::{Moment, Opened};
 use crate::seal::SegmentInfo;
 
 /// Where a page ended, in each log there was: everything from these positions on was shown, or passed over, or came later. Of a log that
@@ -170,8 +171,8 @@ struct Descent<'q> {
     end: u64,
     /// Blocks of the tail that were looked at.
     tail: usize,
-    /// The block being looked at, and its next record.
-    block: Option<(Arc<Block>, usize)>,
+    /// The block being looked at, and its records that may match, of which the last is next.
+    block: Option<(Opened, Mask)>,
     /// Segments that were looked at.
     segments: usize,
     rows: Option<(Rows<'q>, Vec<u32>)>,
@@ -190,52 +191,42 @@ impl<'q> Descent<'q> {
     }
 
     fn next(&mut self, reader: &Reader, moment: &Moment, tools: &'q Tools<'q>, explain: &mut Explain) -> Result<Option<Found>> {
-        if let Some(found) = self.next_of_tail(reader, moment, tools, explain)? {
+        if let Some(found) = self.next_of_tail(moment, tools, explain)? {
             return Ok(Some(found));
         }
         self.next_sealed(reader, moment, tools, explain)
     }
 
-    fn next_of_tail(
-        &mut self,
-        reader: &Reader,
-        moment: &Moment,
-        tools: &Tools<'_>,
-        explain: &mut Explain,
-    ) -> Result<Option<Found>> {
+    fn next_of_tail(&mut self, moment: &Moment, tools: &Tools<'_>, explain: &mut Explain) -> Result<Option<Found>> {
         let sealed = moment.manifest.sealed(self.log);
         loop {
-            if let Some((block, next)) = &mut self.block {
-                while let Some(nth) = next.checked_sub(1) {
-                    *next = nth;
-                    let Some((log, seq)) = block.position(nth) else { continue };
+            if let Some((block, left)) = &mut self.block {
+                while let Some(nth) = left.pop() {
+                    let Some((log, seq)) = block.block().position(nth) else { continue };
                     if log != self.log || seq >= self.end || seq < sealed {
                         continue;
                     }
                     explain.tail_records += 1;
-                    let Some(bytes) = block.record(nth) else { continue };
-                    let Some(record) = Record::parse(bytes) else { continue };
+                    let Some(record) = block.record(nth, &moment.stock)? else { continue };
                     let Some(head) = record.head() else { continue };
                     if tools.query.matches(&View { log, seq, record: &record, head: &head }) {
-                        return Ok(Some(Found { log, seq, received: head.received, bytes: bytes.to_vec() }));
+                        return Ok(Some(Found { log, seq, received: head.received, bytes: record.bytes().to_vec() }));
                     }
                 }
                 self.block = None;
             }
-            let Some(at) = moment.blocks.len().checked_sub(self.tail + 1) else { return Ok(None) };
+            let Some(at) = moment.block_count().checked_sub(self.tail + 1) else { return Ok(None) };
             self.tail += 1;
-            let Some(block) = moment.blocks.get(at) else { return Ok(None) };
+            let Some(block) = moment.block(at) else { return Ok(None) };
             let mine = block.count(self.log, &(sealed..self.end));
             if mine == 0 {
                 continue;
             }
-            if tools.excludes(block) {
-                explain.tail_records_by_index += mine;
-                continue;
+            let rows = tools.rows(block);
+            explain.tail_records_by_index += mine.saturating_sub(rows.count());
+            if !rows.is_empty() {
+                self.block = Some((Opened::new(Arc::clone(block), rows), rows));
             }
-            let block = block.loaded(reader.world(), reader.dir())?;
-            let count = block.len();
-            self.block = Some((block, count));
         }
     }
 

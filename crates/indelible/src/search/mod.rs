@@ -20,6 +20,7 @@ pub use aggregate::{
 };
 pub use explain::Explain;
 pub use facet::Facet;
+pub(crate) use filter::mask::Mask;
 pub use filter::{
     DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name,
     Pattern, Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,

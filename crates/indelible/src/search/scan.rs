@@ -14,7 +14,7 @@ use super::sealed::{self, Passed, Rows, Tools};
 use crate::digest::LogHead;
 use crate::error::Result;
 use crate::read::Reader;
-use crate::read::tail::Moment;
+use crate::read::tail::{Moment, Opened};
 use crate::seal::{Manifest, SegmentInfo, files};
 use crate::search::{Filter, FilterError, Matcher, View};
 
@@ -169,18 +169,20 @@ impl Reader {
         each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
         let mut unreadable = 0;
-        for block in &moment.blocks {
-            if tools.excludes(block) {
-                explain.tail_records_by_index += block.len() as u64;
+        for nth in 0..moment.block_count() {
+            let Some(block) = moment.block(nth) else { break };
+            let rows = tools.rows(block);
+            explain.tail_records_by_index += u64::from(block.len()) - rows.count();
+            if rows.is_empty() {
                 continue;
             }
-            let block = block.loaded(self.world(), self.dir())?;
-            for nth in 0..block.len() {
-                let (Some((log, seq)), Some(bytes)) = (block.position(nth), block.record(nth)) else { continue };
+            let mut block = Opened::new(Arc::clone(block), rows);
+            for nth in rows.places() {
+                let Some((log, seq)) = block.block().position(nth) else { continue };
                 if seq < done.get(&log).copied().unwrap_or(0) {
                     continue;
                 }
-                let Some(record) = Record::parse(bytes) else { continue };
+                let Some(record) = block.record(nth, &moment.stock)? else { continue };
                 let Some(head) = record.head() else {
                     unreadable += u64::from(record.kind() == Kind::Event);
                     continue;

@@ -11,13 +11,15 @@ use super::filter::mask::Mask;
 use super::filter::{Need, Sieve};
 use super::view::View;
 use crate::error::Result;
-use crate::read::tail::Block;
+use crate::read::tail::{Block, Wanted};
 use crate::seal::{SegmentInfo, files};
 
 /// What searches of one call share.
 pub(crate) struct Tools<'q> {
     pub(crate) query: &'q Query,
     pub(crate) needs: Vec<Need>,
+    /// The same as they are looked for in the unsealed part.
+    wanted: Vec<Vec<Wanted>>,
     pub(crate) cache: &'q PageCache,
     pub(crate) passing: PageCache,
 }
@@ -27,12 +29,27 @@ const PASSING_BYTES: usize = 4 << 20;
 
 impl<'q> Tools<'q> {
     pub(crate) fn new(query: &'q Query, cache: &'q PageCache) -> Self {
-        Self { query, needs: query.matcher().needs(), cache, passing: PageCache::new(PASSING_BYTES) }
+        let needs = query.matcher().needs();
+        let wanted = |need: &Need| need.0.iter().map(|(field, term)| Wanted::new(*field, term)).collect();
+        let wanted = needs.iter().map(wanted).collect();
+        Self { query, needs, wanted, cache, passing: PageCache::new(PASSING_BYTES) }
     }
 
-    /// Whether no record of a block of the unsealed part can match.
-    pub(crate) fn excludes(&self, block: &Block) -> bool {
-        self.needs.iter().any(|need| !need.0.iter().any(|(field, term)| block.may_hold(*field, term)))
+    /// The records of a block of the unsealed part that may match.
+    pub(crate) fn rows(&self, block: &Block) -> Mask {
+        if block.is_outside(self.query.since, self.query.until) {
+            return Mask::NONE;
+        }
+        let mut left = Mask::first(block.len());
+        for need in &self.wanted {
+            let mut found = Mask::NONE;
+            need.iter().for_each(|wanted| block.find(wanted, &mut found));
+            left = left.and(found);
+            if left.is_empty() {
+                break;
+            }
+        }
+        left
     }
 }
 
@@ -48,6 +65,10 @@ pub(crate) fn candidates(tools: &Tools<'_>, info: &SegmentInfo, segment: &Segmen
                 Some(blocks) => Some(blocks.numbers().to_vec()),
                 None if *field == IndexField::Id => Some(blocks_of_id(segment, term)),
                 None => None,
+            };
+            let blocks = match blocks {
+                Some(blocks) if *field == IndexField::TargetId => Some(union(blocks, &blocks_of_whole(segment))),
+                blocks => blocks,
             };
             // Where one of the terms is not indexed, anything may pass.
             found = found.zip(blocks).map(|(found, blocks)| union(found, &blocks));
@@ -90,6 +111,12 @@ fn blocks_of_time(segment: &Segment, since: i64, until: i64) -> Vec<std::ops::Ra
 /// Ids that come in order are found by the bounds of their pages.
 fn blocks_of_id(segment: &Segment, id: &[u8]) -> Vec<u32> {
     let mut blocks = Vec::new();
+    // Of many segments nearly all are told apart by this.
+    if let Some(Bounds::Bytes(least, greatest)) = segment.bounds(Column::Id)
+        && !(&**least..=&**greatest).contains(&id)
+    {
+        return blocks;
+    }
     for page in segment.pages(Column::Id) {
         let may = match page.bounds {
             Some(Bounds::Bytes(least, greatest)) => (&**least..=&**greatest).contains(&id),
@@ -100,6 +127,15 @@ fn blocks_of_id(segment: &Segment, id: &[u8]) -> Vec<u32> {
         }
     }
     blocks.dedup();
+    blocks
+}
+
+/// Blocks with records that are kept whole: those may have more targets than have columns, and an index.
+fn blocks_of_whole(segment: &Segment) -> Vec<u32> {
+    let mut blocks = Vec::new();
+    for page in segment.pages(Column::Record).filter(|page| page.nulls != Some(u64::from(page.rows))) {
+        blocks.extend(page.first_row / BLOCK_ROWS..(page.first_row + page.rows).div_ceil(BLOCK_ROWS));
+    }
     blocks
 }
 

@@ -341,3 +341,32 @@ fn answers_that_were_kept_are_those_of_looking_again() {
     let (then, later) = (asked(1_700_003_600_000_000_000), asked(last));
     assert!(then.matched > 0 && later.matched == 0, "{} {}", then.matched, later.matched);
 }
+
+/// Targets beyond the sixty that have spans, columns and an index are found all the same, sealed or not.
+#[test]
+fn the_last_of_many_targets_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.sealing.background = false;
+    let store = Store::open(config).unwrap();
+    for n in 0..3_000u64 {
+        let ids: Vec<String> = (0..if n == 1_500 { 70 } else { 1 }).map(|nth| format!("t-{n}-{nth}")).collect();
+        let draft = ids.iter().fold(Draft::new("a.b"), |draft, id| draft.target("x", id));
+        assert!(store.emit(&draft).is_ok());
+    }
+    store.flush().unwrap();
+    let reader = store.reader().unwrap();
+    for _ in 0..2 {
+        for (text, wanted) in [("target.id:t-1500-65", 1_500), ("target:\"x:t-1500-69\"", 1_500), ("target.id:t-2999-0", 2_999)] {
+            let query = Query::new(&text.parse().unwrap(), 0).unwrap();
+            let mut found = Vec::new();
+            let latest = reader.latest(&query, 5, None, &mut |view| {
+                found.push(view.seq);
+                ControlFlow::Continue(())
+            });
+            assert_eq!((found.as_slice(), latest.unwrap().shown), (&[wanted][..], 1), "{text}");
+            assert_eq!(reader.count(&query).unwrap().matched, 1, "{text}");
+        }
+        store.seal().unwrap();
+    }
+}

@@ -59,6 +59,15 @@ impl Mask {
         }
     }
 
+    /// Takes the last of its rows out.
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        let at = self.0.iter().rposition(|word| *word != 0)?;
+        let word = self.0.get_mut(at)?;
+        let bit = word.checked_ilog2()?;
+        *word &= !(1 << bit);
+        Some(u32::try_from(at).unwrap_or(0) * 64 + bit)
+    }
+
     /// Those of its rows that pass.
     pub(crate) fn filter(mut self, mut passes: impl FnMut(u32) -> bool) -> Self {
         for (word, first) in self.0.iter_mut().zip((0u32..).step_by(64)) {
@@ -118,5 +127,7 @@ mod tests {
         assert_eq!(odd.filter(|place| place > 500).places().next(), Some(501));
         assert!(odd.holds(1) && !odd.holds(2) && !odd.holds(5_000));
         assert_eq!(odd.places_back().next(), Some(1_023));
+        let mut left = odd;
+        assert!(std::iter::from_fn(|| left.pop()).eq(odd.places_back()) && left.is_empty());
     }
 }
