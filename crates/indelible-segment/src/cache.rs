@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 
 use crate::codec::RandomState;
 use crate::column::Column;
-use crate::read::{Dictionary, Page};
+use crate::read::{Dictionary, Page, Pieces, Prints};
 
 const SHARDS: usize = 16;
 /// Pages of which it is remembered that a row was asked: those of some hundred rows, in 32 KiB.
 const ASKED: usize = 8_192;
 
-/// Which page of which open segment; the dictionary of a column is page `u32::MAX`.
+/// Which page of which open segment; what is no page has a number that no page has: there are at most as many pages as rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) segment: u64,
@@ -32,6 +32,26 @@ impl Key {
         Self { segment, column, page: u32::MAX }
     }
 
+    /// Where the pieces of a column's dictionary are.
+    pub(crate) const fn pieces(segment: u64, column: Column) -> Self {
+        Self { segment, column, page: u32::MAX - 1 }
+    }
+
+    /// Prints of a dictionary's values.
+    pub(crate) const fn prints(segment: u64, column: Column) -> Self {
+        Self { segment, column, page: u32::MAX - 2 }
+    }
+
+    /// One piece of a dictionary.
+    pub(crate) const fn piece(segment: u64, column: Column, nth: u32) -> Self {
+        Self { segment, column, page: 1 << 31 | nth }
+    }
+
+    /// A page without the dictionary of its column.
+    pub(crate) const fn bare(segment: u64, column: Column, page: u32) -> Self {
+        Self { segment, column, page: 1 << 30 | page }
+    }
+
     fn shard(&self) -> usize {
         // Neighbouring pages and columns of one row go to different shards.
         let mixed = self.segment.wrapping_mul(31).wrapping_add(self.column.index() as u64 * 7).wrapping_add(u64::from(self.page));
@@ -43,6 +63,8 @@ impl Key {
 pub(crate) enum Cached {
     Page(Arc<Page>),
     Dictionary(Arc<Dictionary>),
+    Pieces(Arc<Pieces>),
+    Prints(Arc<Prints>),
 }
 
 struct Slot {
@@ -157,14 +179,28 @@ impl PageCache {
     pub(crate) fn page(&self, key: &Key) -> Option<Arc<Page>> {
         match self.find(key)? {
             Cached::Page(page) => Some(page),
-            Cached::Dictionary(_) => None,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn pieces(&self, key: &Key) -> Option<Arc<Pieces>> {
+        match self.find(key)? {
+            Cached::Pieces(pieces) => Some(pieces),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn prints(&self, key: &Key) -> Option<Arc<Prints>> {
+        match self.find(key)? {
+            Cached::Prints(prints) => Some(prints),
+            _ => None,
         }
     }
 
     pub(crate) fn dictionary(&self, key: &Key) -> Option<Arc<Dictionary>> {
         match self.find(key)? {
             Cached::Dictionary(dictionary) => Some(dictionary),
-            Cached::Page(_) => None,
+            _ => None,
         }
     }
 
@@ -172,6 +208,8 @@ impl PageCache {
         let bytes = match &entry {
             Cached::Page(page) => page.memory(),
             Cached::Dictionary(dictionary) => dictionary.memory(),
+            Cached::Pieces(pieces) => pieces.memory(),
+            Cached::Prints(prints) => prints.memory(),
         };
         // What would empty the shard for itself alone is better read again.
         if bytes <= self.shard_bytes_max

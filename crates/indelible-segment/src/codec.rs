@@ -2,10 +2,10 @@
 //! can be opened or written, and only the names of columns and fields are of use.
 
 #[cfg(feature = "codec")]
-pub(crate) use self::real::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32};
+pub(crate) use self::real::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32, frame};
 
 #[cfg(not(feature = "codec"))]
-pub(crate) use self::absent::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32};
+pub(crate) use self::absent::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32, frame};
 
 /// What a build without codec says.
 pub(crate) const ABSENT: &str = "this program was built without the codec of segments";
@@ -16,6 +16,12 @@ mod real {
     pub(crate) use foldhash::fast::RandomState;
     pub(crate) use zstd::bulk::{Compressor, Decompressor};
     pub(crate) use zstd::zstd_safe::compress_bound;
+    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+
+    /// Length of the Zstandard frame at the front of `bytes`, and how many bytes it says to hold.
+    pub(crate) fn frame(bytes: &[u8]) -> Option<(usize, u64)> {
+        Some((find_frame_compressed_size(bytes).ok()?, get_frame_content_size(bytes).ok()??))
+    }
 }
 
 #[cfg(not(feature = "codec"))]
@@ -69,6 +75,10 @@ mod absent {
 
     pub(crate) fn crc32(_bytes: &[u8]) -> u32 {
         0
+    }
+
+    pub(crate) fn frame(_bytes: &[u8]) -> Option<(usize, u64)> {
+        None
     }
 
     pub(crate) fn compress_bound(_bytes: usize) -> usize {

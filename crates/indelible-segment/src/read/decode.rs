@@ -51,6 +51,14 @@ impl<'b> Raw<'b> {
         Some(Dictionary::new(Store::read(bytes, length, values, fixed, column.kind() == Kind::Text)?, column))
     }
 
+    /// Of a compressed dictionary page: its values as they are stored, where they begin in what was read, how many bytes they are decompressed, and how
+    /// many values. `None`: it is none, or more than its bytes justify.
+    pub(super) fn dictionary(self) -> Option<(&'b [u8], usize, usize, usize)> {
+        let Body::Dictionary { values } = self.header.body else { return None };
+        let stored = self.bytes.get(self.start..self.bytes.len() - PADDING)?;
+        is_justified(self.header.raw_bytes, stored.len()).then_some((stored, self.start, self.header.raw_bytes, values))
+    }
+
     /// How many rows a data page says that it has, and whether it needs a dictionary.
     pub(crate) const fn rows(&self) -> Option<(u32, bool)> {
         match self.header.body {

@@ -5,6 +5,7 @@ mod decode;
 mod honest;
 mod open;
 mod page;
+mod pieces;
 mod plain;
 mod presence;
 mod rebuild;
@@ -19,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use check::{Checked, Difference};
 pub use page::Page;
+pub(crate) use pieces::{Pieces, Prints};
 pub use rebuild::Scratch;
 pub use source::ReadAt;
 pub use store::Dictionary;
@@ -236,6 +238,12 @@ impl Segment {
         let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX - 1) };
         if let Some(page) = cache.page(&key) {
             return Ok(page);
+        }
+        if !whole
+            && !is_pinned(places)
+            && let Some(pieces) = self.pieces(column, cache)?
+        {
+            return self.row_in_pieces(column, nth, row, &pieces, cache);
         }
         let whole = whole || is_pinned(places) || cache.was_asked(&key);
         cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));

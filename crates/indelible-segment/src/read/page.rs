@@ -297,6 +297,12 @@ impl Page {
         matches!(self.presence, Presence::None) || matches!(self.shape, Shape::Empty)
     }
 
+    /// Whether it has numbers in a dictionary, not values.
+    #[must_use]
+    pub const fn is_numbered(&self) -> bool {
+        matches!(self.values, Values::Same(_) | Values::Packed(..) | Values::Words(_))
+    }
+
     /// Whether each of its rows has one value.
     pub(crate) const fn is_full(&self) -> bool {
         matches!((&self.shape, &self.presence), (Shape::OneEach, Presence::All))

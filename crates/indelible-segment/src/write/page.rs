@@ -8,6 +8,9 @@ use crate::limits::is_justified;
 
 /// Values shorter than this are not worth a look.
 const COMPRESS_BYTES_MIN: usize = 64;
+/// Bytes of texts of a dictionary that are compressed together, about, so that one is read without the others; a shorter dictionary is one piece.
+const PIECE_BYTES: usize = 8 << 10;
+const PIECES_BYTES_MIN: usize = 64 << 10;
 /// Pages of a column that are not tried after one that compression did not make small enough.
 const PAGES_NOT_TRIED: u8 = 7;
 
@@ -112,12 +115,37 @@ impl PageMaker {
     }
 
     /// Appends a dictionary page of `values`, which are then empty; whether dictionaries are compressed is said by the column, so they are.
-    pub(crate) fn dictionary_page(&mut self, values: usize, out: &mut Vec<u8>) -> Result<usize> {
+    pub(crate) fn dictionary_page(&mut self, values: usize, is_text: bool, out: &mut Vec<u8>) -> Result<usize> {
         let raw_bytes = self.values.len();
-        self.compress()?;
+        if is_text && raw_bytes >= PIECES_BYTES_MIN {
+            self.compress_in_pieces()?
+        } else {
+            self.compress()?
+        }
         let header_bytes = put(Body::Dictionary { values }, raw_bytes, &[], &self.packed, out);
         self.values.clear();
         Ok(header_bytes + raw_bytes)
+    }
+
+    /// Compresses `values`, texts each behind its length, into `packed`: one frame behind the other, each of whole texts. To Zstandard that
+    /// is the same as one frame.
+    fn compress_in_pieces(&mut self) -> Result<()> {
+        self.packed.clear();
+        let (mut rest, mut piece) = (self.values.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let mut end = 0;
+            while end < PIECE_BYTES.min(rest.len()) {
+                let length = rest.get(end..).and_then(<[u8]>::first_chunk).map_or(0, |length| u32::from_le_bytes(*length));
+                end = (end + 4 + length as usize).min(rest.len());
+            }
+            let (front, behind) = rest.split_at(end);
+            piece.clear();
+            piece.reserve(compress_bound(front.len()));
+            self.compressor.compress_to_buffer(front, &mut piece).map_err(SegmentError::Io)?;
+            self.packed.extend_from_slice(&piece);
+            rest = behind;
+        }
+        Ok(())
     }
 }
 

@@ -10,5 +10,6 @@ mod honest;
 mod hostile;
 mod index;
 mod oracle;
+mod pieces;
 mod records;
 mod support;

@@ -248,9 +248,10 @@ impl ColumnWriter {
         }
         self.set_order(maker)?;
         let mut dictionary_page = Vec::new();
+        let is_text = self.column.fixed_bytes().is_none();
         if self.dictionary.len() > 0 {
             self.put_dictionary(maker);
-            self.raw_bytes += maker.dictionary_page(self.dictionary.len(), &mut dictionary_page)? as u64;
+            self.raw_bytes += maker.dictionary_page(self.dictionary.len(), is_text, &mut dictionary_page)? as u64;
             if !self.encodings.contains(&encoding::PLAIN) {
                 self.encodings.push(encoding::PLAIN);
             }

@@ -48,6 +48,8 @@ pub(crate) struct Sieve<'s> {
     log: u32,
     /// By leaf and word of its dictionary: not asked yet, no, yes. Two columns at most are asked by one leaf.
     known: Vec<Vec<u8>>,
+    /// By leaf: not asked yet, or the numbers of its text in the dictionary, if that tells them.
+    numbers: Vec<Option<Option<Vec<u32>>>>,
     /// The page of texts that was asked last: by which leaf, its column, its rows, and whether nothing in it is near.
     asked: Option<(usize, Column, Range<u32>, bool)>,
     memory: Vec<u8>,
@@ -63,8 +65,8 @@ type Result<T> = std::result::Result<T, SegmentError>;
 impl<'s> Sieve<'s> {
     pub(crate) fn new(matcher: &'s Matcher, segment: Arc<Segment>, cache: &'s PageCache, passing: &'s PageCache) -> Self {
         let root = matcher.root();
-        let (known, log) = (vec![Vec::new(); leaves(root)], segment.proof().log);
-        Self { root, segment, cache, passing, log, known, asked: None, memory: Vec::new(), unpacked: Vec::new() }
+        let (known, numbers, log) = (vec![Vec::new(); leaves(root)], vec![None; leaves(root)], segment.proof().log);
+        Self { root, segment, cache, passing, log, known, numbers, asked: None, memory: Vec::new(), unpacked: Vec::new() }
     }
 
     /// Sifts `scope`, rows of the block that begins with row `first`.
@@ -124,7 +126,10 @@ impl<'s> Sieve<'s> {
             }
             Leaf::Head(text, glob) => return self.head(*text, glob.as_ref(), nth, first, scope),
             Leaf::Span(field, glob) => match column_of(*field) {
-                Some(column) => self.words(column, nth, first, scope, &mut |text| plain(glob, text))?,
+                Some(column) => match glob.as_ref().and_then(Glob::literal) {
+                    Some(literal) => self.literal(column, literal, nth, first, scope)?,
+                    None => self.words(column, nth, first, scope, &mut |text| plain(glob, text))?,
+                },
                 None => return Ok(Sifted::unknown(scope)),
             },
             Leaf::Address { glob, network } => self.words(Column::OriginIp, nth, first, scope, &mut |text| {
@@ -239,6 +244,42 @@ impl<'s> Sieve<'s> {
             *slot = known;
         }
         found
+    }
+
+    /// Rows whose text in a column is this one. Of a large dictionary it is looked for its number, and nothing else.
+    fn literal(&mut self, column: Column, literal: &[u8], nth: usize, first: u32, scope: Mask) -> Result<Mask> {
+        let numbers = match self.numbers.get_mut(nth) {
+            Some(Some(known)) => known.clone(),
+            slot => {
+                let numbers = self.segment.numbers_of(column, literal, self.cache)?;
+                if let Some(slot) = slot {
+                    *slot = Some(numbers.clone());
+                }
+                numbers
+            }
+        };
+        let Some(numbers) = numbers else {
+            return self.words(column, nth, first, scope, &mut |text| text == literal);
+        };
+        let (mut found, mut left) = (Mask::NONE, scope);
+        while let Some(least) = left.places().next() {
+            let page = self.segment.numbers_page(column, first + least, self.cache)?;
+            let here = left.and(Mask::first((page.first_row() + page.rows()).saturating_sub(first)));
+            left = left.without(here);
+            if page.is_empty() {
+                continue;
+            }
+            if !page.is_numbered() {
+                found = found.or(here.filter(|place| page.bytes(first + place) == Some(literal)));
+                continue;
+            }
+            let Some(greatest) = here.places_back().next() else { break };
+            self.unpacked.clear();
+            page.indices_in(first + least..first + greatest + 1, &mut self.unpacked);
+            let is = |place: u32| self.unpacked.get((place - least) as usize).is_some_and(|word| numbers.contains(word));
+            found = found.or(here.filter(is));
+        }
+        Ok(found)
     }
 
     fn number(&self, number: Number, low: u64, high: u64, first: u32, scope: Mask) -> Result<Mask> {

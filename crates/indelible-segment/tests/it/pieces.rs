@@ -1,0 +1,112 @@
+//! A large dictionary is stored in pieces: one text is had without the others, and everyone else reads it as ever.
+
+use bytes::Bytes;
+use indelible_format::{Draft, Record};
+use indelible_segment::{Column, PageCache, Scratch, Segment};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::support::{event, round_trip};
+
+const TEXTS: u32 = 9_000;
+
+fn session(nth: u32) -> String {
+    format!("s-{:08x}", nth.wrapping_mul(0x9e37_79b1))
+}
+
+/// Rows with one of many sessions, or none, and targets of as many.
+fn records() -> Vec<Vec<u8>> {
+    let mut rng = fastrand::Rng::with_seed(3);
+    let row = |nth: i64| {
+        let texts: [String; 4] = std::array::from_fn(|_| session(rng.u32(..TEXTS)));
+        let mut draft = Draft::new("a.b");
+        if nth % 7 != 0 {
+            draft = draft.session(&texts[3]);
+        }
+        let targets = if nth < 4_096 { 1 } else { rng.usize(..4) };
+        draft = texts.iter().take(targets).fold(draft, |draft, id| draft.target("x", id));
+        event(&draft, 1_700_000_000_000_000_000 + nth, nth.cast_unsigned())
+    };
+    (0..30_000).map(row).collect()
+}
+
+#[test]
+fn a_row_of_a_large_dictionary_is_the_row_with_a_cache_or_without() {
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    let segment = Segment::open(bytes).unwrap();
+    for cache_bytes in [0, 256 << 10, 64 << 20] {
+        let (cache, mut scratch) = (PageCache::new(cache_bytes), Scratch::default());
+        let mut rng = fastrand::Rng::with_seed(9);
+        for _ in 0..if cache_bytes == 0 { 50 } else { 3_000 } {
+            let nth = rng.usize(..records.len());
+            assert_eq!(segment.record(nth as u64, &cache, &mut scratch).unwrap(), Some(records[nth].as_slice()), "{nth}");
+        }
+        assert!(cache.bytes() <= cache_bytes);
+    }
+    // The dictionaries themselves are 250 KB and more.
+    let (cache, mut scratch) = (PageCache::new(64 << 20), Scratch::default());
+    segment.record(20_000, &cache, &mut scratch).unwrap();
+    assert!(cache.bytes() < 64 << 10, "{}", cache.bytes());
+}
+
+#[test]
+fn the_number_of_a_text_is_found_and_is_in_its_rows() {
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    let segment = Segment::open(bytes).unwrap();
+    let cache = PageCache::new(64 << 20);
+    for nth in (0..TEXTS).step_by(301) {
+        let text = session(nth);
+        let numbers = segment.numbers_of(Column::Session, text.as_bytes(), &cache).unwrap().unwrap();
+        for (row, record) in (0u32..).zip(&records).step_by(53) {
+            let page = segment.numbers_page(Column::Session, row, &cache).unwrap();
+            let says = Record::parse(record).unwrap().field(indelible_format::Field::Session) == Some(text.as_bytes());
+            let is = page.is_numbered() && page.index(row).is_some_and(|number| numbers.contains(&number));
+            assert_eq!(is || page.bytes(row) == Some(text.as_bytes()), says, "{row}");
+        }
+    }
+    assert_eq!(segment.numbers_of(Column::Session, b"s-none", &cache).unwrap(), Some(Vec::new()));
+    // A short one is read as a whole.
+    assert_eq!(segment.numbers_of(Column::Action, b"a.b", &cache).unwrap(), None);
+}
+
+#[test]
+fn another_reader_reads_a_dictionary_in_pieces() {
+    use arrow_array::cast::AsArray as _;
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap();
+    let mut expected = records.iter();
+    for batch in reader {
+        let batch = batch.unwrap();
+        let sessions = batch.column_by_name("session").unwrap().as_string::<i32>();
+        for found in sessions {
+            let record = Record::parse(expected.next().unwrap()).unwrap();
+            assert_eq!(found.map(str::as_bytes), record.field(indelible_format::Field::Session));
+        }
+    }
+    assert!(expected.next().is_none());
+}
+
+/// Wherever a byte of a piece is changed, nothing else is shown in its place.
+#[test]
+fn a_piece_that_was_changed_is_not_believed() {
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    let mut rng = fastrand::Rng::with_seed(4);
+    let mut refused = 0;
+    for _ in 0..40 {
+        let mut changed = bytes.to_vec();
+        let at = rng.usize(..changed.len());
+        changed[at] ^= 1 << rng.u8(..8);
+        let Ok(segment) = Segment::open(Bytes::from(changed)) else { continue };
+        let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
+        for nth in (0..records.len()).step_by(1_501) {
+            match segment.record(nth as u64, &cache, &mut scratch) {
+                Ok(found) => assert_eq!(found, Some(records[nth].as_slice()), "{nth}"),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 0);
+}
