@@ -151,8 +151,8 @@ pub struct Config {
     /// The retention policy that the store is to have from now on; `None`: the one that it has. Changing it makes the logs that it names,
     /// and is an entry of log 0. It decides about events that are admitted later.
     pub retention: Option<Retention>,
-    /// Bytes of decoded pages that the readers of this store keep for searching, as many again of records that are not sealed yet, and an eighth
-    /// of it of answers about segments.
+    /// Bytes of decoded pages that the readers of this store keep for searching; at most as many again of what they remember of records that
+    /// are not sealed yet, about 26 bytes of each; an eighth of it of the newest of those records, and an eighth of answers about segments.
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,

@@ -28,7 +28,7 @@ impl Disk for RealDisk {
             Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             Open::Create => OFlags::RDWR | OFlags::CREATE,
         };
-        Ok(Box::new(RealFile { file: open_regular(path, flags)?, direct: Mutex::new(None) }))
+        Ok(Box::new(RealFile { file: open_regular(path, flags)?, is_written: how != Open::Read, direct: Mutex::new(None) }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -102,6 +102,8 @@ impl Drop for RealLock {
 
 struct RealFile {
     file: File,
+    /// Whether it was opened for writing.
+    is_written: bool,
     /// There while the file is open for direct I/O.
     direct: Mutex<Option<SectorBuffer>>,
 }
@@ -184,8 +186,11 @@ impl DiskFile for RealFile {
     fn pass_by_cache(&self) {
         if set_direct(&self.file, true).is_ok() {
             *self.direct.lock() = Some(SectorBuffer::default());
-            // What was written ahead would only be thrown out page by page. Best effort.
-            let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+            // What was written ahead would only be thrown out page by page. Best effort. Who only reads leaves others their pages: a
+            // journal file that is being sealed is searched meanwhile.
+            if self.is_written {
+                let _ = rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed);
+            }
         }
     }
 

@@ -370,3 +370,39 @@ fn the_last_of_many_targets_is_found() {
         store.seal().unwrap();
     }
 }
+
+/// While events are written and sealed, every page is the one that looking at every event would give: none is missing, none comes twice.
+#[test]
+fn a_page_is_whole_while_its_events_are_being_sealed() {
+    const ACTORS: u64 = 50;
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.sealing.journal_bytes = 1;
+    config.journal_file_bytes_max = 1 << 20;
+    config.search_cache_bytes = 256 << 10;
+    let store = Store::open(config).unwrap();
+    let reader = store.reader().unwrap();
+    let pad = "x".repeat(300);
+    let mut sealed = 0;
+    for round in 1..=60u64 {
+        for n in (round - 1) * 400..round * 400 {
+            let actor = format!("u-{}", n % ACTORS);
+            assert!(store.emit(&Draft::new("a.b").actor(&actor).detail("n", n).detail("pad", pad.as_str())).is_ok());
+        }
+        store.flush().unwrap();
+        let (durable, actor) = (round * 400, round * 7 % ACTORS);
+        let query = Query::new(&format!("actor.id:u-{actor}").parse().unwrap(), 0).unwrap();
+        let mut found = Vec::new();
+        let latest = reader.latest(&query, 100, None, &mut |view| {
+            found.push(view.seq);
+            ControlFlow::Continue(())
+        });
+        let expected: Vec<u64> = (0..durable).rev().filter(|n| n % ACTORS == actor).take(100).collect();
+        assert_eq!(found, expected, "round {round}");
+        assert_eq!(latest.unwrap().incomplete, None);
+        assert_eq!(reader.count(&query).unwrap().matched, durable / ACTORS);
+        sealed = reader.segments().unwrap().iter().map(|info| info.count).sum();
+    }
+    assert!(sealed > 1_000, "{sealed}");
+    store.close().unwrap();
+}
