@@ -13,7 +13,7 @@ use fastrand::Rng;
 use indelible::{Config, Store};
 use serde_json::{Value, json};
 
-use crate::cpu::{CpuWatch, memory_bytes};
+use crate::cpu::{CpuWatch, memory_bytes, reset_memory_peak};
 use crate::latency::Latencies;
 use crate::pace::Pace;
 use crate::place::bytes_on_disk;
@@ -92,9 +92,11 @@ pub(crate) fn run(bench: &mut Bench, args: &BigArgs) -> Result<()> {
         Ok(())
     };
     pages::remember(&store_dir)?;
+    reset_memory_peak();
     let reader = Ours::open(&store_dir)?;
     ask(&reader, "hot", args.seconds)?;
     let asked_bytes = memory_bytes("RssAnon");
+    let asked_peak_bytes = peak_bytes();
     drop(reader);
     let writing = write_meanwhile(&mut kept, args, &zipf, &mut ask)?;
     for kind in SELECTIVE {
@@ -114,7 +116,7 @@ pub(crate) fn run(bench: &mut Bench, args: &BigArgs) -> Result<()> {
     table.note(format!("foreign CPU {}", watch.stop().foreign_text()));
     table.note(format!("while {:.0} events/s were asked to be written, {:.0}/s were", args.rate, writing.events_per_s));
     bench.report.add(table)?;
-    bench.report.add(memory(&kept, before_bytes, asked_bytes, &writing)?)
+    bench.report.add(memory(&kept, [before_bytes, asked_bytes, asked_peak_bytes], &writing)?)
 }
 
 /// What happened while events were written.
@@ -124,6 +126,7 @@ struct Writing {
     /// Anonymous memory with the store open and nothing done, and at the end.
     open_bytes: u64,
     end_bytes: u64,
+    peak_bytes: u64,
 }
 
 /// Asks the same while a producer emits at the given rate.
@@ -136,6 +139,7 @@ fn write_meanwhile(
     say("opening the store for writing");
     let mut config = Config::new(kept.dir.join("store"));
     sealing::switch_on(&mut config);
+    reset_memory_peak();
     let opening = Instant::now();
     let store = Store::open(config)?;
     let open_s = opening.elapsed().as_secs_f64();
@@ -152,13 +156,13 @@ fn write_meanwhile(
     });
     store.flush()?;
     let seconds = started.elapsed().as_secs_f64();
-    let end_bytes = memory_bytes("RssAnon");
+    let (end_bytes, peak_bytes) = (memory_bytes("RssAnon"), peak_bytes());
     let events = store.stats().records;
     kept.next = pace.next.into_inner();
     kept.remember()?;
     store.close()?;
     asked?;
-    Ok(Writing { events_per_s: events as f64 / seconds, open_s, open_bytes, end_bytes })
+    Ok(Writing { events_per_s: events as f64 / seconds, open_s, open_bytes, end_bytes, peak_bytes })
 }
 
 impl Kept {
@@ -215,13 +219,20 @@ fn row(kind: Kind, when: &str, times: &Latencies) -> Vec<crate::report::Cell> {
     ]
 }
 
-fn memory(kept: &Kept, before_bytes: u64, asked_bytes: u64, writing: &Writing) -> Result<Table> {
+/// Most anonymous memory since the peak was reset: what is mapped of files hardly changes meanwhile.
+fn peak_bytes() -> u64 {
+    memory_bytes("VmHWM").saturating_sub(memory_bytes("RssFile"))
+}
+
+fn memory(kept: &Kept, [before_bytes, asked_bytes, asked_peak_bytes]: [u64; 3], writing: &Writing) -> Result<Table> {
     let mut table = Table::new("big: the log that is open", &["what", "value", "unit"]);
     let mebibytes = |bytes: u64| bytes as f64 / MEBIBYTE;
     table.row(cells!["anonymous before opening (the generator's tables)", mebibytes(before_bytes), "MiB"]);
     table.row(cells!["… after the hot questions, for reading", mebibytes(asked_bytes), "MiB"]);
+    table.row(cells!["… peak meanwhile", mebibytes(asked_peak_bytes), "MiB"]);
     table.row(cells!["… open for writing", mebibytes(writing.open_bytes), "MiB"]);
     table.row(cells!["… after the questions while written", mebibytes(writing.end_bytes), "MiB"]);
+    table.row(cells!["… peak meanwhile, sealing included", mebibytes(writing.peak_bytes), "MiB"]);
     table.row(cells!["opening for writing", writing.open_s, "s"]);
     table.row(cells!["on disk", bytes_on_disk(&kept.dir)? as f64 / kept.next as f64, "B/event"]);
     Ok(table)

@@ -20,6 +20,7 @@ mod memory;
 mod pace;
 mod pages;
 mod place;
+mod progress;
 mod ranks;
 mod report;
 mod seal;

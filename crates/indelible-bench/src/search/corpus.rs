@@ -5,13 +5,15 @@ use std::hint::black_box;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use indelible::{Config, Reader, Store};
 
 use crate::cpu::thread_cpu;
+use crate::progress::Progress;
 use crate::zipf::Zipf;
 use crate::{Result, sealing};
 
@@ -70,13 +72,33 @@ pub(crate) fn fill(dir: &Path, zipf: &Zipf, numbers: std::ops::Range<u64>) -> Re
     let mut config = Config::new(dir);
     sealing::switch_on(&mut config);
     let store = Store::open(config)?;
-    for nth in numbers {
+    let reader = store.reader()?;
+    let mut progress = Progress::new(numbers.end - numbers.start);
+    for nth in numbers.clone() {
         store.emit(&zipf.at(nth).draft())?;
+        let done = nth + 1 - numbers.start;
+        if done.is_multiple_of(LOOK_EVENTS) {
+            progress.at(done);
+            // Emitting is faster than sealing: what waits takes nine times the room of what is sealed.
+            while done > sealed(&reader)? + UNSEALED_MAX {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
+    drop(progress);
     store.flush()?;
     sealing::seal(&store)?;
     store.close()?;
     Ok(())
+}
+
+/// Events between two looks at how far sealing is.
+const LOOK_EVENTS: u64 = 1 << 16;
+/// Events that may wait to be sealed.
+const UNSEALED_MAX: u64 = 4_000_000;
+
+fn sealed(reader: &Reader) -> Result<u64> {
+    Ok(reader.segments()?.iter().map(|info| info.count).sum())
 }
 
 /// The events' numbers as our log has them: critical ones overtake others by a frame.
