@@ -50,10 +50,10 @@ pub(crate) struct Event<'a> {
     pub(crate) idempotency: Option<([u8; 16], [u8; 16])>,
 }
 
-const HEADER_BYTES: usize = 12;
-const ENTRY_BYTES: usize = 6;
-const KIND_EVENT: u8 = 1;
-const HEAD_VERSION: u8 = 1;
+pub(crate) const HEADER_BYTES: usize = 12;
+pub(crate) const ENTRY_BYTES: usize = 6;
+pub(crate) const KIND_EVENT: u8 = 1;
+pub(crate) const HEAD_VERSION: u8 = 1;
 
 impl Event<'_> {
     /// The record, in `memory`, which is grown where needed and never shrunk. `None`: no record can say this.

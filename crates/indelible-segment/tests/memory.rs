@@ -39,7 +39,7 @@ fn read(bytes: Vec<u8>) -> Result<(), SegmentError> {
     }
     result = result.and(segment.blocks_of(IndexField::Tenant, b"acme").map(drop));
     result = result.and(segment.check_statistics().map(drop));
-    result = result.and(segment.checked_records(0..u64::MAX, &mut |_, _| ControlFlow::Continue(())).map(drop));
+    result = result.and(segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).map(drop));
     result.and(segment.check_index().map(drop))
 }
 

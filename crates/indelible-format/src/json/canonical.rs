@@ -69,6 +69,25 @@ impl Checker {
         self.read(bytes).and_then(whole).is_ok()
     }
 
+    /// As [`is_canonical`](Self::is_canonical), of a value that stands within so many containers.
+    ///
+    /// ```
+    /// # use indelible_format::{json::canonical::Checker, limits::DEPTH_MAX};
+    /// let mut checker = Checker::new();
+    /// assert!(checker.is_canonical_within(b"[{}]", DEPTH_MAX - 2));
+    /// assert!(!checker.is_canonical_within(b"[{}]", DEPTH_MAX - 1));
+    /// ```
+    #[must_use]
+    pub fn is_canonical_within(&mut self, bytes: &[u8], depth: usize) -> bool {
+        let whole = |mut cursor: Cursor<'_, '_>| {
+            cursor.depth = depth;
+            cursor.value()?;
+            cursor.depth = 0;
+            cursor.end()
+        };
+        self.read(bytes).and_then(whole).is_ok()
+    }
+
     /// A cursor at the start of `bytes`. They are canonical when the value was read and then [`Cursor::end`] says so, not before.
     ///
     /// # Errors

@@ -19,9 +19,10 @@ use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use pulp::x86::{V3, V4};
+use sha2::block_api::compress256;
 use sha2::{Digest, Sha256};
 
-use self::block::{Block, blocks_of, hash_blocks, pad_into};
+use self::block::{Block, INITIAL_STATE, blocks_of, digest, hash_blocks, pad_into};
 #[cfg(target_arch = "x86_64")]
 use self::lanes::HashJobs;
 use crate::Hash;
@@ -234,10 +235,8 @@ impl Backend {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(simd) => simd.vectorize(HashJobs { simd, arena, jobs: jobs.split_at(in_lanes).0, hashes }),
         }
-        for job in jobs.iter().skip(in_lanes) {
-            if let Some(hash) = hashes.get_mut(job.index) {
-                *hash = hash_blocks(job.message(arena));
-            }
+        for jobs in jobs.get(in_lanes..).unwrap_or_default().chunks(IN_TURN) {
+            hash_in_turn(arena, jobs, hashes);
         }
     }
 
@@ -256,10 +255,6 @@ impl Backend {
 
     fn nodes(self, children: &[Hash], out: &mut Vec<Hash>) {
         let (pairs, _) = children.as_chunks::<2>();
-        if self.lanes() == 1 {
-            out.extend(pairs.iter().map(|[left, right]| node(left, right)));
-            return;
-        }
         let mut arena = [[0; 64]; NODES_AT_ONCE * NODE_BLOCKS];
         let mut jobs = [Job::default(); NODES_AT_ONCE];
         for (index, job) in jobs.iter_mut().enumerate() {
@@ -273,6 +268,25 @@ impl Backend {
             let (jobs, _) = jobs.split_at(pairs.len());
             self.hash(&arena, jobs, &mut parents);
             out.extend(parents.iter().take(pairs.len()));
+        }
+    }
+}
+
+/// Hashes at most [`IN_TURN`] messages, longest first, a block of each in turn. Each block waits for the one before it in its message, and
+/// with SHA instructions for long: a processor that looks far enough ahead works at the next message meanwhile.
+fn hash_in_turn(arena: &[Block], jobs: &[Job], hashes: &mut [Hash]) {
+    let mut states = [INITIAL_STATE; IN_TURN];
+    let longest = jobs.first().map_or(0, |job| job.blocks);
+    for nth in 0..longest {
+        for (state, job) in states.iter_mut().zip(jobs) {
+            if let Some(block) = job.message(arena).get(nth) {
+                compress256(state, std::slice::from_ref(block));
+            }
+        }
+    }
+    for (state, job) in states.iter().zip(jobs) {
+        if let Some(hash) = hashes.get_mut(job.index) {
+            *hash = digest(state);
         }
     }
 }
@@ -335,6 +349,9 @@ fn sort_longest_first(queued: &[Job], sorted: &mut Vec<Job>) {
         }
     }
 }
+
+/// Messages that are hashed in turn.
+const IN_TURN: usize = 4;
 
 /// RFC 6962 §2.1.
 const LEAF_PREFIX: u8 = 0;

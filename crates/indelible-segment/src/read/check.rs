@@ -41,6 +41,19 @@ impl std::fmt::Display for Difference {
     }
 }
 
+/// How a record was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebuilt {
+    /// Laid out from columns: whatever they say, its groups are canonical JSON but for the details, which were copied as they stand, and its
+    /// spans are those of its values.
+    FromColumns,
+    /// In some other way: nothing is known of it.
+    Otherwise,
+}
+
+/// What is shown a row that is checked: its position, its record and how that was come by.
+pub type EachChecked<'e> = dyn FnMut(u64, &[u8], Rebuilt) -> ControlFlow<()> + 'e;
+
 /// What [`Segment::checked_records`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -65,12 +78,12 @@ impl Segment {
     /// # Cost
     /// That of `records`, and a tenth of it; twice that if the range begins behind the first row. Memory as for writing an index: about 30
     /// bytes a row.
-    pub fn checked_records(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<Checked> {
+    pub fn checked_records(&self, range: Range<u64>, each: &mut EachChecked<'_>) -> Result<Checked> {
         let mut check =
             Check::new(self, range.start <= self.proof.first_seq && range.end >= self.proof.first_seq + self.proof.count);
         let mut broken = false;
-        self.walk(range, Some(&mut check), &mut |seq, record| {
-            let flow = each(seq, record);
+        self.walk(range, Some(&mut check), &mut |seq, record, rebuilt| {
+            let flow = each(seq, record, rebuilt);
             broken = flow.is_break();
             flow
         })?;

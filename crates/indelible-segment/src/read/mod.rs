@@ -5,6 +5,7 @@ mod decode;
 mod honest;
 mod open;
 mod page;
+mod pen;
 mod pieces;
 mod plain;
 mod presence;
@@ -13,12 +14,13 @@ mod row;
 mod source;
 mod statistics;
 mod store;
+mod strip;
 mod terms;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, OnceLock};
 
-pub use check::{Checked, Difference};
+pub use check::{Checked, Difference, EachChecked, Rebuilt};
 pub use page::Page;
 pub(crate) use pieces::{Pieces, Prints};
 pub use rebuild::Scratch;
@@ -36,12 +38,14 @@ use crate::proof::Proof;
 use decode::Raw;
 use rebuild::Window;
 use source::read_exact;
+use strip::Cells;
 
 /// A column of one page that is no longer than this is decoded once and kept with the segment.
 const PINNED_BYTES_MAX: u32 = 4 << 10;
 
-/// Rows whose words are fetched together when rows are read in order.
-const FETCHED_ROWS: u32 = 32;
+/// Rows that are fetched together when rows are read in order: so many that a column is asked seldom, and so few that what was fetched
+/// still lies near when it is written.
+const STRIP_ROWS: u32 = 64;
 
 /// An open segment. Footer, page indexes and proof block were checked for what they say of themselves; nothing is known of the rows yet.
 ///
@@ -308,64 +312,89 @@ impl Segment {
     /// # Cost
     /// Reads each page once, past any cache. Memory: one page of each column, and the dictionaries.
     pub fn records(&self, range: Range<u64>, each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>) -> Result<()> {
-        self.walk(range, None, each)
+        self.walk(range, None, &mut |seq, record, _| each(seq, record))
     }
 
     /// [`records`](Self::records), and `watch` sees what goes by.
-    fn walk(
-        &self,
-        range: Range<u64>,
-        mut watch: Option<&mut dyn Watch>,
-        each: &mut dyn FnMut(u64, &[u8]) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn walk(&self, range: Range<u64>, mut watch: Option<&mut dyn Watch>, each: &mut EachChecked<'_>) -> Result<()> {
         let first_seq = self.proof.first_seq;
         let row_of = |seq: u64| u32::try_from(seq.saturating_sub(first_seq)).map_or(self.rows, |row| row.min(self.rows));
         let rows = row_of(range.start)..row_of(range.end);
         let mut dictionaries: PerColumn<Option<Option<Arc<Dictionary>>>> = PerColumn::new(|_| None);
         let mut scratch = Scratch::default();
         let (window, memory) = scratch.parts(self.id);
-        // The first row for which some column needs another page, and the first of which nothing was fetched yet.
-        let (mut next, mut fetched, mut indices) = (rows.start, rows.start, Vec::new());
-        for row in rows {
-            let seq = first_seq + u64::from(row);
-            if row >= next {
-                next = self.rows;
-                for column in Column::ALL.iter().copied() {
-                    if !window.holds(column, row) {
-                        let nth = self.page_of(self.columns.of(column), row)?;
-                        let known = dictionaries.of_mut(column);
-                        let page = self.load(column, nth, &mut || match known {
-                            Some(dictionary) => Ok(dictionary.clone()),
-                            None => Ok(known.insert(self.load_dictionary(column)?).clone()),
-                        })?;
-                        if let Some(watch) = &mut watch {
-                            watch.page(self, &page)?;
-                        }
-                        window.put(Arc::new(page));
+        let mut cells = Cells::default();
+        let mut next = rows.start;
+        while next < rows.end {
+            let row = next;
+            next = rows.end;
+            for column in Column::ALL.iter().copied() {
+                if !window.holds(column, row) {
+                    let nth = self.page_of(self.columns.of(column), row)?;
+                    let known = dictionaries.of_mut(column);
+                    let page = self.load(column, nth, &mut || match known {
+                        Some(dictionary) => Ok(dictionary.clone()),
+                        None => Ok(known.insert(self.load_dictionary(column)?).clone()),
+                    })?;
+                    if let Some(watch) = &mut watch {
+                        watch.page(self, &page)?;
                     }
-                    next = next.min(window.end(column));
+                    window.put(Arc::new(page));
                 }
-                if let Some(watch) = &mut watch {
-                    watch.window(window, &(row..next));
-                }
+                next = next.min(window.end(column));
             }
-            if row >= fetched {
-                fetched = row.saturating_add(FETCHED_ROWS).min(next);
-                window.touch(&(row..fetched), &mut indices);
-            }
-            if window.seq_and_log(row) != Some((seq, self.proof.log)) {
-                return Err(SegmentError::Damaged { what: "a row is out of order", seq });
-            }
-            let record = window.record(row, self.proof.log, memory);
-            let record = record.ok_or(SegmentError::Damaged { what: "a row is no record", seq })?;
             if let Some(watch) = &mut watch {
-                watch.record(window, row, seq, record);
+                watch.window(window, &(row..next));
             }
-            if each(seq, record).is_break() {
-                return Ok(());
+            if self.walk_window(window, row..next, memory, &mut cells, &mut watch, each)?.is_break() {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Goes through rows that all pages of the window have.
+    fn walk_window(
+        &self,
+        window: &Window,
+        rows: Range<u32>,
+        memory: &mut Vec<u8>,
+        cells: &mut Cells,
+        watch: &mut Option<&mut dyn Watch>,
+        each: &mut EachChecked<'_>,
+    ) -> Result<ControlFlow<()>> {
+        let (first_seq, log) = (self.proof.first_seq, self.proof.log);
+        let mut from = rows.start;
+        while from < rows.end {
+            let strip_rows = from..from.saturating_add(STRIP_ROWS).min(rows.end);
+            from = strip_rows.end;
+            let strip = cells.strip(window, &strip_rows, first_seq, log);
+            for (row, nth) in strip_rows.zip(0..) {
+                let seq = first_seq + u64::from(row);
+                let usual = strip.as_ref().and_then(|strip| strip.record(nth, log, memory));
+                let (record, rebuilt) = match usual {
+                    Some(bytes) => (memory.get(..bytes), Rebuilt::FromColumns),
+                    None => (self.unusual(window, row, memory)?, Rebuilt::Otherwise),
+                };
+                let record = record.ok_or(SegmentError::Damaged { what: "a row is no record", seq })?;
+                if let Some(watch) = watch {
+                    watch.record(window, row, seq, record);
+                }
+                if each(seq, record, rebuilt).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The record of a row by itself, whatever it is.
+    fn unusual<'m>(&self, window: &Window, row: u32, memory: &'m mut Vec<u8>) -> Result<Option<&'m [u8]>> {
+        let (seq, log) = (self.proof.first_seq + u64::from(row), self.proof.log);
+        if window.seq_and_log(row) != Some((seq, log)) {
+            return Err(SegmentError::Damaged { what: "a row is out of order", seq });
+        }
+        Ok(window.record(row, log, memory))
     }
 
     /// Blocks of rows in which `term` may be in `field`: all of those in which it is, and seldom another. `None`: this file does not index

@@ -3,7 +3,6 @@
 //! A row whose `record` is there is that record. Any other is laid out again from what the columns say, as it was when it was written:
 //! there the two were compared.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use indelible_format::{Hash, record};
@@ -58,19 +57,6 @@ impl Window {
 
     pub(super) fn page(&self, column: Column) -> Option<&Page> {
         self.pages.of(column).as_deref()
-    }
-
-    /// Fetches what the dictionaries say of these rows.
-    pub(super) fn touch(&self, rows: &Range<u32>, indices: &mut Vec<u32>) {
-        for (_, page) in self.pages.iter() {
-            let Some((page, dictionary)) = page.as_ref().and_then(|page| Some((page, page.dictionary()?))) else { continue };
-            if !dictionary.is_far() {
-                continue;
-            }
-            indices.clear();
-            page.indices_in(rows.clone(), indices);
-            dictionary.touch(indices);
-        }
     }
 
     /// The row behind the last of a column's page.

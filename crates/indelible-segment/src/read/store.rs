@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use indelible_format::head::is_action;
 use indelible_format::{Class, Outcome, Severity};
 
 use crate::column::Column;
@@ -98,6 +99,13 @@ impl Store {
         }
     }
 
+    /// What the values lie in.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Texts(bytes, _) | Self::Fixed(bytes, ..) => bytes,
+        }
+    }
+
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Texts(bytes, starts) => bytes.capacity() + starts.capacity() * 4,
@@ -109,7 +117,9 @@ impl Store {
 /// The distinct values of a column, as far as its pages have numbers instead of values.
 #[derive(Debug)]
 pub struct Dictionary {
-    store: Store,
+    pub(super) store: Store,
+    /// Whether all of them are known to be actions: of that column only.
+    pub(super) are_actions: bool,
     /// Whether all of them stand in a JSON string as they are.
     pub(super) is_plain: bool,
     /// Of outcome, severity and class: the byte that stands for each word in a record, as far as it is one.
@@ -125,7 +135,9 @@ impl Dictionary {
             }
             _ => Vec::new(),
         };
-        Self { store, is_plain, codes }
+        let is_one = |nth| store.get(nth).and_then(|value| std::str::from_utf8(value).ok()).is_some_and(is_action);
+        let are_actions = column == Column::Action && (0..store.len()).all(is_one);
+        Self { store, are_actions, is_plain, codes }
     }
 
     /// The byte that stands for a word of outcome, severity or class.
@@ -140,15 +152,6 @@ impl Dictionary {
             Store::Texts(bytes, _) => bytes.len() >= NEAR_BYTES,
             Store::Fixed(..) => false,
         }
-    }
-
-    /// Looks at the values of these numbers, so that they lie near when they are needed one by one: what is far is waited for once instead of
-    /// again and again.
-    pub(super) fn touch(&self, indices: &[u32]) {
-        let Store::Texts(bytes, starts) = &self.store else { return };
-        let first = |index: &u32| starts.get(*index as usize).and_then(|start| bytes.get(*start as usize)).copied().unwrap_or(0);
-        // The result is of no use; this keeps the compiler from knowing it.
-        std::hint::black_box(indices.iter().map(first).fold(0, |all, byte| all | byte));
     }
 
     /// How many values there are.

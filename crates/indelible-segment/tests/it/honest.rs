@@ -17,7 +17,7 @@ fn whole(first_seq: u64, records: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn checked(bytes: Vec<u8>) -> Checked {
-    Segment::open(bytes).unwrap().checked_records(0..u64::MAX, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    Segment::open(bytes).unwrap().checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).unwrap()
 }
 
 fn same(count: u64) -> Vec<Vec<u8>> {
@@ -71,8 +71,8 @@ fn reading_from_the_middle_checks_the_same() {
     let mut bad = whole(0, &same(700));
     assert!(replace_word(&mut bad, "mallory", "somebod"));
     let segment = Segment::open(bad).unwrap();
-    let all = segment.checked_records(0..u64::MAX, &mut |_, _| ControlFlow::Continue(())).unwrap();
-    let part = segment.checked_records(300..u64::MAX, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let all = segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+    let part = segment.checked_records(300..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
     assert_eq!((all.lies, part.lies), (Some((700, 0)), Some((400, 300))));
     assert_eq!(all.differences, part.differences);
     let apart = segment.check_index().unwrap().into_iter().chain(segment.check_statistics().unwrap());

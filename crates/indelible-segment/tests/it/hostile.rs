@@ -34,7 +34,7 @@ fn read_all(bytes: Vec<u8>) -> (Vec<Vec<u8>>, Result<(), SegmentError>) {
         note(segment.blocks_of(IndexField::Tenant, b"acme").map(drop));
         note(segment.check_statistics().map(drop));
         note(segment.check_index().map(drop));
-        note(segment.checked_records(0..u64::MAX, &mut |_, _| ControlFlow::Continue(())).map(drop));
+        note(segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).map(drop));
         failed.map_or(Ok(()), Err)
     })();
     (records, result)

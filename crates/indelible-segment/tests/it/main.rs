@@ -13,3 +13,4 @@ mod oracle;
 mod pieces;
 mod records;
 mod support;
+mod usual;

@@ -128,7 +128,7 @@ impl Verifier<'_> {
         let is_whole = next == info.first_seq;
         let mut told = SegmentInfo { count: 0, journal_bytes: 0, keyed: 0, time: None, received: None, ..info.clone() };
         let (details, findings, pruning) = (&mut self.details, &mut self.findings, &mut self.pruning);
-        let read = segment.checked_records(next..u64::MAX, &mut |seq, bytes| {
+        let read = segment.checked_records(next..u64::MAX, &mut |seq, bytes, rebuilt| {
             let group = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);
             let record = Record::parse(bytes).filter(|record| record.log() == log);
             let (Some(record), Some(seed)) = (record, proof.seeds.get(group)) else {
@@ -141,7 +141,7 @@ impl Verifier<'_> {
                     pruning.stays(log, seq);
                 }
                 if !(sparse && record.kind() == Kind::Leaf) {
-                    details.look(log, seq, record, head, findings);
+                    details.look(log, seq, record, head, rebuilt, findings);
                 }
             });
             ControlFlow::Continue(())

@@ -13,7 +13,8 @@ use indelible_format::merkle::empty_root;
 use indelible_format::note::{SignatureError, VerifierKey};
 use indelible_format::record::Kind;
 use indelible_format::span::{self, Spans};
-use indelible_format::{Hash, Head, Record, Tag};
+use indelible_format::{Field, Hash, Head, Record, Tag};
+use indelible_segment::Rebuilt;
 
 use super::anchors::{Claimed, Claims, Source};
 use super::expired::{Expiry, Pruning};
@@ -402,7 +403,9 @@ impl Verifier<'_> {
         }
         faults.clear();
         let (details, findings) = (&mut self.details, &mut self.findings);
-        replay.frame(frame, faults, &mut |log, seq, record, head| details.look(log, seq, record, head, findings));
+        replay.frame(frame, faults, &mut |log, seq, record, head| {
+            details.look(log, seq, record, head, Rebuilt::Otherwise, findings);
+        });
         self.events = self.details.events;
         faults.drain(..).for_each(|fault| self.report(&fault));
         if frame.meta.flags & FLAG_CARRY != 0 {
@@ -589,7 +592,15 @@ impl Verifier<'_> {
 
 impl Details {
     /// Everything about one record that its hash does not tell.
-    pub(super) fn look(&mut self, log: u32, seq: u64, record: &Record<'_>, head: Option<&Head<'_>>, findings: &mut Vec<Finding>) {
+    pub(super) fn look(
+        &mut self,
+        log: u32,
+        seq: u64,
+        record: &Record<'_>,
+        head: Option<&Head<'_>>,
+        rebuilt: Rebuilt,
+        findings: &mut Vec<Finding>,
+    ) {
         let mut fail =
             |code, message: String| findings.push(Finding { code, level: Level::Fail, log: Some(log), at: Some(seq), message });
         match record.kind() {
@@ -607,6 +618,15 @@ impl Details {
                 }
                 let (identity, content) = (record.value(Tag::IDENTITY), record.value(Tag::CONTENT));
                 self.withhold(log, seq, record.groups().filter(|(_, body)| body.value().is_none()).count() as u64);
+                if rebuilt == Rebuilt::FromColumns {
+                    // Nothing else in it can be otherwise: this process wrote it a moment ago.
+                    let is_details = |field| matches!(field, Field::IdentityDetails | Field::Details);
+                    let mut details = record.spans().filter(|(field, _)| is_details(*field));
+                    if !details.all(|(_, json)| self.checker.is_canonical_within(json, DETAILS_DEPTH)) {
+                        fail(Code::NotCanonical, "a group is not a canonical JSON object".into());
+                    }
+                    return;
+                }
                 if [identity, content].contains(&Some(b"{}")) {
                     fail(Code::RecordMalformed, "an empty group is stored".into());
                 }
@@ -689,5 +709,8 @@ impl Details {
         self.document = document;
     }
 }
+
+/// Details stand in the object that their group is.
+const DETAILS_DEPTH: usize = 1;
 
 const LIMITS: json::Limits = json::Limits { bytes_max: 4 << 20, depth_max: 128, nodes_max: 4_000_000 };
