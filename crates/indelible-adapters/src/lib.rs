@@ -44,5 +44,5 @@ pub use adapter::{AdaptError, Adapted, Adapter, Notes};
 pub use detect::detect;
 pub use format::{Format, UnknownFormat};
 pub use reader::{ReadLimits, RecordError, RecordErrorKind, RecordSlice, Totals, for_each_record};
-pub use to_json::write_event;
+pub use to_json::{write_details, write_event};
 pub use to_ocsf::write_ocsf;

@@ -25,6 +25,23 @@ pub fn write_event(out: &mut Vec<u8>, log: &str, seq: u64, record: &Record<'_>, 
     out.push(b'}');
 }
 
+/// Appends the details of an event, the two parts merged again: what [`write_event`] calls `details`. `false`, and nothing appended, if it has
+/// none, or its parts do not belong together.
+pub fn write_details(out: &mut Vec<u8>, record: &Record<'_>) -> bool {
+    let details = |tag, field| {
+        let body = record.value(tag)?;
+        let mut found = None;
+        each_member(body, details_range(record, field), |member| {
+            if member.key == b"details" {
+                found = body.get(member.value);
+            }
+        });
+        found
+    };
+    let (identity, content) = (details(Tag::IDENTITY, Field::IdentityDetails), details(Tag::CONTENT, Field::Details));
+    (identity.is_some() || content.is_some()) && split::merge(identity, content.unwrap_or(b"{}"), out).is_ok()
+}
+
 fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
     key(out, "id");
     write_id(out, &head.id);

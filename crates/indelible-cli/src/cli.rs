@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Stats(stats::StatsArgs),
     /// Show what values fields have, the most frequent first
     Facets(facets::FacetsArgs),
-    /// Write events to a file: NDJSON, CSV, OCSF
+    /// Write events to a file: NDJSON, CSV, OCSF, Parquet
     Export(export::ExportArgs),
     /// Write the proof of one event to a file
     Prove(prove::ProveArgs),

@@ -243,6 +243,15 @@ impl Column {
     }
 }
 
+impl Column {
+    /// The columns of a name: one, or all of a group such as `actor`. Empty: there is none.
+    #[must_use]
+    pub fn all_named(name: &str) -> Vec<Self> {
+        let is = |column: &Self| column.name() == name || column.path().first() == Some(&name);
+        Self::ALL.iter().copied().filter(is).collect()
+    }
+}
+
 /// A table with one entry for each column.
 #[derive(Debug, Clone)]
 pub(crate) struct PerColumn<T>(Box<[T]>);

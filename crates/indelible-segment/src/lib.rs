@@ -7,6 +7,7 @@
 //! - [`SegmentWriter`] turns records into columns, pages and an index, and writes the file in one go.
 //! - [`Segment`] gives records back: all in order, or one by its position. [`Segment::page`] shows columns without records,
 //!   [`Segment::pages`] what each page holds at most, [`Segment::blocks_of`] where a term is.
+//! - [`TableWriter`] writes events, from any positions of any logs, as a table for other programs: what is exported, and never read back.
 //! - [`PageCache`] keeps decoded pages for all segments that are open.
 //!
 //! Invariants: no bytes make this crate panic or allocate more than a bounded multiple of what it was given; a page is decoded only after
@@ -33,4 +34,4 @@ pub use index::{BLOCK_ROWS, IndexField, pair};
 pub use limits::ROWS_MAX;
 pub use proof::Proof;
 pub use read::{Blocks, Checked, Dictionary, Difference, EachChecked, Page, PageInfo, ReadAt, Rebuilt, Scratch, Segment};
-pub use write::{Options, SegmentWriter, Summary};
+pub use write::{Options, SegmentWriter, Summary, TableWriter};

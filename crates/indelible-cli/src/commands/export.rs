@@ -7,6 +7,7 @@
 mod form;
 mod part;
 mod pipeline;
+mod table;
 mod trailer;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indelible::Reader;
-use indelible::search::Summary;
+use indelible::search::{Summary, View};
 
 use crate::commands::import::parse_bytes;
 use crate::data_dir::Place;
@@ -26,7 +27,7 @@ use crate::progress::Progress;
 use crate::question::{QuestionArgs, bytes_text, grouped, grouped_rate, now_ns, summary_line};
 use crate::signals::Stop;
 
-use form::{Form, Writer};
+use form::{Form, Mark, Shape};
 use part::{Part, Reached};
 use pipeline::Written;
 use trailer::Trailer;
@@ -43,7 +44,8 @@ pub(crate) struct ExportArgs {
 
     /// Form of the file
     ///
-    /// ndjson and ocsf end with the trailer as a line of its own; csv has it beside it, in FILE.trailer.json.
+    /// ndjson and ocsf end with the trailer as a line of its own; csv has it beside it, in FILE.trailer.json; parquet in its footer, under
+    /// the key indelible.export.
     #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "ndjson")]
     form: Form,
 
@@ -53,7 +55,9 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Write these fields, separated by commas, instead of all; for ndjson and csv
+    /// Write these fields, separated by commas, instead of all; not for ocsf
+    ///
+    /// For parquet: columns such as action, actor.id or actor.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     fields: Vec<String>,
 
@@ -68,6 +72,12 @@ pub(crate) struct ExportArgs {
     /// An interrupted export goes on from there. Less costs more syncs.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_bytes)]
     save_every: u64,
+
+    /// Events of a row group, for parquet
+    ///
+    /// It is written when it has so many; an export that goes on does so behind one. More make a smaller file and need more memory.
+    #[arg(long, value_name = "EVENTS", default_value_t = 131_072, value_parser = clap::value_parser!(u64).range(1..=524_288))]
+    row_group: u64,
 }
 
 /// Bytes of records that are written together.
@@ -79,7 +89,7 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     let reader = place.reader()?;
     let identity = reader.identity();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(WORKERS_MAX);
-    let writers = (0..workers).map(|_| Writer::new(args.form, &args.fields)).collect::<Result<Vec<_>>>()?;
+    let shape = Shape::new(args.form, &args.fields, args.row_group)?;
     // Told before anything is touched: the query may be wrong.
     args.question.compile(identity)?;
     let mut sink = match &args.out {
@@ -91,7 +101,7 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
         }
         None => Sink::Stdout(Reached::beginning(now_ns())),
     };
-    let reached = sink.reached().clone();
+    let (reached, groups) = sink.reached();
     if reached.bytes > 0 {
         eprintln!("going on behind {} events ({}) that are written already", grouped(reached.count), bytes_text(reached.bytes));
     }
@@ -104,19 +114,33 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
         bar: &bar,
         already: reached.count,
         reached: reached.clone(),
+        groups,
         started: Instant::now(),
         save_every: args.save_every.max(1),
     };
+    let writers = (0..shape.workers(workers)).map(|_| shape.writer(reached.bytes)).collect::<Result<Vec<_>>>()?;
     if reached.bytes == 0 {
-        export.hand_on(&Written { bytes: Writer::new(args.form, &args.fields)?.header(), reached: reached.clone() })?;
+        export.hand_on(&Written { bytes: shape.header(), reached: reached.clone(), mark: Mark::Written })?;
     }
-    let batch_bytes = usize::try_from(args.save_every).unwrap_or(usize::MAX).min(BATCH_BYTES);
-    let answer = pipeline::run(writers, identity, reached, batch_bytes, &mut |written| export.hand_on(written), |feeder| {
-        question.ask(&reader, &mut |view| if stop.asked() { ControlFlow::Break(()) } else { feeder.event(view) })
-    })?;
-    let stopped = stop.asked();
+    let batch_bytes = match &shape {
+        Shape::Lines(..) => usize::try_from(args.save_every).unwrap_or(usize::MAX).min(BATCH_BYTES),
+        // Where row groups end depends on it, and they shall not depend on how often is saved.
+        Shape::Table(_) => BATCH_BYTES,
+    };
+    let batch_max = (batch_bytes, shape.batch_events());
+    let (answer, stopped) =
+        pipeline::run(writers, identity, reached, batch_max, &mut |written| export.hand_on(written), |feeder| {
+            let mut event = |view: &View<'_>| if stop.asked() { ControlFlow::Break(()) } else { feeder.event(view) };
+            let answer = question.ask(&reader, &mut event)?;
+            // Asked once: a signal that comes later finds everything written, or else nothing of what was left open.
+            let stopped = stop.asked();
+            if !stopped {
+                feeder.end();
+            }
+            Ok((answer, stopped))
+        })?;
     let trailer = Trailer { args, question: &question, answer: &answer, identity };
-    let reached = if stopped { export.leave()? } else { export.finish(args.form, &trailer)? };
+    let reached = if stopped { export.leave()? } else { export.finish(&shape, &trailer)? };
     drop(bar);
     if stopped {
         let next = if args.out.is_some() { "; run the same command again to go on" } else { "" };
@@ -141,10 +165,11 @@ enum Sink {
 }
 
 impl Sink {
-    fn reached(&self) -> &Reached {
+    /// How far an earlier run got, and its row groups.
+    fn reached(&self) -> (Reached, Vec<Vec<u8>>) {
         match self {
-            Self::File(part) => part.reached(),
-            Self::Stdout(reached) => reached,
+            Self::File(part) => (part.reached().clone(), part.groups().to_vec()),
+            Self::Stdout(reached) => (reached.clone(), Vec::new()),
         }
     }
 
@@ -164,6 +189,8 @@ struct Export<'e> {
     already: u64,
     /// How far it is.
     reached: Reached,
+    /// What the end of a table is to say of the row groups so far.
+    groups: Vec<Vec<u8>>,
     started: Instant,
     save_every: u64,
 }
@@ -171,16 +198,23 @@ struct Export<'e> {
 impl Export<'_> {
     /// Writes the next bytes, and saves how far it got when it is time.
     fn hand_on(&mut self, written: &Written) -> Result<()> {
-        self.sink.write(&written.bytes)?;
-        self.reached = self.reached.on_to(written.reached.clone(), written.bytes.len());
-        self.bar.at(self.reached.positions());
-        let events = self.reached.count - self.already;
+        let searched = &written.reached;
+        self.bar.at(searched.positions());
+        let events = searched.count - self.already;
         let rate = events as f64 / self.started.elapsed().max(Duration::from_millis(1)).as_secs_f64();
-        self.bar.says(format!("{} events, {}/s", grouped(self.reached.count), grouped_rate(rate)));
-        if let Sink::File(part) = &mut *self.sink
+        self.bar.says(format!("{} events, {}/s", grouped(searched.count), grouped_rate(rate)));
+        match &written.mark {
+            Mark::Written => {}
+            Mark::Held => return Ok(()),
+            Mark::Group(group) | Mark::Last(group) => self.groups.push(group.clone()),
+        }
+        self.sink.write(&written.bytes)?;
+        self.reached = self.reached.on_to(searched.clone(), written.bytes.len());
+        if !matches!(written.mark, Mark::Last(_))
+            && let Sink::File(part) = &mut *self.sink
             && self.reached.bytes - part.reached().bytes >= self.save_every
         {
-            part.save(&self.reached)?;
+            part.save(&self.reached, &self.groups)?;
         }
         Ok(())
     }
@@ -188,19 +222,25 @@ impl Export<'_> {
     /// Leaves the file so that the export can go on. Returns how far it got.
     fn leave(self) -> Result<Reached> {
         if let Sink::File(part) = self.sink {
-            part.save(&self.reached)?;
+            part.save(&self.reached, &self.groups)?;
         }
         Ok(self.reached)
     }
 
     /// Makes the file whole. Returns how far it got.
-    fn finish(mut self, form: Form, trailer: &Trailer<'_>) -> Result<Reached> {
+    fn finish(mut self, shape: &Shape, trailer: &Trailer<'_>) -> Result<Reached> {
         let mut told = trailer.json(self.reached.count);
-        told.push(b'\n');
-        let beside = form.has_sidecar().then_some(&*told);
-        if beside.is_none() {
-            self.hand_on(&Written { bytes: told.clone(), reached: self.reached.clone() })?;
-        }
+        let (behind, beside) = match shape {
+            Shape::Table(table) => (table.footer(self.reached.count, &self.groups, &told, trailer.identity), None),
+            Shape::Lines(form, _) => {
+                told.push(b'\n');
+                // CSV has no place for it.
+                if *form == Form::Csv { (Vec::new(), Some(&*told)) } else { (told, None) }
+            }
+        };
+        // Not saved: a state that speaks of the end would have the next run write a second one.
+        self.sink.write(&behind)?;
+        self.reached.bytes += behind.len() as u64;
         match self.sink {
             Sink::File(part) => part.finish(beside)?,
             Sink::Stdout(_) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn lines(home: &Home, name: &str) -> Vec<String> {
     std::fs::read_to_string(home.path(name)).unwrap().lines().map(str::to_owned).collect()
 }
 
-fn names(home: &Home) -> Vec<String> {
+pub(crate) fn names(home: &Home) -> Vec<String> {
     let entries = std::fs::read_dir(home.dir.path()).unwrap();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| !matches!(name.as_str(), "audit" | "state"));
@@ -33,7 +33,7 @@ fn names(home: &Home) -> Vec<String> {
 }
 
 /// A store with `count` events, a tenth of them in the log of telemetry.
-fn home(count: usize) -> Home {
+pub(crate) fn home(count: usize) -> Home {
     let home = Home::with_store();
     let action = |nth: usize| if nth % 10 == 9 { "performance.measure" } else { "file.read" };
     let line = |nth: usize| format!("{{\"action\":\"{}\",\"n\":{nth},\"user\":\"u{}\"}}\n", action(nth), nth % 7);
@@ -76,7 +76,7 @@ fn spreadsheets_get_no_formulas_and_the_trailer_stands_beside() {
 }
 
 /// Starts the command and sends it a signal once it has saved some progress.
-fn stop_in_the_middle(home: &Home, command: &[&str], part: &str, signal: &str) {
+pub(crate) fn stop_in_the_middle(home: &Home, command: &[&str], part: &str, signal: &str) {
     let mut child = home.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let state = home.path(&format!("{part}.state"));
     let before = std::fs::read_to_string(&state).unwrap_or_default();
@@ -178,12 +178,32 @@ fn records(files: &[PathBuf]) -> HashMap<u64, i64> {
     records
 }
 
-/// Imports the files, exports everything, and compares record by record.
+/// Whether two files, which may be large, hold the same bytes.
+fn are_equal(one: &Path, other: &Path) -> bool {
+    let [mut one, mut other] = [one, other].map(|path| BufReader::new(std::fs::File::open(path).unwrap()));
+    loop {
+        let (left, right) = (one.fill_buf().unwrap(), other.fill_buf().unwrap());
+        let both = left.len().min(right.len());
+        if left[..both] != right[..both] || (both == 0 && left.len() != right.len()) {
+            return false;
+        }
+        if both == 0 {
+            return true;
+        }
+        one.consume(both);
+        other.consume(both);
+    }
+}
+
+/// Imports the files, seals, exports everything, and compares record by record.
 fn comes_back(files: &[PathBuf]) -> u64 {
     let home = Home::with_store();
     let imported = home.command(["import"]).args(files).output().unwrap();
     assert!(matches!(imported.status.code(), Some(0 | 4)));
+    home.run(["export", "--out", "unsealed"]).ok();
+    home.run(["seal"]).ok();
     home.run(["export", "--out", "f"]).ok();
+    assert!(are_equal(&home.path("unsealed"), &home.path("f")), "sealing changed what is exported");
     let mut records = records(files);
     let mut count = 0;
     for line in BufReader::new(std::fs::File::open(home.path("f")).unwrap()).lines() {

@@ -15,6 +15,8 @@ mod drill;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod export_parquet;
+#[cfg(test)]
 mod forms;
 #[cfg(test)]
 mod home;

@@ -138,13 +138,7 @@ impl Footer {
                 w.i64(5, long(self.chunks.of(Column::Seq).range().map_or(0, |range| range.start)));
                 w.i64(6, total(|chunk| chunk.bytes));
             });
-            w.groups(5, self.entries.iter(), |(key, value), w| {
-                w.bytes(1, key.as_bytes());
-                w.bytes(2, value.as_bytes());
-            });
-            w.bytes(6, concat!("indelible ", env!("CARGO_PKG_VERSION")).as_bytes());
-            // Bounds are in the order of the type, for every column.
-            w.groups(7, 0..COLUMNS, |_, w| w.group(1, |_| {}));
+            write_end(&self.entries, COLUMNS, w);
         });
     }
 
@@ -188,6 +182,17 @@ impl Footer {
     }
 }
 
+/// The members of a footer that stand behind its row groups.
+pub(super) fn write_end(entries: &[(String, String)], columns: usize, w: &mut Writer<'_>) {
+    w.groups(5, entries.iter(), |(key, value), w| {
+        w.bytes(1, key.as_bytes());
+        w.bytes(2, value.as_bytes());
+    });
+    w.bytes(6, concat!("indelible ", env!("CARGO_PKG_VERSION")).as_bytes());
+    // Bounds are in the order of the type, for every column.
+    w.groups(7, 0..columns, |_, w| w.group(1, |_| {}));
+}
+
 const fn physical(column: Column) -> i32 {
     match column.kind() {
         Kind::Small => 1,
@@ -197,7 +202,7 @@ const fn physical(column: Column) -> i32 {
     }
 }
 
-fn write_chunk(column: Column, chunk: &Chunk, w: &mut Writer<'_>) {
+pub(super) fn write_chunk(column: Column, chunk: &Chunk, w: &mut Writer<'_>) {
     let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let int = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
     w.i64(2, 0);

@@ -3,4 +3,5 @@
 pub(crate) mod footer;
 pub(crate) mod page_header;
 mod schema;
+pub(crate) mod table;
 pub(crate) mod thrift;

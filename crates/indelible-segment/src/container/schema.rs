@@ -1,6 +1,7 @@
 //! The tree of columns as Parquet's footer describes it.
 
 use super::thrift::{Member, Reader, Writer};
+use crate::column::Column;
 
 const INT32: i32 = 1;
 const INT64: i32 = 2;
@@ -127,7 +128,45 @@ const NODES: &[Node] = &[
 
 /// Writes the tree as member `id` of the footer.
 pub(super) fn write(id: i16, footer: &mut Writer<'_>) {
-    footer.groups(id, NODES.iter().enumerate(), |(nth, node), w| {
+    write_nodes(id, NODES, footer);
+}
+
+/// Writes the tree with the columns that are `shown`, and the groups around them.
+pub(super) fn write_shown(id: i16, shown: &dyn Fn(Column) -> bool, footer: &mut Writer<'_>) {
+    let mut nodes = Vec::new();
+    let _kept = take_shown(&mut NODES.iter(), &mut Column::ALL.iter().copied(), shown, &mut nodes);
+    write_nodes(id, &nodes, footer);
+}
+
+/// Takes the next node and those below it, as far as they lead to a column that is shown; `false` if none does.
+fn take_shown(
+    nodes: &mut std::slice::Iter<'_, Node>,
+    columns: &mut dyn Iterator<Item = Column>,
+    shown: &dyn Fn(Column) -> bool,
+    out: &mut Vec<Node>,
+) -> bool {
+    let Some(node) = nodes.next() else { return false };
+    let at = out.len();
+    out.push(*node);
+    let kept = match node.children {
+        // Nodes without members are the columns, in their order.
+        0 => columns.next().is_some_and(shown),
+        members => {
+            let members = (0..members).map(|_| i32::from(take_shown(nodes, columns, shown, out))).sum();
+            if let Some(group) = out.get_mut(at) {
+                group.children = members;
+            }
+            members > 0
+        }
+    };
+    if !kept {
+        out.truncate(at);
+    }
+    kept
+}
+
+fn write_nodes(id: i16, nodes: &[Node], footer: &mut Writer<'_>) {
+    footer.groups(id, nodes.iter().enumerate(), |(nth, node), w| {
         if let Some((physical, length)) = node.physical {
             w.i32(1, physical);
             if length > 0 {
@@ -196,4 +235,24 @@ pub(super) fn is_ours(reader: &mut Reader<'_>, member: Member) -> Option<bool> {
         Some(())
     })?;
     Some(same && nodes.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_of_some_columns_has_their_groups_and_no_others() {
+        let names = |shown: &dyn Fn(Column) -> bool| {
+            let mut nodes = Vec::new();
+            take_shown(&mut NODES.iter(), &mut Column::ALL.iter().copied(), shown, &mut nodes);
+            nodes.iter().map(|node| (node.name, node.children)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&|_| true), NODES.iter().map(|node| (node.name, node.children)).collect::<Vec<_>>());
+        assert_eq!(
+            names(&|column| matches!(column, Column::Time | Column::ActorName | Column::TargetId)),
+            [("segment", 3), ("time", 0), ("actor", 1), ("name", 0), ("targets", 1), ("list", 1), ("element", 1), ("id", 0)]
+        );
+        assert!(names(&|_| false).is_empty());
+    }
 }

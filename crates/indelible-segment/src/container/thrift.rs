@@ -95,6 +95,12 @@ impl<'o> Writer<'o> {
         }
     }
 
+    /// Groups that were written before, each by [`write`](Self::write).
+    pub(crate) fn written_groups<'b>(&mut self, id: i16, items: impl ExactSizeIterator<Item = &'b [u8]>) {
+        self.list(id, STRUCT, items.len());
+        items.for_each(|item| self.out.extend_from_slice(item));
+    }
+
     pub(crate) fn i32s(&mut self, id: i16, items: impl ExactSizeIterator<Item = i32>) {
         self.list(id, I32, items.len());
         items.for_each(|item| signed(self.out, i64::from(item)));

@@ -4,6 +4,7 @@ mod column;
 mod dictionary;
 mod page;
 mod rows;
+mod table;
 
 use std::io::Write;
 
@@ -16,10 +17,12 @@ use crate::error::{Result, SegmentError};
 use crate::index::IndexField;
 use crate::limits::ROWS_MAX;
 use crate::proof::Proof;
+use column::Finished;
 use page::PageMaker;
 use rows::Columns;
 
 pub(crate) use rows::{event_of, kind, words_of};
+pub use table::TableWriter;
 
 /// Key of the footer's entry that says where the proof block is: `offset length sha256`, the last in hexadecimal.
 pub(crate) const PROOF_KEY: &str = "indelible.proof";
@@ -174,20 +177,11 @@ impl<W: Write> SegmentWriter<W> {
             if rows == 0 {
                 continue;
             }
-            let mut chunk = finished.chunk;
-            let start = out.bytes;
-            chunk.dictionary_offset = (!finished.dictionary_page.is_empty()).then_some(start);
-            out.write(&finished.dictionary_page)?;
-            chunk.data_offset = out.bytes;
-            for piece in finished.out {
-                out.write(&piece)?;
-            }
-            let place = |page: PagePlace| PagePlace { offset: page.offset + chunk.data_offset, ..page };
-            let pages: Vec<PagePlace> = finished.pages.into_iter().map(place).collect();
             if column == Column::Id {
                 ids.clone_from(&finished.zones);
             }
-            indexes.push((column, pages, finished.zones));
+            let (chunk, index) = put_chunk(column, finished, &mut out)?;
+            indexes.push(index);
             *chunks.of_mut(column) = chunk;
         }
         let word =
@@ -222,6 +216,20 @@ pub(crate) const fn column_of(field: IndexField) -> Column {
         IndexField::IdText => Column::IdText,
         IndexField::TraceId => Column::TraceId,
     }
+}
+
+/// Writes the pages of a column, and says where they are.
+fn put_chunk<W: Write>(column: Column, finished: Finished, out: &mut Counted<W>) -> Result<(Chunk, PageIndex)> {
+    let mut chunk = finished.chunk;
+    chunk.dictionary_offset = (!finished.dictionary_page.is_empty()).then_some(out.bytes);
+    out.write(&finished.dictionary_page)?;
+    chunk.data_offset = out.bytes;
+    for piece in finished.out {
+        out.write(&piece)?;
+    }
+    let place = |page: PagePlace| PagePlace { offset: page.offset + chunk.data_offset, ..page };
+    let pages = finished.pages.into_iter().map(place).collect();
+    Ok((chunk, (column, pages, finished.zones)))
 }
 
 type PageIndex = (Column, Vec<PagePlace>, Option<Vec<Zone>>);

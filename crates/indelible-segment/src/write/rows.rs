@@ -59,15 +59,7 @@ impl Columns {
         whole: bool,
         maker: &mut PageMaker,
     ) -> Result<bool> {
-        self.index.row(self.rows);
-        self.writers.of_mut(Column::Seq).number(seq.cast_signed());
-        self.writers.of_mut(Column::Log).number(i64::from(record.log()));
-        let kind = match record.kind() {
-            Kind::Event => kind::EVENT,
-            Kind::Control => kind::CONTROL,
-            Kind::Leaf => kind::LEAF,
-        };
-        self.writers.of_mut(Column::Kind).bytes(kind);
+        self.begin_row(seq, record);
         let event = head.map(|head| event_of(record, head, self.compares));
         let exact = match record.kind() {
             Kind::Event => {
@@ -82,16 +74,53 @@ impl Columns {
             Some(event) => self.event(event),
             None => self.no_event(record),
         }
+        let whole = whole || !exact;
+        self.end_row(record, whole, maker)?;
+        Ok(whole)
+    }
+
+    /// Adds a row of a table, which shows an event to others: its details as they are given, if they are. The record stands beside its
+    /// columns if those of a segment would not give it back exactly.
+    pub(crate) fn push_shown(
+        &mut self,
+        seq: u64,
+        record: &Record<'_>,
+        head: &Head<'_>,
+        details: Option<&[u8]>,
+        maker: &mut PageMaker,
+    ) -> Result<()> {
+        self.begin_row(seq, record);
+        let mut event = event_of(record, head, true);
+        let exact = event.lay_out(record.log(), &mut self.rebuilt) == Some(record.bytes());
+        if details.is_some() {
+            (event.identity_details, event.details) = (None, details);
+        }
+        self.event(&event);
+        self.end_row(record, !exact, maker)
+    }
+
+    fn begin_row(&mut self, seq: u64, record: &Record<'_>) {
+        self.index.row(self.rows);
+        self.writers.of_mut(Column::Seq).number(seq.cast_signed());
+        self.writers.of_mut(Column::Log).number(i64::from(record.log()));
+        let kind = match record.kind() {
+            Kind::Event => kind::EVENT,
+            Kind::Control => kind::CONTROL,
+            Kind::Leaf => kind::LEAF,
+        };
+        self.writers.of_mut(Column::Kind).bytes(kind);
+    }
+
+    fn end_row(&mut self, record: &Record<'_>, whole: bool, maker: &mut PageMaker) -> Result<()> {
         let control = record.control().filter(|json| std::str::from_utf8(json).is_ok());
         self.optional(Column::Control, control);
         self.optional(Column::Leaf, record.leaf().as_ref().map(|hash| hash.0.as_slice()));
-        let whole = whole || !exact;
         self.optional(Column::Record, whole.then(|| record.bytes()));
         self.rows += 1;
         if self.rows.is_multiple_of(STRIDE) {
             self.stride(STRIDE, maker)?;
         }
-        Ok(whole)
+        Ok(())
     }
 
     /// Ends the pages that are full; `rows` were added since it was last called.

@@ -3,7 +3,7 @@
 //! | file | is |
 //! |---|---|
 //! | `FILE.part` | what is written so far; locked while somebody writes |
-//! | `FILE.part.state` | two lines of JSON: what was asked, and how far that got |
+//! | `FILE.part.state` | two lines of JSON: what was asked, and how far that got; then, in base64, a line for each row group of a table |
 //! | `FILE` | the whole export |
 //!
 //! The state is replaced only after the bytes it speaks of are synced. What stands in `FILE.part` behind them is cut off when the
@@ -14,6 +14,8 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use indelible::json::{Document, Limits};
 
 use crate::failure::{Failure, Result};
@@ -84,6 +86,8 @@ pub(super) struct Part {
     file: File,
     request: Vec<u8>,
     saved: Reached,
+    /// What the end of the file is to say of its row groups, as an earlier run saved it.
+    groups: Vec<Vec<u8>>,
 }
 
 impl Part {
@@ -106,17 +110,17 @@ impl Part {
             }
             Err(TryLockError::Error(error)) => return Err(Failure::file("lock", &part, &error)),
         }
-        let saved = match std::fs::read(&state) {
+        let (saved, groups) = match std::fs::read(&state) {
             Ok(bytes) if goes_on => resume(&bytes, &request, &file, &part)?,
-            Ok(_) => Reached::beginning(now_ns()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Reached::beginning(now_ns()),
+            Ok(_) => (Reached::beginning(now_ns()), Vec::new()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (Reached::beginning(now_ns()), Vec::new()),
             Err(error) => return Err(Failure::file("read", &state, &error)),
         };
-        let mut opened = Self { path: path.to_owned(), part, state, file, request, saved };
+        let mut opened = Self { path: path.to_owned(), part, state, file, request, saved, groups };
         opened.cut()?;
         // So that a run that is interrupted early leaves word of what was asked.
-        let saved = opened.saved.clone();
-        opened.save(&saved)?;
+        let (saved, groups) = (opened.saved.clone(), opened.groups.clone());
+        opened.save(&saved, &groups)?;
         Ok(opened)
     }
 
@@ -133,14 +137,23 @@ impl Part {
         &self.saved
     }
 
+    /// What an earlier run saved of row groups.
+    pub(super) fn groups(&self) -> &[Vec<u8>] {
+        &self.groups
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|error| Failure::file("write", &self.part, &error))
     }
 
     /// Makes what was written durable, then notes that it is.
-    pub(super) fn save(&mut self, reached: &Reached) -> Result<()> {
+    pub(super) fn save(&mut self, reached: &Reached, groups: &[Vec<u8>]) -> Result<()> {
         self.file.sync_data().map_err(|error| Failure::file("sync", &self.part, &error))?;
-        let state = [&*self.request, b"\n", &*reached.json(), b"\n"].concat();
+        let mut state = [&*self.request, b"\n", &*reached.json(), b"\n"].concat();
+        for group in groups {
+            state.extend_from_slice(STANDARD.encode(group).as_bytes());
+            state.push(b'\n');
+        }
         replace(&self.state, &state)?;
         self.saved = reached.clone();
         Ok(())
@@ -158,14 +171,15 @@ impl Part {
     }
 }
 
-/// How far the run got that `state` speaks of.
-fn resume(state: &[u8], request: &[u8], file: &File, part: &Path) -> Result<Reached> {
+/// How far the run got that `state` speaks of, and its row groups.
+fn resume(state: &[u8], request: &[u8], file: &File, part: &Path) -> Result<(Reached, Vec<Vec<u8>>)> {
     let mut lines = state.split(|byte| *byte == b'\n');
     let (asked, reached) = (lines.next().unwrap_or_default(), lines.next().and_then(Reached::parse));
+    let groups = lines.filter(|line| !line.is_empty()).map(|line| STANDARD.decode(line).ok()).collect::<Option<_>>();
     let length = file.metadata().map_err(|error| Failure::file("read", part, &error))?.len();
     let begin_anew = "remove it together with its .state to begin anew, or choose another name";
-    match reached {
-        Some(reached) if asked == request && reached.bytes <= length => Ok(reached),
+    match reached.zip(groups) {
+        Some((reached, groups)) if asked == request && reached.bytes <= length => Ok((reached, groups)),
         Some(_) if asked != request => {
             let words = |json: &[u8]| String::from_utf8_lossy(json).into_owned();
             Err(Failure::new("conflict", format!("{} is the beginning of another export", part.display()))
@@ -223,11 +237,12 @@ mod tests {
         part.write(b"kept").unwrap();
         let mut reached = Reached { bytes: 4, ..part.reached().clone() };
         assert!(reached.advance(1, 7) && reached.advance(2, 0) && !reached.advance(1, 7) && reached.advance(1, 9));
-        part.save(&reached).unwrap();
+        let groups = [b"one\n".to_vec(), b"two".to_vec()];
+        part.save(&reached, &groups).unwrap();
         part.write(b"lost").unwrap();
         drop(part);
         let mut part = open(&path, b"{}").unwrap();
-        assert_eq!(part.reached(), &reached);
+        assert_eq!((part.reached(), part.groups()), (&reached, &groups[..]));
         part.write(b" whole").unwrap();
         part.finish(Some(b"{}")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"kept whole");

@@ -12,7 +12,7 @@ use indelible::Record;
 use indelible::identity::Identity;
 use indelible::search::View;
 
-use super::form::Writer;
+use super::form::{Mark, Writer};
 use super::part::Reached;
 use crate::failure::Result;
 use crate::question::with_view;
@@ -25,6 +25,8 @@ struct Batch {
     places: Vec<(u32, u64, usize)>,
     /// How far the search was behind the last of them.
     reached: Reached,
+    /// Whether the search came to its end with it.
+    is_last: bool,
 }
 
 /// The batch as it stands in the file.
@@ -32,10 +34,11 @@ pub(super) struct Written {
     pub(super) bytes: Vec<u8>,
     /// How far the search was; of its bytes it knows nothing.
     pub(super) reached: Reached,
+    pub(super) mark: Mark,
 }
 
 impl Batch {
-    fn write(self, writer: &mut Writer, identity: &Identity, pool: &Pool) -> Written {
+    fn write(self, writer: &mut Writer<'_>, identity: &Identity, pool: &Pool) -> Result<Written> {
         let mut bytes = pool.take();
         let mut start = 0;
         for (log, seq, end) in &self.places {
@@ -43,11 +46,12 @@ impl Batch {
             start = *end;
             // They were read before they were copied: none is missing.
             if let Some(record) = record {
-                with_view(*log, *seq, &record, |view| writer.event(&mut bytes, view, identity));
+                with_view(*log, *seq, &record, |view| writer.event(&mut bytes, view, identity)).transpose()?;
             }
         }
         pool.give_back(self.records);
-        Written { bytes, reached: self.reached }
+        let mark = writer.end_batch(&mut bytes, self.is_last)?;
+        Ok(Written { bytes, reached: self.reached, mark })
     }
 }
 
@@ -78,8 +82,8 @@ pub(super) struct Feeder<'p> {
     workers: Vec<SyncSender<Batch>>,
     turn: usize,
     batch: Batch,
-    /// Bytes of records after which a batch is full.
-    batch_bytes: usize,
+    /// Bytes of records, and events, after which a batch is full.
+    batch_max: (usize, usize),
 }
 
 impl Feeder<'_> {
@@ -90,11 +94,18 @@ impl Feeder<'_> {
         }
         self.batch.records.extend_from_slice(view.record.bytes());
         self.batch.places.push((view.log, view.seq, self.batch.records.len()));
-        if self.batch.records.len() < self.batch_bytes { ControlFlow::Continue(()) } else { self.send() }
+        let (bytes, events) = self.batch_max;
+        let is_full = self.batch.records.len() >= bytes || self.batch.places.len() >= events;
+        if is_full { self.send() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Told when the search came to its end by itself: nothing follows the batch in the making.
+    pub(super) const fn end(&mut self) {
+        self.batch.is_last = true;
     }
 
     fn send(&mut self) -> ControlFlow<()> {
-        let next = Batch { records: self.pool.take(), places: Vec::new(), reached: self.batch.reached.clone() };
+        let next = Batch { records: self.pool.take(), places: Vec::new(), reached: self.batch.reached.clone(), is_last: false };
         let full = std::mem::replace(&mut self.batch, next);
         let worker = self.workers.get(self.turn % self.workers.len().max(1));
         self.turn += 1;
@@ -108,12 +119,12 @@ impl Feeder<'_> {
 /// Runs `search`, which feeds what it finds; `hand_on` gets what was written in order. Each of `writers` works on a thread.
 ///
 /// # Errors
-/// That of `hand_on`, else that of `search`.
+/// That of a writer or of `hand_on`, else that of `search`.
 pub(super) fn run<T>(
-    writers: Vec<Writer>,
+    writers: Vec<Writer<'_>>,
     identity: &Identity,
     reached: Reached,
-    batch_bytes: usize,
+    batch_max: (usize, usize),
     hand_on: &mut (dyn FnMut(&Written) -> Result<()> + Send),
     search: impl FnOnce(&mut Feeder<'_>) -> Result<T>,
 ) -> Result<T> {
@@ -122,12 +133,14 @@ pub(super) fn run<T>(
         let (mut workers, mut outputs) = (Vec::new(), Vec::new());
         for mut writer in writers {
             let (worker, batches) = sync_channel::<Batch>(1);
-            let (done, output) = sync_channel::<Written>(1);
+            let (done, output) = sync_channel::<Result<Written>>(1);
             workers.push(worker);
             outputs.push(output);
             scope.spawn(move || {
                 for batch in batches {
-                    if done.send(batch.write(&mut writer, identity, pool)).is_err() {
+                    let written = batch.write(&mut writer, identity, pool);
+                    let failed = written.is_err();
+                    if done.send(written).is_err() || failed {
                         return;
                     }
                 }
@@ -136,16 +149,18 @@ pub(super) fn run<T>(
         let handing = scope.spawn(move || -> Result<()> {
             // The first worker that has nothing more is the one whose turn did not come.
             outputs.iter().cycle().map_while(|output| output.recv().ok()).try_for_each(|written| {
+                let written = written?;
                 hand_on(&written)?;
                 pool.give_back(written.bytes);
                 Ok(())
             })
         });
-        let batch = Batch { records: pool.take(), places: Vec::new(), reached };
-        let mut feeder = Feeder { pool, workers, turn: 0, batch, batch_bytes };
+        let batch = Batch { records: pool.take(), places: Vec::new(), reached, is_last: false };
+        let mut feeder = Feeder { pool, workers, turn: 0, batch, batch_max };
         let answer = search(&mut feeder);
         // Whether it is taken is told by the other side.
-        let _flow = if feeder.batch.places.is_empty() { ControlFlow::Continue(()) } else { feeder.send() };
+        let nothing = feeder.batch.places.is_empty() && !feeder.batch.is_last;
+        let _flow = if nothing { ControlFlow::Continue(()) } else { feeder.send() };
         drop(feeder);
         handing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         answer

@@ -5,6 +5,7 @@ use indelible::search::Summary;
 use indelible::time;
 
 use super::ExportArgs;
+use super::form::Form;
 use crate::output::json::Object;
 use crate::question::{Question, describe_heads};
 
@@ -17,6 +18,9 @@ pub(super) fn request(args: &ExportArgs, identity: &Identity) -> Vec<u8> {
     let mut object = Object::new();
     object.number("version", VERSION).text("store", &identity.store_hex()).text("format", args.form.name());
     object.texts("fields", args.fields.iter().map(String::as_str));
+    if args.form == Form::Parquet {
+        object.number("row_group", args.row_group);
+    }
     args.question.describe(&mut object);
     object.finish()
 }
