@@ -12,3 +12,4 @@ mod index;
 mod oracle;
 mod records;
 mod support;
+mod tables;
