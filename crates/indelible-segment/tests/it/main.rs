@@ -13,4 +13,5 @@ mod oracle;
 mod pieces;
 mod records;
 mod support;
+mod tables;
 mod usual;

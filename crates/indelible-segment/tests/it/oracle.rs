@@ -13,7 +13,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 use crate::support::{mixed, write};
 
 /// The values of a column as the other reader has them: row by row the elements.
-fn theirs(batch: &RecordBatch, column: Column, row: usize) -> Vec<Option<Vec<u8>>> {
+pub(crate) fn theirs(batch: &RecordBatch, column: Column, row: usize) -> Vec<Option<Vec<u8>>> {
     let mut array: ArrayRef = match column {
         Column::TargetType | Column::TargetId | Column::TargetName => batch.column_by_name("targets").unwrap().clone(),
         column => batch.column_by_name(column.name().split('.').next().unwrap()).unwrap().clone(),

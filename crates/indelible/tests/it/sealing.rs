@@ -344,6 +344,30 @@ fn a_file_that_begins_with_other_heads_than_its_frames_lead_to_is_not_sealed() {
     assert!(verify::verify(&path, Options::default()).unwrap().ok);
 }
 
+/// A quiet log is sealed, too: once its events have waited for the interval, however few they are and though no file is complete.
+#[test]
+fn few_events_are_sealed_when_they_have_waited_long_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let mut config = Config::new(&path);
+    config.sealing.interval = Duration::from_millis(50);
+    let store = Store::open(config).unwrap();
+    let sealed =
+        || store.reader().unwrap().segments().unwrap().iter().filter(|info| info.log == 1).map(|info| info.count).sum::<u64>();
+    for round in 1..=2 {
+        for n in 0..10 {
+            store.append(&event(n)).unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while sealed() < round * 10 {
+            assert!(Instant::now() < deadline, "round {round}: {} of {} are sealed", sealed(), round * 10);
+            std::thread::yield_now();
+        }
+    }
+    store.close().unwrap();
+    assert!(verify::verify(&path, Options::default()).unwrap().ok);
+}
+
 /// Every profile is a store like any other: what differs is when things happen.
 #[test]
 fn every_profile_records_seals_and_finds() {
