@@ -242,5 +242,5 @@ pub fn segment(bytes: &[u8]) {
         let _ = segment.blocks_of(*field, b"alice");
     }
     let _ = (segment.check_index(), segment.check_statistics());
-    let _ = segment.checked_records(0..u64::MAX, &mut |_, _| ControlFlow::Continue(()));
+    let _ = segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(()));
 }
