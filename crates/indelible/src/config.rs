@@ -156,6 +156,8 @@ pub struct Config {
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,
+    /// Newest events whose leaf hash and tenant number are at hand for receipts; of older ones they are read from the journal. 40 bytes each.
+    pub receipts_remembered: usize,
     /// Newest idempotency keys remembered per log.
     pub idempotency_window: u64,
     /// Run committer and housekeeping threads. Without them the callers of `wait`, `flush` and `close` do all the work: for
@@ -184,6 +186,7 @@ impl Config {
             retention: None,
             search_cache_bytes: SEARCH_CACHE_BYTES,
             checkpoint_interval: Duration::from_secs(1),
+            receipts_remembered: 16_384,
             idempotency_window: 1_000_000,
             threads: true,
             command: std::env::args().next().unwrap_or_default(),

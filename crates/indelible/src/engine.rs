@@ -198,7 +198,7 @@ impl Store {
             builder: Mutex::new(builder),
             writer: Mutex::new(Writer { journal, stalled: std::collections::VecDeque::new(), trees, file: 0 }),
             stalled: AtomicBool::new(false),
-            board: Board::default(),
+            board: Board::new(config.receipts_remembered),
             heads: RwLock::new(heads),
             nursery,
             committer: Parking::default(),

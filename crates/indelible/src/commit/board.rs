@@ -14,8 +14,6 @@ use parking_lot::Mutex;
 use crate::commit::journal::Place;
 use crate::error::Error;
 
-/// Leaves and tenant numbers are kept for this many of the newest events; older ones are read from the journal.
-const LEAVES_MAX: usize = 16_384;
 /// Runs of placements that are remembered.
 const RUNS_MAX: usize = 65_536;
 
@@ -117,6 +115,8 @@ pub(crate) struct Board {
     dead: AtomicBool,
     // How often the disk had no room; read by waiters before they take the lock.
     stalls: AtomicU64,
+    /// Leaves and tenant numbers are kept for this many of the newest events; older ones are read from the journal.
+    leaves_max: usize,
     inner: Mutex<Inner>,
 }
 
@@ -141,6 +141,10 @@ pub(crate) const fn lane_index(class: Class) -> usize {
 }
 
 impl Board {
+    pub(crate) fn new(leaves_max: usize) -> Self {
+        Self { leaves_max, ..Self::default() }
+    }
+
     /// Everything below this position of the lane is durable.
     pub(crate) fn durable(&self, lane: usize) -> u64 {
         self.durable.get(lane).map_or(0, |durable| durable.load(Ordering::Acquire))
@@ -163,7 +167,7 @@ impl Board {
             inner.leaves_count += run.leaves.len();
             inner.leaves.push_back(run);
         }
-        while inner.leaves_count > LEAVES_MAX {
+        while inner.leaves_count > self.leaves_max {
             let Some(oldest) = inner.leaves.pop_front() else { break };
             inner.leaves_count -= oldest.leaves.len();
         }

@@ -4,6 +4,7 @@ pub(crate) mod frames;
 mod prove;
 pub(crate) mod shelf;
 pub(crate) mod tail;
+mod tiles;
 pub(crate) mod walk;
 
 use std::ops::ControlFlow;

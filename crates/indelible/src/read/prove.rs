@@ -10,8 +10,9 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::{self, Frontier, TreeHashes};
 use indelible_format::record::{Body, Kind, Records};
 use indelible_format::tlog_proof::TlogProof;
-use indelible_format::{Hash, Record};
+use indelible_format::{Hash, Record, Tag};
 
+use crate::digest::checkpoints::SignedCheckpoint;
 use crate::digest::tree_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
@@ -27,16 +28,27 @@ impl Reader {
     /// # Errors
     /// `NotFound`: no such position, or no checkpoint covers it yet. `Corrupt`: the store contradicts its own checkpoint.
     pub fn prove(&self, log: u32, seq: u64) -> Result<TlogProof> {
-        let stored = self.record(log, seq)?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("log {log} has no position {seq}"))
-                .with_hint("`indelible stats` shows how far the logs reach")
-        })?;
         let checkpoint = self.checkpoint(log)?.filter(|checkpoint| checkpoint.size > seq).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("no checkpoint covers position {seq} yet"))
                 .with_hint("run `indelible checkpoint`, or wait a second while a writer is open")
         })?;
+        self.prove_under(&checkpoint, seq, &[])
+    }
+
+    /// As [`prove`](Self::prove), under a checkpoint that a writer has just signed, and withholding groups: the proof has the commitment to each
+    /// in place of what it says.
+    ///
+    /// # Errors
+    /// As `prove`.
+    pub fn prove_under(&self, checkpoint: &SignedCheckpoint, seq: u64, withheld: &[Tag]) -> Result<TlogProof> {
+        let log = checkpoint.log;
+        let none = || {
+            Error::new(ErrorKind::NotFound, format!("log {log} has no position {seq}"))
+                .with_hint("`indelible stats` shows how far the logs reach")
+        };
+        let stored = self.record(log, seq)?.filter(|_| seq < checkpoint.size).ok_or_else(none)?;
         let record = stored.record().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the record is malformed"))?;
-        let extra = extra(&record, &stored)?;
+        let extra = extra(&record, &stored, withheld)?;
         let groups = checkpoint.size / GROUP_LEAVES;
         let roots = tree_file::read(self.world(), self.dir(), log, 0, groups).unwrap_or_default();
         let from_file = (roots.len() as u64 == groups).then(|| self.inclusion(log, seq, checkpoint.size, &roots)).transpose()?;
@@ -53,7 +65,7 @@ impl Reader {
                 hashes
             }
         };
-        Ok(TlogProof { extra: Some(extra), index: seq, hashes, checkpoint: checkpoint.note })
+        Ok(TlogProof { extra: Some(extra), index: seq, hashes, checkpoint: checkpoint.note.clone() })
     }
 
     fn inclusion(&self, log: u32, seq: u64, size: u64, roots: &[Hash]) -> Result<Vec<Hash>> {
@@ -77,7 +89,7 @@ impl Reader {
     }
 
     /// The roots of the first `groups` groups: of sealed ones as their segments have them, of the others from values.
-    fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
+    pub(crate) fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
         let wanted = usize::try_from(groups).unwrap_or(usize::MAX);
         let manifest = self.manifest()?;
         let mut roots = expired::group_roots(self.world(), self.dir(), &manifest, log, |info| self.segment(info))?;
@@ -159,7 +171,7 @@ impl Reader {
 }
 
 /// The `extra` of a proof: docs/format/proofs.md.
-fn extra(record: &Record<'_>, stored: &Stored) -> Result<Vec<u8>> {
+fn extra(record: &Record<'_>, stored: &Stored, withheld: &[Tag]) -> Result<Vec<u8>> {
     match record.kind() {
         Kind::Control => {
             let mut out = b"{\"control\":".to_vec();
@@ -176,15 +188,19 @@ fn extra(record: &Record<'_>, stored: &Stored) -> Result<Vec<u8>> {
                 if nth > 0 {
                     out.push(b',');
                 }
-                let (salt, value) = match body {
-                    Body::Withheld(hash) => {
-                        out.extend_from_slice(
-                            format!("{{\"commitment\":\"{}\",\"tag\":{}}}", STANDARD.encode(hash.0), tag.0).as_bytes(),
-                        );
+                let known = match body {
+                    Body::Withheld(hash) => Err(hash),
+                    Body::Value(value) => Ok((salts.salt(tag, stored.seq), value)),
+                    Body::Salted(salt, value) => Ok((salt, value)),
+                };
+                let (salt, value) = match known {
+                    Ok(known) if !withheld.contains(&tag) => known,
+                    hidden => {
+                        let hash = hidden.map_or_else(|hash| hash, |(salt, value)| leaf::commitment(tag, &salt, value));
+                        let hash = STANDARD.encode(hash.0);
+                        out.extend_from_slice(format!("{{\"commitment\":\"{hash}\",\"tag\":{}}}", tag.0).as_bytes());
                         continue;
                     }
-                    Body::Value(value) => (salts.salt(tag, stored.seq), value),
-                    Body::Salted(salt, value) => (salt, value),
                 };
                 let (salt, value) = (STANDARD.encode(salt), STANDARD.encode(value));
                 out.extend_from_slice(format!("{{\"salt\":\"{salt}\",\"tag\":{},\"value\":\"{value}\"}}", tag.0).as_bytes());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use indelible_format::Record;
 use indelible_format::record::Kind;
@@ -33,7 +33,12 @@ pub struct Query {
     pub log: Option<u32>,
     /// Whether counts of a sealed segment may be those of an earlier answer, which are the same; true unless it is changed.
     pub remembered: bool,
+    /// Raised when nobody waits for the answer any more: what is being asked then ends soon, incomplete, and says so.
+    pub cancel: Option<Arc<AtomicBool>>,
 }
+
+/// Why an answer that was given up on is not complete.
+pub(crate) const CANCELLED: &str = "nobody waited for the answer";
 
 /// What a search found out, besides the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +62,7 @@ impl Query {
     /// A value that does not fit its field.
     pub fn new(filter: &Filter, now: i64) -> std::result::Result<Self, FilterError> {
         let matcher = filter.compile(now)?;
-        Ok(Self { matcher, filter: filter.clone(), now, since: None, until: None, log: None, remembered: true })
+        Ok(Self { matcher, filter: filter.clone(), now, since: None, until: None, log: None, remembered: true, cancel: None })
     }
 
     /// What is asked, but for the times, as text: two questions with the same text have the same answer.
@@ -81,6 +86,11 @@ impl Query {
     /// Whether every event of its log matches.
     const fn is_all(&self) -> bool {
         self.since.is_none() && self.until.is_none() && self.matcher.is_all()
+    }
+
+    /// Whether nobody waits any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
 
     pub(crate) const fn matcher(&self) -> &Matcher {
@@ -109,9 +119,22 @@ impl Reader {
     /// `Io`, `Corrupt` (a segment). A journal that is damaged, or an event whose head cannot be read, makes the answer incomplete, not an
     /// error.
     pub fn search(&self, query: &Query, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
+        self.search_from(query, &[], each)
+    }
+
+    /// As [`search`](Self::search), from a position of each log on; of a log that is not named, from its beginning. `matched` counts from there.
+    ///
+    /// # Errors
+    /// As `search`.
+    pub fn search_from(
+        &self,
+        query: &Query,
+        from: &[(u32, u64)],
+        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+    ) -> Result<Summary> {
         let counted = self.cache().counts();
         // How far each log was searched, if its segments are replaced on the way.
-        let mut done: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut done: BTreeMap<u32, u64> = from.iter().copied().collect();
         let (mut matched, mut explain) = (0, Explain::default());
         let mut each = |view: &View<'_>| {
             matched += 1;
@@ -123,7 +146,8 @@ impl Reader {
             match self.search_at(&moment, query, &mut done, &mut explain, &mut each) {
                 Ok(unreadable) => {
                     explain.count(&counted, &self.cache().counts());
-                    let incomplete = incomplete(moment.problem.clone(), unreadable);
+                    let problem = if query.is_cancelled() { Some(CANCELLED.into()) } else { moment.problem.clone() };
+                    let incomplete = incomplete(problem, unreadable);
                     return Ok(Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain });
                 }
                 Err(_) if self.manifest()?.generation != moment.manifest.generation => {}
@@ -170,6 +194,9 @@ impl Reader {
     ) -> Result<u64> {
         let mut unreadable = 0;
         for nth in 0..moment.block_count() {
+            if tools.query.is_cancelled() {
+                break;
+            }
             let Some(block) = moment.block(nth) else { break };
             let rows = tools.rows(block);
             explain.tail_records_by_index += u64::from(block.len()) - rows.count();
@@ -216,6 +243,9 @@ impl Reader {
         let blocks = sealed::candidates(tools, info, &segment, explain)?;
         let mut rows = Rows::new(tools, info, segment);
         for block in blocks {
+            if tools.query.is_cancelled() {
+                return Ok(ControlFlow::Break(()));
+            }
             let Passed { first, must, may } = rows.sift(block, &(from..u64::MAX), explain)?;
             for place in may.places() {
                 let seq = info.first_seq + u64::from(first + place);
