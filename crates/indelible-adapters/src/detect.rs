@@ -25,6 +25,8 @@ pub fn detect(record: Node<'_, '_>) -> Format {
             "Channel" | "LogName" | "ProviderGuid" | "Provider" | "SourceName" | "EventRecordID" | "Computer"
             | "ComputerName" | "Hostname" => seen.windows_other = true,
             "winlog" => seen.windows = true,
+            "timeUnixNano" | "observedTimeUnixNano" => seen.otlp_time = true,
+            "severityNumber" | "resource" | "scope" => seen.otlp_other = true,
             "Event" => seen.windows |= value.path(&["System", "EventID"]).is_some(),
             _ => {}
         }
@@ -46,6 +48,8 @@ struct Seen {
     windows: bool,
     windows_id: bool,
     windows_other: bool,
+    otlp_time: bool,
+    otlp_other: bool,
 }
 
 impl Seen {
@@ -58,6 +62,8 @@ impl Seen {
             Format::Ocsf
         } else if self.windows || self.windows_id && self.windows_other {
             Format::Windows
+        } else if self.otlp_time && self.otlp_other {
+            Format::OpenTelemetry
         } else {
             Format::Json
         }

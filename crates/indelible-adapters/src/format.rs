@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use crate::facts::{Facts, Words};
 use crate::found::Found;
 use crate::plan::Plan;
-use crate::{cloudtrail, generic, kubernetes, ocsf, windows};
+use crate::{cloudtrail, generic, kubernetes, ocsf, opentelemetry, windows};
 
 /// Whose format a record is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,13 +20,16 @@ pub enum Format {
     Ocsf,
     /// Windows event log: nxlog, winlogbeat, EVTX-as-JSON or Splunk shape.
     Windows,
+    /// OpenTelemetry log records, attributes as members.
+    OpenTelemetry,
     /// Any other JSON.
     Json,
 }
 
 impl Format {
     /// Every format, the most particular first.
-    pub const ALL: &'static [Self] = &[Self::CloudTrail, Self::Kubernetes, Self::Ocsf, Self::Windows, Self::Json];
+    pub const ALL: &'static [Self] =
+        &[Self::CloudTrail, Self::Kubernetes, Self::Ocsf, Self::Windows, Self::OpenTelemetry, Self::Json];
 
     /// The word for it on the command line.
     #[must_use]
@@ -36,6 +39,7 @@ impl Format {
             Self::Kubernetes => "kubernetes",
             Self::Ocsf => "ocsf",
             Self::Windows => "windows",
+            Self::OpenTelemetry => "otlp",
             Self::Json => "json",
         }
     }
@@ -48,6 +52,7 @@ impl Format {
             Self::Kubernetes => "kubernetes-audit",
             Self::Ocsf => "ocsf",
             Self::Windows => "windows-event",
+            Self::OpenTelemetry => "otlp",
             Self::Json => "json",
         }
     }
@@ -62,12 +67,14 @@ impl Format {
         static KUBERNETES: LazyLock<Plan> = LazyLock::new(kubernetes::plan);
         static OCSF: LazyLock<Plan> = LazyLock::new(ocsf::plan);
         static WINDOWS: LazyLock<Plan> = LazyLock::new(windows::plan);
+        static OPENTELEMETRY: LazyLock<Plan> = LazyLock::new(opentelemetry::plan);
         static JSON: LazyLock<Plan> = LazyLock::new(generic::plan);
         match self {
             Self::CloudTrail => &CLOUDTRAIL,
             Self::Kubernetes => &KUBERNETES,
             Self::Ocsf => &OCSF,
             Self::Windows => &WINDOWS,
+            Self::OpenTelemetry => &OPENTELEMETRY,
             Self::Json => &JSON,
         }
     }
@@ -79,6 +86,7 @@ impl Format {
             Self::Kubernetes => kubernetes::map(found, words, facts),
             Self::Ocsf => ocsf::map(found, words, facts),
             Self::Windows => windows::map(found, words, facts),
+            Self::OpenTelemetry => opentelemetry::map(found, words, facts),
             Self::Json => generic::map(found, words, facts),
         }
     }
@@ -92,7 +100,7 @@ impl fmt::Display for Format {
 
 /// A word that names no format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a format; use one of: cloudtrail, kubernetes, ocsf, windows, json")]
+#[error("not a format; use one of: cloudtrail, kubernetes, ocsf, windows, otlp, json")]
 pub struct UnknownFormat;
 
 impl FromStr for Format {

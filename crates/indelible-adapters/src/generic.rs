@@ -12,6 +12,7 @@ use indelible_format::{Outcome, Severity, Trace};
 use crate::action::{self, Case};
 use crate::facts::{Facts, Words};
 use crate::found::{Found, Value};
+use crate::hexadecimal::{hexadecimal, traceparent};
 use crate::plan::Plan;
 use crate::time;
 
@@ -396,7 +397,7 @@ fn outcome(found: &Found<'_>) -> Outcome {
     }
 }
 
-fn outcome_of(word: &str) -> Option<Outcome> {
+pub(crate) fn outcome_of(word: &str) -> Option<Outcome> {
     let is = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
     if is(&["success", "succeeded", "successful", "ok", "passed", "allow", "allowed", "granted", "accept", "accepted", "permit"])
     {
@@ -438,22 +439,7 @@ fn trace(found: &Found<'_>) -> Option<Trace> {
     {
         return Some(Trace { trace_id, span_id });
     }
-    let parent = found.text(TRACE_PARENT)?;
-    let mut fields = parent.split('-').skip(1);
-    Some(Trace { trace_id: hexadecimal(fields.next()?)?, span_id: hexadecimal(fields.next()?)? })
-}
-
-fn hexadecimal<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if pairs.len() != N || !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        let digit = |character: u8| char::from(character).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(bytes)
+    traceparent(&found.text(TRACE_PARENT)?)
 }
 
 #[cfg(test)]
@@ -468,13 +454,5 @@ mod tests {
         }
         assert!(spellings("ip").contains(&"IP".to_owned()));
         assert!(spellings("client ip").contains(&"ClientIP".to_owned()));
-    }
-
-    #[test]
-    fn hexadecimal_is_exact() {
-        assert_eq!(hexadecimal::<2>("00fF"), Some([0, 255]));
-        for text in ["00f", "00ff0", "00fg", "", "é00"] {
-            assert_eq!(hexadecimal::<2>(text), None, "{text}");
-        }
     }
 }

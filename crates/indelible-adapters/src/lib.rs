@@ -11,7 +11,7 @@
 //!   (`Message`, `errorMessage`) is content; whoever must erase names from it erases the content group too.
 //! - No input panics, and memory is bounded by [`ReadLimits`] and the limits of one record, whatever the file's size.
 //!
-//! The way back is [`write_event`], an event as JSON, the two parts merged again; and [`write_ocsf`], an event as OCSF.
+//! The way back is [`write_event`], an event as JSON, the two parts merged again, which [`read_event`] reads as it was posted; and [`write_ocsf`], an event as OCSF.
 //!
 //! This crate does not know journals, segments or keys.
 //!
@@ -24,11 +24,14 @@ mod detect;
 mod facts;
 mod format;
 mod found;
+mod from_json;
 mod generic;
+mod hexadecimal;
 mod kubernetes;
 mod ocsf;
 mod ocsf_names;
 mod opaque;
+mod opentelemetry;
 pub mod plan;
 mod reader;
 pub mod split;
@@ -43,6 +46,7 @@ mod windows_events;
 pub use adapter::{AdaptError, Adapted, Adapter, Notes};
 pub use detect::detect;
 pub use format::{Format, UnknownFormat};
+pub use from_json::{EventError, PostedEvent, read_event, read_events};
 pub use reader::{ReadLimits, RecordError, RecordErrorKind, RecordSlice, Totals, for_each_record};
-pub use to_json::{write_details, write_event};
+pub use to_json::{write_details, write_event, write_event_without};
 pub use to_ocsf::write_ocsf;

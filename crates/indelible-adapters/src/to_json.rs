@@ -17,11 +17,16 @@ use crate::split;
 ///
 /// **Cost**: one copy; one pass over the details of a foreign record, none over others.
 pub fn write_event(out: &mut Vec<u8>, log: &str, seq: u64, record: &Record<'_>, head: &Head<'_>) {
+    write_event_without(out, log, seq, record, head, &[]);
+}
+
+/// As [`write_event`], without some groups, which are named as `withheld`.
+pub fn write_event_without(out: &mut Vec<u8>, log: &str, seq: u64, record: &Record<'_>, head: &Head<'_>, hidden: &[Tag]) {
     out.extend_from_slice(b"{\"log\":");
     write_string(out, log);
     number(out, "seq", seq);
     write_head(out, head);
-    write_groups(out, record);
+    write_groups(out, record, hidden);
     out.push(b'}');
 }
 
@@ -100,9 +105,11 @@ pub(crate) fn write_frameworks(out: &mut Vec<u8>, name: &str, head: &Head<'_>) {
 }
 
 /// Identity and content, flattened; details merged; the raw record; the names of what is withheld.
-fn write_groups(out: &mut Vec<u8>, record: &Record<'_>) {
-    let identity = write_group(out, record, Tag::IDENTITY, Field::IdentityDetails);
-    let content = write_group(out, record, Tag::CONTENT, Field::Details);
+fn write_groups(out: &mut Vec<u8>, record: &Record<'_>, hidden: &[Tag]) {
+    let shown = |tag| !hidden.contains(&tag);
+    let group = |out: &mut Vec<u8>, tag, field| if shown(tag) { write_group(out, record, tag, field) } else { None };
+    let identity = group(out, Tag::IDENTITY, Field::IdentityDetails);
+    let content = group(out, Tag::CONTENT, Field::Details);
     if identity.is_some() || content.is_some() {
         let before = out.len();
         key(out, "details");
@@ -115,7 +122,7 @@ fn write_groups(out: &mut Vec<u8>, record: &Record<'_>) {
             out.extend_from_slice(content.unwrap_or(b"null"));
         }
     }
-    if let Some((media_type, bytes)) = raw_parts(record) {
+    if let Some((media_type, bytes)) = raw_parts(record).filter(|_| shown(Tag::RAW)) {
         key(out, "raw");
         out.extend_from_slice(b"{\"media_type\":");
         write_string(out, &String::from_utf8_lossy(media_type));
@@ -126,7 +133,7 @@ fn write_groups(out: &mut Vec<u8>, record: &Record<'_>) {
         out.push(b'}');
     }
     let mut separator = b'[';
-    for (tag, _) in record.groups().filter(|(_, body)| matches!(body, Body::Withheld(_))) {
+    for (tag, _) in record.groups().filter(|(tag, body)| matches!(body, Body::Withheld(_)) || !shown(*tag)) {
         if separator == b'[' {
             key(out, "withheld");
         }
