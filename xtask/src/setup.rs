@@ -14,6 +14,12 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs", "power cuts on a loop-mounted ext4"),
     ("losetup", "mount", "power cuts on a loop-mounted ext4"),
     ("umount", "mount", "power cuts on a loop-mounted ext4"),
+    ("curl", "curl", "clients of the server"),
+    ("openssl", "openssl", "clients of the server"),
+    ("logger", "bsdutils", "clients of the server"),
+    ("rsyslogd", "rsyslog", "clients of the server"),
+    ("/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so", "rsyslog-elasticsearch", "clients of the server"),
+    ("/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so", "rsyslog-gnutls", "clients of the server"),
 ];
 
 /// rustfmt and clippy.
@@ -50,23 +56,31 @@ pub(crate) fn packages() -> Outcome {
     Ok(note.trim().to_owned())
 }
 
-/// A virtual environment with the packages of `tools/requirements.txt`; returns its Python.
+/// What the virtual environment gets: the verifier's packages, and clients of the server.
+const REQUIREMENTS: &[&str] = &["requirements.txt", "clients.txt"];
+
+/// A virtual environment with the packages of these files in `tools`; returns its Python.
 pub(crate) fn python() -> Result<PathBuf, String> {
     if output(&mut command("python3", &["-c", "import ensurepip, venv"])).is_err() {
         install(&["python3", "python3-venv"]).map_err(|error| format!("Python cannot make virtual environments: {error}"))?;
     }
     let venv = target_dir().join("venv");
     let python = venv.join("bin").join("python");
-    let requirements = root().join("tools").join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).map_err(|error| format!("could not read tools/requirements.txt: {error}"))?;
-    let wanted = format!("{}{wanted}", output(&mut command("python3", &["--version"]))?);
+    let mut wanted = output(&mut command("python3", &["--version"]))?;
+    let mut install =
+        vec!["-m".to_owned(), "pip".into(), "install".into(), "--quiet".into(), "--disable-pip-version-check".into()];
+    for name in REQUIREMENTS {
+        let path = root().join("tools").join(name);
+        wanted += &fs::read_to_string(&path).map_err(|error| format!("could not read tools/{name}: {error}"))?;
+        install.extend(["-r".into(), path.to_string_lossy().into_owned()]);
+    }
     let stamp = venv.join("installed.txt");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.is_file() {
         return Ok(python);
     }
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     run(&mut command("python3", &["-m", "venv", "--clear", &text(&venv)]))?;
-    run(&mut command(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", &text(&requirements)]))
+    run(&mut command(&python, &install.iter().map(String::as_str).collect::<Vec<_>>()))
         .map_err(|error| format!("the Python packages could not be installed: {error}"))?;
     fs::write(&stamp, wanted).map_err(|error| format!("could not write {}: {error}", stamp.display()))?;
     Ok(python)

@@ -72,7 +72,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
     gate.step("embedded example", || {
         told.run(cargo(&["run", "--quiet", "--locked", "-p", "indelible", "--example", "embedded"]))
     });
-    gate.step("python verifier", || {
+    gate.step("verifier, clients", || {
         let python = told.python.as_ref().ok_or("there is no Python to run it")?;
         let mut tests = command(python, &["-m", "unittest"]);
         tests.current_dir(root().join("tools")).env("PYTHONDONTWRITEBYTECODE", "1");

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bench, checkpoint, completions, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove, restore,
-    retention, seal, search, segments, show, stats, tail, verify,
+    backup, bench, checkpoint, completions, config, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove,
+    restore, retention, seal, search, segments, serve, show, stats, tail, token, verify,
 };
 use crate::data_dir::Place;
 
@@ -68,6 +68,14 @@ pub(crate) enum Command {
     Backup(backup::BackupArgs),
     /// Verify a backup and make a new store of it
     Restore(restore::RestoreArgs),
+    /// Serve the store: HTTP API, other people's protocols, C2SP logs
+    Serve(serve::ServeArgs),
+    /// Write, check and show the server's configuration
+    Config(config::ConfigArgs),
+    /// Make, list and revoke tokens of a server
+    Token(token::TokenArgs),
+    /// Make and list tenants of a server
+    Tenant(token::TenantArgs),
     /// Look for what could go wrong here
     Doctor(doctor::DoctorArgs),
     /// Attack copies of this log in every known way, and see each attack named

@@ -32,6 +32,16 @@ impl Place {
         self.data.is_some()
     }
 
+    /// The data directory that the command line names.
+    pub(crate) fn named_data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// The directory of the trusted state that the command line names.
+    pub(crate) fn named_state(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> Result<PathBuf> {
         choose(self.data.as_deref(), "INDELIBLE_DATA", "XDG_DATA_HOME", ".local/share")

@@ -8,6 +8,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod drill;
@@ -25,9 +26,11 @@ pub(crate) mod retention;
 pub(crate) mod seal;
 pub(crate) mod search;
 pub(crate) mod segments;
+pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod tail;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 /// Runs the verb.
@@ -56,6 +59,10 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Drill(args) => drill::run(place, &args),
         Command::Bench(args) => bench::run(place, &args),
         Command::Demo(args) => demo::run(place, &args),
+        Command::Serve(args) => serve::run(place, &args),
+        Command::Config(args) => config::run(place, &args),
+        Command::Token(args) => token::run(place, &args),
+        Command::Tenant(args) => token::run_tenant(place, &args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
     }

@@ -33,6 +33,8 @@ mod python;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod serve;
+#[cfg(test)]
 mod transcript;
 #[cfg(test)]
 mod usage;

@@ -1,0 +1,244 @@
+//! Counting: values of fields, groups, stretches of time. Exact, or said not to be.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use indelible::json::write_string;
+use indelible::search::{Grouping, Groups, Interval, Selector, Summary};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::search::write_reach;
+use super::{Parameters, json};
+use crate::access::{Masks, Scope};
+use crate::http::Problem;
+use crate::http::caller::Call;
+use crate::metrics::Question;
+use crate::read::asked::{self, Asked};
+use crate::read::{Cancel, ask, masks};
+use crate::server::Server;
+
+/// Groups that are told if nobody says how many.
+const GROUPS: usize = 100;
+const GROUPS_TOLD_MAX: usize = 10_000;
+/// Groups and bytes of values that one question may keep apart.
+const GROUPS_KEPT: usize = 100_000;
+const KEY_BYTES: usize = 16 << 20;
+/// Stretches of time of one histogram.
+const STRETCHES_MAX: usize = 100_000;
+
+/// Parameters of facets.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FacetParameters {
+    /// The fields, separated by commas.
+    fields: Option<String>,
+    /// A query in the search language; all events if left out.
+    q: Option<String>,
+    /// Only events of this time and later.
+    since: Option<String>,
+    /// Only events before this time.
+    until: Option<String>,
+    /// Only events of this log.
+    log: Option<String>,
+    /// Values told of each field, 100 if left out.
+    limit: Option<usize>,
+}
+
+/// Which values fields have, the most frequent first
+#[utoipa::path(get, path = "/api/v1/facets", tag = "search", security(("token" = [])), params(FacetParameters),
+    responses(
+        (status = 200, description = "Values and counts", body = super::openapi::FacetsDoc),
+        (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn facets(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Parameters(parameters): Parameters<FacetParameters>,
+) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    let FacetParameters { fields, q, since, until, log, limit } = parameters;
+    let asked = Asked { q, since, until, log };
+    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let fields = fields.unwrap_or_default();
+    let selectors = selectors(&fields, caller.masks())?;
+    if selectors.is_empty() {
+        return Err(Problem::bad("fields", "name the fields, such as fields=action,actor.id"));
+    }
+    let limit = bounded(limit)?;
+    server.audit.read(&caller, "facets", &format!("{} fields={fields}", asked.told()), &asked::told(&caller.tenants()));
+    let body = ask(&server, Question::Count, move |server, cancel| {
+        let query = cancel.on(query);
+        let mut out = b"{\"facets\":[".to_vec();
+        let mut last: Option<Summary> = None;
+        for (nth, field) in selectors.iter().enumerate() {
+            let facet = server.reader.facet(&query, field)?;
+            in_time(cancel)?;
+            out.extend_from_slice(if nth > 0 { b",{\"field\":" } else { b"{\"field\":" });
+            write_string(&mut out, &field.name().to_string());
+            out.extend_from_slice(format!(",\"distinct\":{},\"values\":[", facet.counts.len()).as_bytes());
+            for (nth, (value, count)) in facet.counts.iter().take(limit).enumerate() {
+                out.extend_from_slice(if nth > 0 { b",{\"value\":" } else { b"{\"value\":" });
+                write_value(&mut out, value.as_deref());
+                out.extend_from_slice(format!(",\"events\":{count}}}").as_bytes());
+            }
+            out.extend_from_slice(b"]}");
+            last = Some(facet.summary);
+        }
+        out.push(b']');
+        end(out, server, last.as_ref())
+    })
+    .await?;
+    Ok(json(body))
+}
+
+/// Parameters of statistics.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StatsParameters {
+    /// Fields to group by, separated by commas; one group if left out.
+    by: Option<String>,
+    /// Count each stretch of time by itself: `1m`, `1h`, `1d`, `1w`.
+    interval: Option<String>,
+    /// A query in the search language; all events if left out.
+    q: Option<String>,
+    /// Only events of this time and later.
+    since: Option<String>,
+    /// Only events before this time.
+    until: Option<String>,
+    /// Only events of this log.
+    log: Option<String>,
+    /// Groups told, 100 if left out.
+    limit: Option<usize>,
+}
+
+/// How many events there are, by fields and time
+#[utoipa::path(get, path = "/api/v1/stats", tag = "search", security(("token" = [])), params(StatsParameters),
+    responses(
+        (status = 200, description = "Groups and counts", body = super::openapi::StatsDoc),
+        (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn stats(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Parameters(parameters): Parameters<StatsParameters>,
+) -> Result<Response, Problem> {
+    count(server, call, parameters, "stats").await
+}
+
+/// How many events each stretch of time has
+#[utoipa::path(get, path = "/api/v1/histogram", tag = "search", security(("token" = [])), params(StatsParameters),
+    responses(
+        (status = 200, description = "Stretches and counts; `interval` is 1h if left out", body = super::openapi::StatsDoc),
+        (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn histogram(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Parameters(mut parameters): Parameters<StatsParameters>,
+) -> Result<Response, Problem> {
+    parameters.interval.get_or_insert_with(|| "1h".to_owned());
+    parameters.limit.get_or_insert(GROUPS_TOLD_MAX);
+    count(server, call, parameters, "histogram").await
+}
+
+async fn count(server: Arc<Server>, call: Call, parameters: StatsParameters, operation: &str) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    let StatsParameters { by, interval, q, since, until, log, limit } = parameters;
+    let asked = Asked { q, since, until, log };
+    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let by = by.unwrap_or_default();
+    let fields = selectors(&by, caller.masks())?;
+    let interval = interval.as_deref().map(str::parse::<Interval>).transpose();
+    let interval = interval.map_err(|error| Problem::bad("interval", error.message).hint(error.hint))?;
+    let limit = bounded(limit)?;
+    server.audit.read(&caller, operation, &format!("{} by={by}", asked.told()), &asked::told(&caller.tenants()));
+    let body = ask(&server, Question::Count, move |server, cancel| {
+        let query = cancel.on(query);
+        let groups_max = if interval.is_some() { STRETCHES_MAX } else { GROUPS_KEPT };
+        let grouping = Grouping { fields: fields.clone(), interval, groups_max, key_bytes_max: KEY_BYTES };
+        let answer = server.reader.aggregate(&query, grouping)?;
+        in_time(cancel)?;
+        let mut out = Vec::new();
+        write_groups(&mut out, &fields, &answer.groups, limit);
+        end(out, server, Some(&answer.summary))
+    })
+    .await?;
+    Ok(json(body))
+}
+
+fn write_groups(out: &mut Vec<u8>, fields: &[Selector], groups: &Groups, limit: usize) {
+    out.extend_from_slice(b"{\"groups\":[");
+    for (nth, group) in groups.groups.iter().take(limit).enumerate() {
+        let mut separator = if nth > 0 { &b",{"[..] } else { &b"{"[..] };
+        if let Some(start) = group.start {
+            out.extend_from_slice(separator);
+            out.extend_from_slice(format!("\"start\":\"{}\"", indelible::time::format(start)).as_bytes());
+            separator = b",";
+        }
+        for (field, value) in fields.iter().zip(&group.values) {
+            out.extend_from_slice(separator);
+            separator = b",";
+            write_string(out, &field.name().to_string());
+            out.push(b':');
+            write_value(out, value.as_deref());
+        }
+        out.extend_from_slice(separator);
+        let tally = &group.tally;
+        let (first, last) = (indelible::time::format(tally.first), indelible::time::format(tally.last));
+        out.extend_from_slice(format!("\"events\":{},\"first\":\"{first}\",\"last\":\"{last}\"}}", tally.events).as_bytes());
+    }
+    out.extend_from_slice(format!("],\"distinct\":{},\"others\":{}", groups.groups.len(), groups.others).as_bytes());
+}
+
+fn end(mut out: Vec<u8>, server: &Server, summary: Option<&Summary>) -> Result<Vec<u8>, Problem> {
+    if let Some(summary) = summary {
+        out.extend_from_slice(format!(",\"matched\":{}", summary.matched).as_bytes());
+        write_reach(&mut out, server, summary.incomplete.as_deref(), &summary.heads);
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+fn write_value(out: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        Some(value) => write_string(out, value),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn selectors(names: &str, hidden: Masks) -> Result<Vec<Selector>, Problem> {
+    let mut fields: Vec<Selector> = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let field = Selector::new(name)?;
+        masks::field(field.name(), hidden)?;
+        if fields.iter().any(|known| known.name() == field.name()) {
+            return Err(Problem::bad("fields", format!("the field {} is named twice", field.name())));
+        }
+        fields.push(field);
+    }
+    if fields.len() > 8 {
+        return Err(Problem::bad("fields", "8 fields at most"));
+    }
+    Ok(fields)
+}
+
+fn bounded(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(GROUPS);
+    if (1..=GROUPS_TOLD_MAX).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Problem::bad("limit", format!("limit is from 1 to {GROUPS_TOLD_MAX}")))
+    }
+}
+
+fn in_time(cancel: &Cancel) -> Result<(), Problem> {
+    if cancel.is_late() {
+        Err(Problem::busy("the question was not answered in time").hint("narrow its time, or its terms"))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,291 @@
+//! `POST /api/v1/events`: one event, an array of them, or one a line; and their receipts.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use indelible::json::{Document, write_string};
+use indelible::{Draft, Identity, Receipt};
+use indelible_adapters::{EventError, PostedEvent, read_event, read_events};
+
+use crate::access::Scope;
+use crate::http::Problem;
+use crate::http::body::receive;
+use crate::http::caller::{Call, Caller};
+use crate::http::problem::{FAULTS_MAX, Fault};
+use crate::ingest::{self, Intake, Recorded};
+use crate::metrics::{ByProtocol, Protocol};
+use crate::server::Server;
+
+/// Bytes of an `Idempotency-Key`; token and place in the batch come on top.
+const KEY_BYTES_MAX: usize = 256;
+
+/// How the answer is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Prefer {
+    /// `durability=queued`: answer before the sync.
+    queued: bool,
+    /// `return=minimal`: only how many.
+    minimal: bool,
+}
+
+/// Record events
+///
+/// The answer comes when every event survives power loss. A batch is recorded whole or, if anything in it is wrong, not at all.
+#[utoipa::path(post, path = "/api/v1/events", tag = "events", security(("token" = [])),
+    request_body(content((super::openapi::PostedEventDoc = "application/json"), (String = "application/x-ndjson"))),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent again under the same key, the same request is recorded once"),
+        ("Prefer" = Option<String>, Header, description = "durability=queued answers before the sync; return=minimal gives no receipts"),
+    ),
+    responses(
+        (status = 201, description = "Durable", body = super::openapi::ReceiptsDoc),
+        (status = 202, description = "Queued, as was preferred", body = super::openapi::ReceiptsDoc),
+        (status = "4XX", description = "Nothing was recorded", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+        (status = "5XX", description = "Nothing is promised; send it again", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn post(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Emit)?;
+    let kind = Kind::of(&call.media_type())?;
+    let key = idempotency_key(&call, &caller)?;
+    let prefer = prefer(&call);
+    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let result = record(&server, &caller, &received.bytes, kind, key.as_deref(), prefer).await;
+    if let Err(problem) = &result {
+        let refused = problem.faults.len().max(1) as u64;
+        server.metrics.refused.get_or_create(&ByProtocol { protocol: Protocol::Api }).inc_by(refused);
+    }
+    result
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Lines,
+}
+
+impl Kind {
+    fn of(media_type: &str) -> Result<Self, Problem> {
+        match media_type {
+            "application/json" | "application/x-www-form-urlencoded" | "" => Ok(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/jsonlines" => Ok(Self::Lines),
+            other => Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "media_type",
+                format!("events are application/json or application/x-ndjson, not {other}"),
+            )),
+        }
+    }
+}
+
+fn prefer(call: &Call) -> Prefer {
+    let mut prefer = Prefer::default();
+    for word in call.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')) {
+        match word.trim().to_ascii_lowercase().as_str() {
+            "durability=queued" => prefer.queued = true,
+            "return=minimal" => prefer.minimal = true,
+            // RFC 7240: what is not known is passed over; `durability=immediate` is what there is anyway.
+            _ => {}
+        }
+    }
+    prefer
+}
+
+fn idempotency_key(call: &Call, caller: &Caller) -> Result<Option<String>, Problem> {
+    let Some(key) = call.headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(Problem::bad("idempotency_key", format!("an Idempotency-Key has 1 to {KEY_BYTES_MAX} visible characters")));
+    }
+    // Keys of one token do not meet those of another.
+    Ok(Some(format!("{}/{key}", caller.token.id)))
+}
+
+async fn record(
+    server: &Server,
+    caller: &Caller,
+    body: &Bytes,
+    kind: Kind,
+    key: Option<&str>,
+    prefer: Prefer,
+) -> Result<Response, Problem> {
+    let config = server.config();
+    let single = kind == Kind::Json && body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[');
+    let mut batch = Batch {
+        server,
+        caller,
+        key,
+        events: Vec::new(),
+        faults: Vec::new(),
+        memory: Vec::new(),
+        max: config.size("limits.batch_events"),
+    };
+    let mut document = Document::new();
+    match kind {
+        Kind::Json => read_events(&mut document, body, config.size("limits.decompressed"), &mut |event| batch.take(event))
+            .map_err(|error| Problem { status: StatusCode::BAD_REQUEST, ..Problem::invalid(vec![fault(error)]) })?,
+        Kind::Lines => {
+            for (nth, line) in body.split(|byte| *byte == b'\n').enumerate() {
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                if !line.iter().all(u8::is_ascii_whitespace) {
+                    batch.take(read_event(&mut document, line, &format!("/{nth}")));
+                }
+            }
+        }
+    }
+    let Batch { events, faults, max, .. } = batch;
+    if events.len() > max {
+        return Err(Problem::too_large(format!("{} events, the limit is {max}", events.len())).hint("send smaller batches"));
+    }
+    if !faults.is_empty() {
+        return Err(Problem::invalid(faults));
+    }
+    admit(server, caller, &events)?;
+    let mut intake = Intake::new(server, Protocol::Api, events.len());
+    for (nth, event) in events.iter().enumerate() {
+        with_draft(server, caller, event, key, nth, |draft| intake.emit(&draft))??;
+    }
+    if prefer.queued {
+        let told = format!("{{\"count\":{},\"durable\":false}}", events.len());
+        return Ok(answer(StatusCode::ACCEPTED, told.into_bytes(), prefer));
+    }
+    let receipts = intake.receipts().await?;
+    if let [Recorded::Refused(why)] = receipts.as_slice() {
+        return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key", why.clone()));
+    }
+    let mut out = Vec::with_capacity(receipts.len() * 200 + 64);
+    match receipts.as_slice() {
+        [one] if single && !prefer.minimal => write_receipt(&mut out, one, &server.identity),
+        all => write_receipts(&mut out, all, &server.identity, prefer),
+    }
+    Ok(answer(StatusCode::CREATED, out, prefer))
+}
+
+fn admit(server: &Server, caller: &Caller, events: &[PostedEvent<'_>]) -> Result<(), Problem> {
+    let mut by_tenant: Vec<(&str, usize)> = Vec::new();
+    for event in events {
+        let tenant = caller.tenant(server, event.tenant())?;
+        match by_tenant.iter_mut().find(|(known, _)| *known == tenant) {
+            Some((_, count)) => *count += 1,
+            None => by_tenant.push((tenant, 1)),
+        }
+    }
+    by_tenant.iter().try_for_each(|(tenant, count)| ingest::admit(server, caller, tenant, *count))
+}
+
+/// Events of one request, each checked as it is read.
+struct Batch<'b, 'i> {
+    server: &'b Server,
+    caller: &'b Caller,
+    key: Option<&'b str>,
+    events: Vec<PostedEvent<'i>>,
+    faults: Vec<Fault>,
+    memory: Vec<u8>,
+    max: usize,
+}
+
+impl<'i> Batch<'_, 'i> {
+    fn take(&mut self, event: Result<PostedEvent<'i>, EventError>) {
+        let nth = self.events.len() + self.faults.len();
+        if self.faults.len() > FAULTS_MAX || nth > self.max {
+            return;
+        }
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return self.faults.push(fault(error)),
+        };
+        let memory = &mut self.memory;
+        let at = format!("/{nth}");
+        match with_draft(self.server, self.caller, &event, self.key, nth, |draft| ingest::check(&draft, memory)) {
+            Ok(Ok(())) => self.events.push(event),
+            Ok(Err(rejection)) => self.faults.push(ingest::fault(&at, &rejection)),
+            Err(problem) => {
+                let fault = Fault { pointer: format!("{at}/tenant"), code: problem.code.to_owned(), detail: problem.detail };
+                self.faults.push(fault);
+            }
+        }
+    }
+}
+
+/// The draft as it is recorded: under the caller's tenant, and the request's key.
+fn with_draft<R>(
+    server: &Server,
+    caller: &Caller,
+    event: &PostedEvent<'_>,
+    key: Option<&str>,
+    nth: usize,
+    with: impl FnOnce(Draft<'_>) -> R,
+) -> Result<R, Problem> {
+    let tenant = caller.tenant(server, event.tenant())?;
+    Ok(event.with_draft(|draft| {
+        let own = draft.idempotency_key.map(|own| format!("{}/{own}", caller.token.id));
+        let key = own.or_else(|| key.map(|key| format!("{key}/{nth}")));
+        let draft = Draft { tenant: Some(tenant), idempotency_key: key.as_deref(), ..draft };
+        with(draft)
+    }))
+}
+
+fn fault(error: EventError) -> Fault {
+    Fault { pointer: error.pointer, code: error.code.to_owned(), detail: error.message }
+}
+
+fn answer(status: StatusCode, body: Vec<u8>, prefer: Prefer) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let applied = match (prefer.queued, prefer.minimal) {
+        (true, _) => Some("durability=queued"),
+        (false, true) => Some("return=minimal"),
+        (false, false) => None,
+    };
+    if let Some(applied) = applied {
+        headers.insert("preference-applied", HeaderValue::from_static(applied));
+    }
+    response
+}
+
+fn write_receipts(out: &mut Vec<u8>, receipts: &[Recorded], identity: &Identity, prefer: Prefer) {
+    let durable = receipts.iter().filter(|one| matches!(one, Recorded::Durable(_) | Recorded::Somewhere)).count();
+    out.extend_from_slice(format!("{{\"count\":{durable},\"durable\":true").as_bytes());
+    if !prefer.minimal {
+        out.extend_from_slice(b",\"receipts\":");
+        let mut separator = b'[';
+        for receipt in receipts {
+            out.push(separator);
+            separator = b',';
+            write_receipt(out, receipt, identity);
+        }
+        out.extend_from_slice(if receipts.is_empty() { b"[]" } else { b"]" });
+    }
+    out.push(b'}');
+}
+
+pub(crate) fn write_receipt(out: &mut Vec<u8>, recorded: &Recorded, identity: &Identity) {
+    let receipt = match recorded {
+        Recorded::Durable(receipt) => receipt,
+        Recorded::Somewhere => return out.extend_from_slice(b"{\"durable\":true}"),
+        Recorded::Shed => return out.extend_from_slice(b"{\"durable\":false,\"shed\":true}"),
+        Recorded::Refused(why) => {
+            out.extend_from_slice(b"{\"durable\":false,\"error\":");
+            write_string(out, why);
+            return out.push(b'}');
+        }
+    };
+    let Receipt { origin, log, seq, leaf, tenant_seq, idempotence } = receipt;
+    out.extend_from_slice(b"{\"origin\":");
+    write_string(out, origin);
+    out.extend_from_slice(b",\"log\":");
+    write_string(out, identity.log_name(*log));
+    if let (Some(seq), Some(leaf)) = (seq, leaf) {
+        out.extend_from_slice(format!(",\"seq\":{seq},\"leaf\":\"{leaf}\"").as_bytes());
+    }
+    if let Some(tenant_seq) = tenant_seq {
+        out.extend_from_slice(format!(",\"tenant_seq\":{tenant_seq}").as_bytes());
+    }
+    out.extend_from_slice(format!(",\"idempotence\":\"{}\",\"durable\":true}}", idempotence.name()).as_bytes());
+}

@@ -1,0 +1,301 @@
+//! Search, one event, and what surrounds it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use indelible::search::{PageEnd, Summary, View};
+use indelible::{LogHead, Record};
+use indelible_adapters::write_event_without;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{Parameters, json};
+use crate::access::Scope;
+use crate::http::Problem;
+use crate::http::caller::{Call, Caller};
+use crate::metrics::Question;
+use crate::read::asked::{self, Asked};
+use crate::read::{ask, masks};
+use crate::server::Server;
+
+/// Parameters of a search.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SearchParameters {
+    /// A query in the search language; all events if left out.
+    q: Option<String>,
+    /// Only events of this time and later.
+    since: Option<String>,
+    /// Only events before this time.
+    until: Option<String>,
+    /// Only events of this log.
+    log: Option<String>,
+    /// Events of one page, 100 if left out.
+    #[param(minimum = 1)]
+    limit: Option<u64>,
+    /// Only events older than a page: its `next`.
+    before: Option<String>,
+    /// Also count all that match, as `matched`.
+    count: Option<bool>,
+    /// Also tell how the page was found, as `explain`.
+    explain: Option<bool>,
+}
+
+impl SearchParameters {
+    fn asked(&self) -> Asked {
+        let Self { q, since, until, log, .. } = self.clone();
+        Asked { q, since, until, log }
+    }
+}
+
+/// Events of a page if nobody says how many.
+const PAGE: u64 = 100;
+
+/// Find events, the newest first
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", security(("token" = [])), params(SearchParameters),
+    responses(
+        (status = 200, description = "A page of events", body = super::openapi::PageDoc),
+        (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+        (status = 503, description = "It took too long", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn search(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Parameters(parameters): Parameters<SearchParameters>,
+) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    let asked = parameters.asked();
+    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let limit = parameters.limit.unwrap_or(PAGE);
+    let most = server.config().number("limits.search_events");
+    if !(1..=most).contains(&limit) {
+        return Err(Problem::bad("limit", format!("limit is from 1 to {most}")));
+    }
+    let before: Option<PageEnd> =
+        parameters.before.as_deref().map(str::parse).transpose().map_err(|error: String| Problem::bad("before", error))?;
+    server.audit.read(&caller, "search", &asked.told(), &asked::told(&caller.tenants()));
+    let (count, explain) = (parameters.count.unwrap_or(false), parameters.explain.unwrap_or(false));
+    let body = ask(&server, Question::Search, move |server, cancel| {
+        let mut page = Page::new(server, &caller);
+        let query = cancel.on(query);
+        let found = server.reader.latest(&query, limit, before.as_ref(), &mut |view| {
+            page.event(view);
+            if cancel.asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if cancel.is_late() {
+            return Err(Problem::busy("the question was not answered in time").hint("narrow its time, or its terms"));
+        }
+        let mut out = page.end();
+        out.extend_from_slice(format!(",\"shown\":{}", found.shown).as_bytes());
+        match found.next {
+            Some(next) => out.extend_from_slice(format!(",\"next\":\"{next}\"").as_bytes()),
+            None => out.extend_from_slice(b",\"next\":null"),
+        }
+        if count {
+            let Summary { matched, .. } = server.reader.count(&query)?;
+            out.extend_from_slice(format!(",\"matched\":{matched}").as_bytes());
+        }
+        if explain {
+            out.extend_from_slice(b",\"explain\":");
+            write_explain(&mut out, &found.explain);
+        }
+        write_reach(&mut out, server, found.incomplete.as_deref(), &found.heads);
+        out.push(b'}');
+        Ok(out)
+    })
+    .await?;
+    Ok(json(body))
+}
+
+/// Show one event
+#[utoipa::path(get, path = "/api/v1/events/{event}", tag = "search", security(("token" = [])),
+    params(("event" = String, Path, description = "A position (1234), one of another log (telemetry:7), or the event's id")),
+    responses(
+        (status = 200, description = "The event", body = super::openapi::EventDoc),
+        (status = "4XX", description = "There is no such event for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn show(State(server): State<Arc<Server>>, call: Call, Path(event): Path<String>) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    server.audit.read(&caller, "show", &event, &asked::told(&caller.tenants()));
+    let body = ask(&server, Question::Show, move |server, _| {
+        let (log, seq) = asked::locate(&server.reader, &caller.tenants(), &event, server.now())?;
+        let stored = server.reader.record(log, seq)?.ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
+        let record = stored.record().ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
+        let mut out = Vec::new();
+        match (record.head(), record.control()) {
+            (Some(head), _) => {
+                write_event_without(&mut out, server.identity.log_name(log), seq, &record, &head, masks::hidden(caller.masks()));
+                out.pop();
+                out.extend_from_slice(format!(",\"leaf\":\"{}\"}}", stored.leaf()).as_bytes());
+            }
+            (None, Some(control)) => write_control(&mut out, server, log, seq, control),
+            (None, None) => return Err(Problem::not_found(format!("there is no event {event}"))),
+        }
+        Ok(out)
+    })
+    .await?;
+    Ok(json(body))
+}
+
+fn write_control(out: &mut Vec<u8>, server: &Server, log: u32, seq: u64, control: &[u8]) {
+    out.extend_from_slice(format!("{{\"log\":\"{}\",\"seq\":{seq},\"control\":", server.identity.log_name(log)).as_bytes());
+    out.extend_from_slice(control);
+    out.push(b'}');
+}
+
+/// How much of what surrounds an event.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ContextParameters {
+    /// Events before it, 5 if left out.
+    #[param(maximum = 100)]
+    before: Option<u64>,
+    /// Events behind it, 5 if left out.
+    #[param(maximum = 100)]
+    after: Option<u64>,
+    /// Only those that match this query.
+    q: Option<String>,
+}
+
+/// Show what was recorded before and after an event
+#[utoipa::path(get, path = "/api/v1/events/{event}/context", tag = "search", security(("token" = [])),
+    params(("event" = String, Path, description = "A position, or the event's id"), ContextParameters),
+    responses(
+        (status = 200, description = "The event among its neighbours, the oldest first", body = super::openapi::PageDoc),
+        (status = "4XX", description = "There is no such event for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+    ))]
+pub(crate) async fn context(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Path(event): Path<String>,
+    Parameters(parameters): Parameters<ContextParameters>,
+) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    let (before, after) = (parameters.before.unwrap_or(5), parameters.after.unwrap_or(5));
+    if before > 100 || after > 100 {
+        return Err(Problem::bad("limit", "before and after are 100 at most"));
+    }
+    let asked = Asked { q: parameters.q, ..Asked::default() };
+    let query = asked.compile(&caller, &server.identity, server.now())?;
+    server.audit.read(&caller, "context", &event, &asked::told(&caller.tenants()));
+    let body = ask(&server, Question::Search, move |server, cancel| {
+        let (log, seq) = asked::locate(&server.reader, &caller.tenants(), &event, server.now())?;
+        let mut query = cancel.on(query);
+        query.log = Some(log);
+        let mut page = Page::new(server, &caller);
+        let mut older = Vec::new();
+        let end: PageEnd = format!("{log}:{seq}").parse().map_err(|error: String| Problem::bad("event", error))?;
+        let found = server.reader.latest(&query, before, Some(&end), &mut |view| {
+            older.push((view.seq, view.record.bytes().to_vec()));
+            ControlFlow::Continue(())
+        })?;
+        for (seq, bytes) in older.iter().rev() {
+            page.record(log, *seq, bytes);
+        }
+        if let Some(stored) = server.reader.record(log, seq)? {
+            page.record(log, seq, &stored.bytes);
+        }
+        // Forward there is no index: neighbours are near.
+        let mut left = after;
+        let mut next = seq + 1;
+        while left > 0 && !cancel.asked() && next < seq + 1 + after * 200 {
+            let Some(stored) = server.reader.record(log, next)? else { break };
+            if let Some(record) = stored.record()
+                && let Some(head) = record.head()
+                && query.matches(&View { log, seq: next, record: &record, head: &head })
+            {
+                page.record(log, next, &stored.bytes);
+                left -= 1;
+            }
+            next += 1;
+        }
+        let mut out = page.end();
+        write_reach(&mut out, server, found.incomplete.as_deref(), &found.heads);
+        out.push(b'}');
+        Ok(out)
+    })
+    .await?;
+    Ok(json(body))
+}
+
+/// A JSON object that begins with a list of events.
+struct Page<'p> {
+    server: &'p Server,
+    hidden: &'static [indelible::Tag],
+    out: Vec<u8>,
+    count: usize,
+}
+
+impl<'p> Page<'p> {
+    fn new(server: &'p Server, caller: &Caller) -> Self {
+        Self { server, hidden: masks::hidden(caller.masks()), out: b"{\"events\":[".to_vec(), count: 0 }
+    }
+
+    fn event(&mut self, view: &View<'_>) {
+        if self.count > 0 {
+            self.out.push(b',');
+        }
+        self.count += 1;
+        let log = self.server.identity.log_name(view.log);
+        write_event_without(&mut self.out, log, view.seq, view.record, view.head, self.hidden);
+    }
+
+    fn record(&mut self, log: u32, seq: u64, bytes: &[u8]) {
+        if let Some(record) = Record::parse(bytes)
+            && let Some(head) = record.head()
+        {
+            self.event(&View { log, seq, record: &record, head: &head });
+        }
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.out.push(b']');
+        self.out
+    }
+}
+
+/// Whether the answer is complete, and how far each log reached.
+pub(crate) fn write_reach(out: &mut Vec<u8>, server: &Server, incomplete: Option<&str>, heads: &[LogHead]) {
+    out.extend_from_slice(format!(",\"complete\":{}", incomplete.is_none()).as_bytes());
+    if let Some(reason) = incomplete {
+        out.extend_from_slice(b",\"reason\":");
+        indelible::json::write_string(out, reason);
+    }
+    out.extend_from_slice(b",\"logs\":[");
+    for (nth, head) in heads.iter().enumerate() {
+        let comma = if nth > 0 { "," } else { "" };
+        let name = server.identity.log_name(head.log);
+        out.extend_from_slice(
+            format!("{comma}{{\"log\":\"{name}\",\"size\":{},\"root\":\"{}\"}}", head.size, head.root).as_bytes(),
+        );
+    }
+    out.push(b']');
+}
+
+fn write_explain(out: &mut Vec<u8>, did: &indelible::search::Explain) {
+    let numbers = [
+        ("segments", did.segments),
+        ("segments_by_time", did.segments_by_time),
+        ("segments_by_result", did.segments_by_result),
+        ("segments_not_needed", did.segments_not_needed),
+        ("blocks", did.blocks),
+        ("blocks_by_index", did.blocks_by_index),
+        ("blocks_by_time", did.blocks_by_time),
+        ("rows_sifted", did.rows_sifted),
+        ("rows_read", did.rows_read),
+        ("tail_records", did.tail_records),
+        ("tail_records_by_index", did.tail_records_by_index),
+        ("cache_hits", did.cache_hits),
+        ("cache_misses", did.cache_misses),
+        ("bytes_read", did.bytes_read),
+    ];
+    for (nth, (name, number)) in numbers.iter().enumerate() {
+        let before = if nth == 0 { '{' } else { ',' };
+        out.extend_from_slice(format!("{before}\"{name}\":{number}").as_bytes());
+    }
+    out.push(b'}');
+}

@@ -1,0 +1,264 @@
+//! `GET /api/v1/tail`: events as they become durable, as server-sent events. `Last-Event-ID` goes on where a listener stopped; nothing is
+//! missed, whatever happened in between.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use indelible::search::{Filter, Query};
+use indelible_adapters::write_event_without;
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use utoipa::IntoParams;
+
+use super::Parameters;
+use crate::access::Scope;
+use crate::http::Problem;
+use crate::http::caller::{Call, Caller};
+use crate::metrics::Question;
+use crate::read::asked::{self, Asked, restricted};
+use crate::read::live::{Event, Key, Listening, Message};
+use crate::read::{ask, masks};
+use crate::server::Server;
+
+/// How often somebody who hears nothing is told that the connection lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Events that are read from the store at once.
+const STEP_EVENTS: usize = 500;
+const STEP_BYTES: usize = 1 << 20;
+/// Pieces that wait for a slow listener.
+const PIECES: usize = 16;
+
+/// Parameters of a live tail.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TailParameters {
+    /// A query in the search language; all events if left out.
+    q: Option<String>,
+    /// Only events of this log.
+    log: Option<String>,
+    /// Where to go on, for those who cannot send `Last-Event-ID`: the id of the last event.
+    after: Option<String>,
+}
+
+/// A byte stream out of a channel.
+pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
+
+impl futures_core::Stream for Pieces {
+    type Item = Result<Bytes, std::convert::Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|piece| piece.map(Ok))
+    }
+}
+
+/// Follow events as they become durable
+///
+/// Server-sent events: `id` is where to go on, `data` the event as JSON, comments are heartbeats.
+#[utoipa::path(get, path = "/api/v1/tail", tag = "search", security(("token" = [])),
+    params(TailParameters, ("Last-Event-ID" = Option<String>, Header, description = "Go on behind this event")),
+    responses((status = 200, description = "A stream without an end", body = String, content_type = "text/event-stream"),
+        (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
+pub(crate) async fn get(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Parameters(parameters): Parameters<TailParameters>,
+) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Read)?;
+    let asked = Asked { q: parameters.q, log: parameters.log, ..Asked::default() };
+    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let after = call.header("last-event-id").map(str::to_owned).or(parameters.after);
+    let after = after.as_deref().map(Position::parse).transpose()?;
+    let permit = Arc::clone(&server.tails).try_acquire_owned().map_err(|_| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tails", "too many live tails are open").after(Duration::from_secs(5))
+    })?;
+    let filter = restricted(Filter::parse(asked.q.as_deref().unwrap_or_default())?, &caller.tenants());
+    let masks = caller.masks();
+    let key = Key { filter: filter.to_string(), log: query.log, identity_masked: masks.identity, content_masked: masks.content };
+    let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), masks)?;
+    // Taken after listening began: what is between the two comes twice, and is told once.
+    let now = Position(server.store.heads().iter().map(|head| (head.log, head.size)).collect());
+    server.audit.read(&caller, "tail", &asked.told(), &asked::told(&caller.tenants()));
+    let (sender, receiver) = mpsc::channel(PIECES);
+    let behind = after.is_some();
+    let listener = Listener {
+        stop: server.stop.subscribe(),
+        server: Arc::clone(&server),
+        caller,
+        query,
+        position: after.unwrap_or(now),
+        sender,
+    };
+    tokio::spawn(async move {
+        listener.run(listening, behind).await;
+        drop(permit);
+    });
+    let mut response = Response::new(Body::from_stream(Pieces(receiver)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather what they pass on would hold events back.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// By log, the first position that was not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position(BTreeMap<u32, u64>);
+
+impl Position {
+    fn parse(text: &str) -> Result<Self, Problem> {
+        let part = |part: &str| {
+            let (log, seq) = part.split_once(':')?;
+            Some((log.parse().ok()?, seq.parse().ok()?))
+        };
+        let parts: Option<BTreeMap<u32, u64>> = text.split(',').map(part).collect();
+        parts
+            .map(Self)
+            .ok_or_else(|| Problem::bad("position", "Last-Event-ID is the id of an event of a tail, such as 1:4711,2:33"))
+    }
+
+    fn text(&self) -> String {
+        let parts: Vec<String> = self.0.iter().map(|(log, seq)| format!("{log}:{seq}")).collect();
+        parts.join(",")
+    }
+
+    /// Counts an event as told; `false` if it was before.
+    fn advance(&mut self, log: u32, seq: u64) -> bool {
+        let next = self.0.entry(log).or_default();
+        let is_new = seq >= *next;
+        *next = (*next).max(seq + 1);
+        is_new
+    }
+}
+
+/// One connection that listens.
+struct Listener {
+    server: Arc<Server>,
+    caller: Caller,
+    query: Query,
+    position: Position,
+    sender: mpsc::Sender<Bytes>,
+    stop: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Listener {
+    async fn run(mut self, mut listening: Listening, mut behind: bool) {
+        self.server.metrics.tails.inc();
+        let begin = format!("retry: 2000\nid: {}\n: listening\n\n", self.position.text());
+        let mut open = self.sender.send(begin.into()).await.is_ok();
+        while open {
+            if behind {
+                open = self.catch_up().await;
+                behind = false;
+                continue;
+            }
+            tokio::select! {
+                message = listening.recv() => match message {
+                    Ok(Message::Event(event)) => open = self.tell(&event).await,
+                    Ok(Message::Missed) | Err(RecvError::Lagged(_)) => behind = true,
+                    Err(RecvError::Closed) => open = false,
+                },
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    // A token that was revoked hears no more.
+                    let holds = self.server.access.token(&self.caller.token.id).is_some_and(|token| token.is_valid(self.server.now()));
+                    open = holds && self.sender.send(Bytes::from_static(b": heartbeat\n\n")).await.is_ok();
+                }
+                () = self.sender.closed() => open = false,
+                _ = self.stop.changed() => open = false,
+            }
+        }
+        self.server.metrics.tails.dec();
+    }
+
+    async fn tell(&mut self, event: &Event) -> bool {
+        if !self.position.advance(event.log, event.seq) {
+            return true;
+        }
+        let mut piece = Vec::with_capacity(event.json.len() + 48);
+        write(&mut piece, &self.position, &event.json);
+        self.sender.send(piece.into()).await.is_ok()
+    }
+
+    /// Reads from the store what lies between the position and now.
+    async fn catch_up(&mut self) -> bool {
+        loop {
+            let (query, position, masks) = (self.query.clone(), self.position.clone(), self.caller.masks());
+            let found = ask(&self.server, Question::Tail, move |server, cancel| {
+                let query = cancel.on(query);
+                let from: Vec<(u32, u64)> = position.0.iter().map(|(log, next)| (*log, *next)).collect();
+                let mut position = position;
+                let (mut piece, mut count) = (Vec::new(), 0);
+                let summary = server.reader.search_from(&query, &from, &mut |view| {
+                    if position.advance(view.log, view.seq) {
+                        let mut json = Vec::new();
+                        let log = server.identity.log_name(view.log);
+                        write_event_without(&mut json, log, view.seq, view.record, view.head, masks::hidden(masks));
+                        write(&mut piece, &position, &json);
+                        count += 1;
+                    }
+                    if count >= STEP_EVENTS || piece.len() >= STEP_BYTES {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })?;
+                let is_all = count < STEP_EVENTS && piece.len() < STEP_BYTES;
+                if is_all {
+                    // What does not match need not be looked at again.
+                    for head in &summary.heads {
+                        let next = position.0.entry(head.log).or_default();
+                        *next = (*next).max(head.size);
+                    }
+                }
+                Ok((piece, position, is_all))
+            })
+            .await;
+            match found {
+                Ok((piece, position, is_all)) => {
+                    self.position = position;
+                    if !piece.is_empty() && self.sender.send(piece.into()).await.is_err() {
+                        return false;
+                    }
+                    if is_all {
+                        return true;
+                    }
+                }
+                // The listener comes again with its position.
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+fn write(out: &mut Vec<u8>, position: &Position, json: &[u8]) {
+    out.extend_from_slice(format!("id: {}\ndata: ", position.text()).as_bytes());
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_as_they_are_written_and_only_go_forward() {
+        let mut position = Position::parse("1:4711,2:33").unwrap();
+        assert_eq!(position.text(), "1:4711,2:33");
+        assert!(position.advance(1, 4711) && !position.advance(1, 4711) && position.advance(1, 4720) && position.advance(3, 0));
+        assert_eq!(position.text(), "1:4721,2:33,3:1");
+        for wrong in ["", "1", "1:", "a:1", "1:1;2:2", "1:-1"] {
+            assert!(Position::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A question as a request puts it, and as the store is asked it.
+
+use indelible::search::{Filter, Query, time};
+use indelible::{Identity, Reader};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::masks;
+use crate::access::SYSTEM_TENANT;
+use crate::http::Problem;
+use crate::http::caller::{Caller, Tenants};
+
+/// Which events are meant.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Asked {
+    /// A query in the search language; all events if left out.
+    pub(crate) q: Option<String>,
+    /// Only events of this time and later: `2021-01-31`, RFC 3339, `now-15m`, `2h`.
+    pub(crate) since: Option<String>,
+    /// Only events before this time.
+    pub(crate) until: Option<String>,
+    /// Only events of this log, by name or number.
+    pub(crate) log: Option<String>,
+}
+
+impl Asked {
+    /// The query for the store: of the caller's tenants, and of nothing that is masked for it.
+    ///
+    /// # Errors
+    /// The query cannot be understood, or looks into what is masked.
+    pub(crate) fn compile(&self, caller: &Caller, identity: &Identity, now: i64) -> Result<Query, Problem> {
+        let filter = Filter::parse(self.q.as_deref().unwrap_or_default())?;
+        masks::check(&filter, caller.masks())?;
+        let moment = |text: &Option<String>| {
+            let wrong = |error: time::TimeError| Problem::bad("time", error.message).hint(error.hint);
+            text.as_deref().map(|text| time::parse(text, now)).transpose().map_err(wrong)
+        };
+        let mut query = Query::new(&restricted(filter, &caller.tenants()), now)?;
+        query.since = moment(&self.since)?;
+        query.until = moment(&self.until)?;
+        query.log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;
+        Ok(query)
+    }
+
+    /// In one line, for the record of who asked what.
+    pub(crate) fn told(&self) -> String {
+        let mut told = self.q.clone().unwrap_or_else(|| "*".to_owned());
+        for (name, value) in [("since", &self.since), ("until", &self.until), ("log", &self.log)] {
+            if let Some(value) = value {
+                told.push_str(&format!(" {name}={value}"));
+            }
+        }
+        told
+    }
+}
+
+/// Only what belongs to these tenants.
+pub(crate) fn restricted(filter: Filter, tenants: &Tenants) -> Filter {
+    let of = |tenant: &str| Filter::field("tenant").is(tenant);
+    match tenants {
+        Tenants::All => filter,
+        Tenants::AllButSystem => of(SYSTEM_TENANT).not().and(filter),
+        Tenants::These(tenants) => {
+            let any = tenants.iter().map(|tenant| of(tenant)).reduce(Filter::or).unwrap_or(Filter::Or(Vec::new()));
+            any.and(filter)
+        }
+    }
+}
+
+/// Tenants in one line.
+pub(crate) fn told(tenants: &Tenants) -> String {
+    match tenants {
+        Tenants::All => "*".to_owned(),
+        Tenants::AllButSystem => "* but _system".to_owned(),
+        Tenants::These(tenants) => tenants.join(" "),
+    }
+}
+
+pub(crate) fn log_named(identity: &Identity, name: &str) -> Result<u32, Problem> {
+    identity.log_named(name).ok_or_else(|| {
+        let names: Vec<&str> = identity.logs.iter().map(|log| log.name.as_str()).collect();
+        Problem::not_found(format!("there is no log {name}")).hint(format!("the logs are {}", names.join(", ")))
+    })
+}
+
+/// Whether an event of this tenant is one of these.
+pub(crate) fn includes(tenants: &Tenants, tenant: &str) -> bool {
+    match tenants {
+        Tenants::All => true,
+        Tenants::AllButSystem => tenant != SYSTEM_TENANT,
+        Tenants::These(tenants) => tenants.iter().any(|own| own == tenant),
+    }
+}
+
+/// A position as it is named: `1234`, `telemetry:7`, or the event's own id.
+///
+/// # Errors
+/// 404 where there is nothing, or nothing of the caller's: the same answer.
+pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -> Result<(u32, u64), Problem> {
+    let identity = reader.identity();
+    let none = || Problem::not_found(format!("there is no event {text}"));
+    let place = match text.rsplit_once(':') {
+        _ if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
+            text.parse().ok().map(|seq| (indelible::identity::LOG_MAIN, seq))
+        }
+        Some((name, seq)) => identity.log_named(name).zip(seq.parse().ok()),
+        None => None,
+    };
+    if let Some((log, seq)) = place {
+        let stored = reader.record(log, seq)?.ok_or_else(none)?;
+        let tenant = stored.record().and_then(|record| record.head().map(|head| head.tenant.to_owned()));
+        // What has no tenant is the log's own, which no tenant is told of.
+        let visible = tenant.map_or(*tenants == Tenants::All, |tenant| includes(tenants, &tenant));
+        return if visible { Ok((log, seq)) } else { Err(none()) };
+    }
+    let filter = restricted(Filter::field("id").is(text), tenants);
+    let mut found = None;
+    reader.latest(&Query::new(&filter, now)?, 1, None, &mut |view| {
+        found = Some((view.log, view.seq));
+        std::ops::ControlFlow::Break(())
+    })?;
+    found.ok_or_else(none)
+}

@@ -1,0 +1,171 @@
+//! Live events: one tap of the store for all who listen.
+//!
+//! Listeners that ask the same are one *group*: an event is matched and written once for each group, however many listen. A group is fed through
+//! a bounded channel; who does not keep up is told so, and reads what it missed from the store, where its position says where to go on. So
+//! nothing is missed and nobody is waited for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use indelible::search::{Query, View};
+use indelible::{Committed, Store};
+use indelible_adapters::write_event_without;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use super::masks;
+use crate::access::Masks;
+use crate::http::Problem;
+use crate::http::caller::Tenants;
+
+/// Events that wait in the tap.
+const TAP_EVENTS: usize = 16_384;
+/// Messages that wait in a group.
+const GROUP_MESSAGES: usize = 1_024;
+/// How often the thread looks whether anybody is left.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What listeners of a group are told.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// An event that matches.
+    Event(Event),
+    /// Some were missed: read them from the store.
+    Missed,
+}
+
+/// One event, written once.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+    pub(crate) json: Bytes,
+}
+
+/// What a group asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// The filter with its tenants, as text.
+    pub(crate) filter: String,
+    pub(crate) log: Option<u32>,
+    pub(crate) identity_masked: bool,
+    pub(crate) content_masked: bool,
+}
+
+/// Those who ask the same.
+struct Group {
+    query: Query,
+    /// Only events of these can match; `None`: of any.
+    tenants: Option<Vec<String>>,
+    masks: Masks,
+    sender: broadcast::Sender<Message>,
+}
+
+/// All who listen.
+#[derive(Default)]
+pub(crate) struct Live {
+    groups: Mutex<Groups>,
+}
+
+#[derive(Default)]
+struct Groups {
+    by_key: HashMap<Key, Arc<Group>>,
+    /// Grows when a group is added.
+    added: u64,
+    is_running: bool,
+}
+
+/// A place in a group.
+pub(crate) type Listening = broadcast::Receiver<Message>;
+
+impl Live {
+    /// Joins the group that asks this, or begins it. What becomes durable after this returns is told.
+    ///
+    /// # Errors
+    /// The store is closed, or no thread can be started.
+    pub(crate) fn listen(
+        self: &Arc<Self>,
+        store: &Store,
+        key: Key,
+        query: Query,
+        tenants: &Tenants,
+        masks: Masks,
+    ) -> Result<Listening, Problem> {
+        let mut groups = self.groups.lock();
+        if !groups.is_running {
+            let tap = store.subscribe(TAP_EVENTS)?;
+            let identity = store.identity()?.clone();
+            let live = Arc::clone(self);
+            let started = std::thread::Builder::new().name("indelible-live".into()).spawn(move || live.feed(&tap, &identity));
+            started.map_err(|error| Problem::busy(format!("could not start a thread: {error}")))?;
+            groups.is_running = true;
+        }
+        let known = groups.by_key.get(&key).map(|group| group.sender.subscribe());
+        Ok(known.unwrap_or_else(|| {
+            let tenants = if let Tenants::These(tenants) = tenants { Some(tenants.clone()) } else { None };
+            let (sender, messages) = broadcast::channel(GROUP_MESSAGES);
+            groups.by_key.insert(key, Arc::new(Group { query, tenants, masks, sender }));
+            groups.added += 1;
+            messages
+        }))
+    }
+
+    /// The thread: until nobody listens.
+    fn feed(&self, tap: &indelible::Tap, identity: &indelible::Identity) {
+        let (mut missed, mut added) = (0, 0);
+        let mut members: Vec<Arc<Group>> = Vec::new();
+        let mut looked = Instant::now();
+        loop {
+            let event = tap.next_within(LOOK);
+            {
+                // Under the lock nobody can join a group that is just being let go.
+                let mut groups = self.groups.lock();
+                if looked.elapsed() >= LOOK {
+                    looked = Instant::now();
+                    groups.by_key.retain(|_, group| group.sender.receiver_count() > 0);
+                    if groups.by_key.is_empty() {
+                        groups.is_running = false;
+                        return;
+                    }
+                    added = 0;
+                }
+                if added != groups.added {
+                    added = groups.added;
+                    members = groups.by_key.values().cloned().collect();
+                }
+            }
+            if tap.missed() != missed {
+                missed = tap.missed();
+                members.iter().for_each(|group| group.tell(Message::Missed));
+            }
+            if let Some(event) = event {
+                hand_on(&members, &event, identity);
+            }
+        }
+    }
+}
+
+fn hand_on(groups: &[Arc<Group>], event: &Committed, identity: &indelible::Identity) {
+    let Some(record) = event.record() else { return };
+    let Some(head) = record.head() else { return };
+    let view = View { log: event.log, seq: event.seq, record: &record, head: &head };
+    for group in groups {
+        if group.tenants.as_ref().is_some_and(|tenants| !tenants.iter().any(|tenant| tenant == head.tenant))
+            || !group.query.matches(&view)
+        {
+            continue;
+        }
+        let mut json = Vec::with_capacity(record.bytes().len() + 256);
+        write_event_without(&mut json, identity.log_name(event.log), event.seq, &record, &head, masks::hidden(group.masks));
+        group.tell(Message::Event(Event { log: event.log, seq: event.seq, json: json.into() }));
+    }
+}
+
+impl Group {
+    fn tell(&self, message: Message) {
+        // Nobody listens at this moment: no matter.
+        let _ = self.sender.send(message);
+    }
+}

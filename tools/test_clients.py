@@ -1,0 +1,300 @@
+"""Other people's clients, unchanged, against the server: what they send is in the log, durable, as it was sent; what they are told is in their words.
+
+    cd tools && python -m unittest test_clients     # needs the built command (INDELIBLE_BINARY) and clients.txt; rsyslog, logger and curl from Debian
+"""
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.parse
+import urllib.request
+
+from test_sealed import BINARY, CORPUS, needs
+
+try:
+    import cloudevents  # noqa: F401
+    import elasticsearch
+    import elasticsearch.helpers
+    import opentelemetry.sdk  # noqa: F401
+except ImportError as error:
+    if "CI" in os.environ:
+        raise
+    elasticsearch, MISSING = None, str(error)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Server:
+    """`indelible serve` in a home of its own."""
+
+    def __init__(self, root, *settings):
+        environment = {"HOME": root, "INDELIBLE_DATA": os.path.join(root, "audit"), "INDELIBLE_STATE": os.path.join(root, "state")}
+        words = [word for setting in ("listen.http=127.0.0.1:0", *settings) for word in ("--set", setting)]
+        self.process = subprocess.Popen([BINARY, "serve", "-o", "json", *words], env=environment, cwd=root, stdout=subprocess.PIPE, text=True)
+        ready = json.loads(self.process.stdout.readline())
+        self.url, self.token, self.root, self.environment = ready["url"], ready["token"], root, environment
+        self.host, self.port = urllib.parse.urlsplit(self.url).hostname, urllib.parse.urlsplit(self.url).port
+
+    def call(self, path, body=None, headers=None):
+        headers = {"authorization": f"Bearer {self.token}", **(headers or {})}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=body, headers=headers)) as response:
+            return response.status, response.read()
+
+    def events(self, query, limit=1000):
+        _, body = self.call(f"/api/v1/search?limit={limit}&q=" + urllib.parse.quote(query))
+        answer = json.loads(body)
+        assert answer["complete"], answer
+        return answer["events"]
+
+    def soon(self, query, count):
+        """What matches, once so many do."""
+        for _ in range(200):
+            found = self.events(query)
+            if len(found) >= count:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{len(found)} of {count} events match {query}")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        self.process.stdout.close()
+        return code
+
+
+class Clients(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp()
+        cls.udp, cls.tcp, cls.tls = free_port(), free_port(), free_port()
+        run = lambda *words: subprocess.run(words, cwd=cls.root, check=True, capture_output=True)
+        run("openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
+            "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        cls.server = Server(cls.root, f"listen.syslog_udp=127.0.0.1:{cls.udp}", f"listen.syslog_tcp=127.0.0.1:{cls.tcp}")
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.server.stop()
+        verified = subprocess.run([BINARY, "verify", "-o", "json"], env=cls.server.environment, capture_output=True, text=True, check=False)
+        shutil.rmtree(cls.root)
+        assert code == 0, f"the server ended with {code}"
+        assert verified.returncode == 0, verified.stdout
+
+    def setUp(self):
+        if elasticsearch is None:
+            self.skipTest(f"a client is absent ({MISSING}): pip install -r tools/clients.txt")
+
+    def otlp(self, exporter, name):
+        from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+        from opentelemetry.sdk.resources import Resource
+
+        provider = LoggerProvider(resource=Resource.create({"service.name": f"shop-{name}", "host.name": "web-1"}))
+        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        logger = logging.Logger(name)
+        logger.addHandler(LoggingHandler(logger_provider=provider))
+        for nth in range(600):
+            logger.error("payment %d failed", nth, extra={"user.id": f"user-{nth % 7}", "nth": nth, "ratio": 0.5, "event.name": f"payment.{name}"})
+        self.assertTrue(provider.force_flush())
+        provider.shutdown()
+        events = self.server.soon(f"action:payment.{name}", 600)
+        self.assertEqual(len(events), 600)
+        by_nth = {event["details"]["attributes"]["nth"]: event for event in events}
+        self.assertEqual(sorted(by_nth), list(range(600)))
+        event = by_nth[8]
+        self.assertEqual((event["actor"]["id"], event["severity"], event["source"]), ("user-1", "medium", "otlp"))
+        self.assertEqual(event["details"]["body"], "payment 8 failed")
+        self.assertEqual(event["details"]["attributes"]["ratio"], 0.5)
+        self.assertEqual(event["details"]["resource"]["attributes"]["service.name"], f"shop-{name}")
+        self.assertEqual(event["origin"]["host"], "web-1")
+
+    def test_opentelemetry_over_http(self):
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+        headers = {"authorization": f"Bearer {self.server.token}"}
+        self.otlp(OTLPLogExporter(endpoint=self.server.url + "/v1/logs", headers=headers), "http")
+
+    def test_opentelemetry_over_http_compressed(self):
+        from opentelemetry.exporter.otlp.proto.http import Compression
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+        headers = {"authorization": f"Bearer {self.server.token}"}
+        self.otlp(OTLPLogExporter(endpoint=self.server.url + "/v1/logs", headers=headers, compression=Compression.Gzip), "gzip")
+
+    def test_opentelemetry_over_grpc(self):
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+        headers = (("authorization", f"Bearer {self.server.token}"),)
+        self.otlp(OTLPLogExporter(endpoint=self.server.url, headers=headers, insecure=True), "grpc")
+
+    def test_opentelemetry_json_of_the_specification(self):
+        path = os.path.join(CORPUS, "otlp-proto", "examples", "logs.json")
+        needs(self, path, "INDELIBLE_CORPUS")
+        with open(path, "rb") as file:
+            body = file.read()
+        status, answer = self.server.call("/v1/logs", body, {"content-type": "application/json"})
+        self.assertEqual((status, json.loads(answer).get("partialSuccess")), (200, None))
+        [event] = self.server.events("details.body:\"Example log record\"")
+        self.assertEqual(event["trace"]["trace_id"], "5b8efff798038103d269b633813fc60c")
+        self.assertEqual(event["details"]["attributes"]["array.attribute"], ["many", "values"])
+
+    def test_elasticsearch_bulk(self):
+        client = elasticsearch.Elasticsearch(self.server.url, api_key=self.server.token, request_timeout=30)
+        self.assertEqual(client.info()["tagline"], "The audit log that can prove itself")
+        actions = [{"_op_type": "create", "_index": "shop", "_id": f"doc-{nth}", "_source": {"action": "order.ship", "user": {"name": "al"}, "nth": nth}}
+                   for nth in range(500)]
+        self.assertEqual(elasticsearch.helpers.bulk(client, actions), (500, []))
+        self.assertEqual(elasticsearch.helpers.bulk(client, actions), (500, []), "sent again")
+        events = self.server.events("action:order.ship")
+        self.assertEqual(sorted(event["details"]["nth"] for event in events), list(range(500)), "recorded once")
+        self.assertEqual((events[0]["actor"]["name"], events[0]["targets"][0]["id"]), ("al", "shop"))
+        with self.assertRaises(elasticsearch.helpers.BulkIndexError) as refused:
+            elasticsearch.helpers.bulk(client, [{"_op_type": "delete", "_index": "shop", "_id": "doc-1"}])
+        self.assertEqual(refused.exception.errors[0]["delete"]["status"], 400)
+        answer = client.index(index="shop", document={"action": "order.pack"})
+        self.assertEqual(answer["result"], "created")
+        with self.assertRaises(elasticsearch.AuthenticationException):
+            elasticsearch.Elasticsearch(self.server.url, api_key="indl_000000000000_wrong").info()
+
+    def test_splunk_hec_by_curl(self):
+        def curl(path, body, token=None, expect=200):
+            words = ["curl", "-s", "-w", "\n%{http_code}", self.server.url + path, "-d", body]
+            done = subprocess.run([*words, *(["-H", f"Authorization: Splunk {token}"] if token else [])], capture_output=True, text=True, check=True)
+            answer, code = done.stdout.rsplit("\n", 1)
+            self.assertEqual(int(code), expect, answer)
+            return json.loads(answer)
+
+        token = self.server.token
+        body = '{"time":1769860800.5,"host":"web-9","event":{"action":"cart.add","user":"bo"}}{"event":"plain text","sourcetype":"x"}'
+        self.assertEqual(curl("/services/collector/event", body, token), {"text": "Success", "code": 0})
+        [event] = self.server.events("action:cart.add")
+        self.assertEqual((event["time"], event["origin"]["host"]), ("2026-01-31T12:00:00.500000000Z", "web-9"))
+        self.assertEqual(event["details"]["_hec"], {"host": "web-9", "time": 1769860800.5})
+        self.assertEqual(curl("/services/collector", body, expect=401)["code"], 2)
+        self.assertEqual(curl("/services/collector", body, "indl_000000000000_wrong", expect=403)["code"], 4)
+        self.assertEqual(curl("/services/collector", '{"event":"a"}{"fields":{}}', token, expect=400), {"text": "Event field is required", "code": 12, "invalid-event-number": 1})
+        self.assertEqual(curl("/services/collector", "nonsense", token, expect=400)["code"], 6)
+        self.assertEqual(curl("/services/collector/raw", "first line\nsecond line\n", token)["code"], 0)
+        self.assertEqual(len(self.server.events('raw:"second line"')), 1)
+
+    def test_cloudevents_structured_and_binary(self):
+        from cloudevents.core.bindings.http import to_binary, to_structured
+        from cloudevents.core.formats.json import JSONFormat
+        from cloudevents.core.v1.event import CloudEvent
+
+        for nth, form in enumerate([to_structured, to_binary]):
+            event = CloudEvent({"id": f"ce-{nth}", "type": "com.example.parcel.move", "source": "/depot", "specversion": "1.0", "subject": f"parcel-{nth}",
+                                "datacontenttype": "application/json"}, {"weight": nth + 0.5})
+            message = form(event, JSONFormat())
+            for _ in range(2):
+                status, _ = self.server.call("/cloudevents", message.body, dict(message.headers))
+                self.assertEqual(status, 204)
+        events = self.server.events("source:cloudevents")
+        self.assertEqual(sorted(event["details"]["data"]["weight"] for event in events), [0.5, 1.5], "each once")
+        self.assertEqual({event["targets"][-1]["id"] for event in events}, {"parcel-0", "parcel-1"})
+
+    def test_kubernetes_event_lists(self):
+        folder = os.path.join(CORPUS, "k8s-audit-falco")
+        needs(self, folder, "INDELIBLE_CORPUS")
+        items = []
+        for place, _, names in os.walk(folder):
+            for name in names:
+                with open(os.path.join(place, name), "rb") as file:
+                    try:
+                        value = json.load(file)
+                    except ValueError:
+                        continue
+                for item in value.get("items", [value]) if isinstance(value, dict) else value:
+                    if isinstance(item, dict) and "auditID" in item:
+                        items.append(item)
+        self.assertGreater(len(items), 10)
+        distinct = {(item["auditID"], item.get("stage")) for item in items}
+        body = json.dumps({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}).encode()
+        for _ in range(2):
+            self.assertEqual(self.server.call("/k8s/audit", body, {"content-type": "application/json"})[0], 200)
+        events = self.server.events("source:kubernetes-audit")
+        self.assertGreaterEqual(len(events), len(distinct), "each request and stage")
+        details = [event["details"] for event in events]
+        for item in items:
+            self.assertIn(item, details, "every value as it was")
+
+    def test_logger_over_udp_and_tcp(self):
+        for words, mark in [(["-d", "-P", str(self.udp), "--rfc5424"], "by-udp"), (["-T", "-P", str(self.tcp), "--rfc3164"], "by-tcp"),
+                            (["-T", "-P", str(self.tcp), "--octet-count", "--rfc5424"], "by-octets")]:
+            subprocess.run(["logger", "-n", "127.0.0.1", *words, "-t", "sshd", "-p", "auth.err", f"login failed {mark}"], check=True)
+            [event] = self.server.soon(f'details.message:"login failed {mark}"', 1)
+            self.assertEqual((event["action"], event["severity"], event["targets"][0]), ("syslog.auth", "medium", {"id": "sshd", "type": "program"}))
+            self.assertIn(mark, event["raw"]["text"])
+
+    def test_rsyslog_to_bulk_and_syslog_over_tls(self):
+        for path in ["/usr/sbin/rsyslogd", "/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so", "/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so"]:
+            needs(self, path, "apt-get install rsyslog rsyslog-elasticsearch rsyslog-gnutls")
+        # A second server: TLS for syslog means TLS for HTTP too.
+        root = os.path.join(self.root, "tls")
+        os.mkdir(root)
+        secure = Server(root, f"listen.syslog_tls=127.0.0.1:{self.tls}", f"tls.certificate={self.root}/cert.pem", f"tls.key={self.root}/key.pem")
+        relay = free_port()
+        configuration = os.path.join(self.root, "rsyslog.conf")
+        with open(configuration, "w", encoding="utf-8") as file:
+            file.write(f"""
+global(workDirectory="{self.root}" defaultNetstreamDriverCAFile="{self.root}/cert.pem")
+module(load="imtcp")
+module(load="omelasticsearch")
+input(type="imtcp" port="{relay}" address="127.0.0.1")
+template(name="document" type="list" option.jsonf="on") {{
+  property(outname="message" name="msg" format="jsonf")
+  property(outname="host" name="hostname" format="jsonf")
+  property(outname="program" name="programname" format="jsonf")
+}}
+action(type="omelasticsearch" server="127.0.0.1" serverport="{self.server.port}" usehttps="off" bulkmode="on" searchIndex="rsyslog" searchType=""
+       template="document" uid="indelible" pwd="{self.server.token}" errorFile="{self.root}/errors" action.resumeRetryCount="3")
+action(type="omfwd" target="127.0.0.1" port="{self.tls}" protocol="tcp" StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="anon"
+       TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format")
+""")
+        daemon = subprocess.Popen(["rsyslogd", "-n", "-f", configuration, "-i", os.path.join(self.root, "rsyslog.pid")],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            for _ in range(100):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", relay)) == 0:
+                        break
+                time.sleep(0.05)
+            for nth in range(50):
+                subprocess.run(["logger", "-n", "127.0.0.1", "-T", "-P", str(relay), "-t", "relayed", f"number {nth}"], check=True)
+            found = self.server.soon("target:index:rsyslog", 50)
+            self.assertEqual({event["details"]["message"].strip() for event in found}, {f"number {nth}" for nth in range(50)})
+            # By the command: the certificate is nobody's.
+            for _ in range(200):
+                read = subprocess.run([BINARY, "search", "--count", "target:program:relayed"], env=secure.environment, capture_output=True, text=True, check=True)
+                if read.stdout.strip() == "50":
+                    break
+                time.sleep(0.05)
+            self.assertEqual(read.stdout.strip(), "50")
+        finally:
+            daemon.terminate()
+            said = daemon.communicate(timeout=30)[1]
+            code = secure.stop()
+        self.assertEqual(code, 0, said)
+
+    def test_plaintext_on_the_tls_port_is_not_answered(self):
+        root = os.path.join(self.root, "plain")
+        os.mkdir(root)
+        secure = Server(root, f"tls.certificate={self.root}/cert.pem", f"tls.key={self.root}/key.pem")
+        self.assertTrue(secure.url.startswith("https://"))
+        with socket.create_connection((secure.host, secure.port)) as plain:
+            plain.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+            self.assertNotIn(b"200", plain.recv(4096))
+        done = subprocess.run(["curl", "-s", "--cacert", f"{self.root}/cert.pem", f"https://localhost:{secure.port}/livez"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.stdout, "ok\n", done.stderr)
+        self.assertEqual(secure.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
