@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -282,6 +283,18 @@ action(type="omfwd" target="127.0.0.1" port="{self.tls}" protocol="tcp" StreamDr
             said = daemon.communicate(timeout=30)[1]
             code = secure.stop()
         self.assertEqual(code, 0, said)
+
+    def test_nothing_that_the_document_allows_is_a_server_error(self):
+        command = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+        needs(self, command, "clients.txt installed into the environment that runs this")
+        # A server of its own, as it finds tokens and revokes them; without the stream that has no end.
+        root = os.path.join(self.root, "api")
+        os.mkdir(root)
+        server = Server(root)
+        done = subprocess.run([command, "run", server.url + "/openapi.json", "-H", f"authorization: Bearer {server.token}", "--checks",
+                               "not_a_server_error", "--max-examples", "15", "--exclude-path", "/api/v1/tail", "--seed", "1"],
+                              cwd=root, capture_output=True, text=True, check=False)
+        self.assertEqual((server.stop(), done.returncode), (0, 0), done.stdout + done.stderr)
 
     def test_plaintext_on_the_tls_port_is_not_answered(self):
         root = os.path.join(self.root, "plain")

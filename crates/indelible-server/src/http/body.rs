@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -25,6 +25,9 @@ pub(crate) struct BodyLimits {
     pub(crate) pause: Duration,
 }
 
+/// How many of the longest pauses a whole body may take.
+const PAUSES_MAX: u32 = 10;
+
 /// Room for bodies in memory, shared by all requests; in KiB, so that it fits a semaphore.
 #[derive(Debug, Clone)]
 pub(crate) struct Room(Arc<Semaphore>, u32);
@@ -42,10 +45,12 @@ impl Room {
         Self(Arc::new(Semaphore::new(pieces as usize)), pieces)
     }
 
-    /// Waits for room for so many bytes; what is larger than everything takes everything.
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// Waits for room for so many bytes; what is larger than everything takes everything. Not for ever: requests that each hold a part and
+    /// want more would wait for each other.
+    async fn take(&self, bytes: usize, patience: Duration) -> Result<OwnedSemaphorePermit, Problem> {
         let pieces = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.1);
-        Arc::clone(&self.0).acquire_many_owned(pieces).await.ok()
+        let taken = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
+        taken.ok().and_then(Result::ok).ok_or_else(|| Problem::busy("too many bodies are being read at once"))
     }
 }
 
@@ -63,8 +68,11 @@ pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLim
     let mut permits = Vec::new();
     let mut taken = 0;
     let mut bytes = Vec::new();
+    let started = Instant::now();
     loop {
-        let piece = match tokio::time::timeout(limits.pause, body.frame()).await {
+        // Who sends a byte now and then ends, too.
+        let left = (limits.pause * PAUSES_MAX).saturating_sub(started.elapsed()).min(limits.pause);
+        let piece = match tokio::time::timeout(left, body.frame()).await {
             Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", "the body did not come in time")),
             Ok(None) => break,
             Ok(Some(Err(error))) => return Err(Problem::bad("body", format!("the body broke off: {error}"))),
@@ -76,7 +84,7 @@ pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLim
         }
         while taken < bytes.len() + piece.len() {
             let more = (64 << 10_usize).max(taken);
-            permits.extend(room.take(more.min(limits.bytes)).await);
+            permits.push(room.take(more.min(limits.bytes), limits.pause).await?);
             taken += more;
         }
         bytes.extend_from_slice(&piece);
@@ -84,7 +92,7 @@ pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLim
     let bytes = match coding {
         Coding::Plain => bytes,
         _ => {
-            permits.extend(room.take(bytes.len().saturating_mul(4).min(limits.decompressed)).await);
+            permits.push(room.take(bytes.len().saturating_mul(4).min(limits.decompressed), limits.pause).await?);
             // A few milliseconds of work at most: the limit is on what comes out.
             tokio::task::block_in_place(|| coding.decode(&bytes, limits.decompressed))?
         }
@@ -190,6 +198,25 @@ mod tests {
         let never = Body::from_stream(futures_never());
         let received = receive(&HeaderMap::new(), never, limits(4096, 4096), &Room::new(1 << 20)).await;
         assert_eq!(received.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn requests_that_want_more_room_than_there_is_do_not_wait_for_each_other() {
+        let room = Room::new(256 << 10);
+        let limits = limits(1 << 20, 1 << 20);
+        let bodies = (0..8).map(|_| {
+            let room = room.clone();
+            tokio::spawn(
+                async move { receive(&HeaderMap::new(), Body::from(vec![b'a'; 200 << 10]), limits, &room).await.map(drop) },
+            )
+        });
+        let bodies: Vec<_> = bodies.collect();
+        for body in bodies {
+            // Each gets through or is told to come again.
+            let answer = body.await.unwrap();
+            assert!(answer.is_ok() || answer.as_ref().is_err_and(|problem| problem.code == "busy"), "{answer:?}");
+        }
+        assert!(receive(&HeaderMap::new(), Body::from(vec![b'a'; 200 << 10]), limits, &room).await.is_ok(), "all room came back");
     }
 
     fn futures_never() -> impl futures_core::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {

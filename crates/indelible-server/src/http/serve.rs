@@ -1,4 +1,4 @@
-//! Connections: accepted up to a number, each with a time for the head of a request, a time to idle, and bounded streams and headers.
+//! Connections: accepted up to a number, each with a time for the head of a request to come, and bounded streams and headers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ where
         .http1()
         .timer(TokioTimer::new())
         // Also ends a connection that idles: the next head does not come.
-        .header_read_timeout(config.time("limits.header_time").max(config.time("limits.idle_time").min(Duration::from_secs(30))))
+        .header_read_timeout(config.time("limits.header_time"))
         .max_buf_size(64 << 10)
         .max_headers(100);
     builder

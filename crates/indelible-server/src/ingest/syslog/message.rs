@@ -49,6 +49,9 @@ const fn severity(severity: SyslogSeverity) -> Severity {
     }
 }
 
+/// The id of an element of structured data, and its parameters with all their values.
+type Element<'m> = (&'m str, Vec<(&'m str, Vec<String>)>);
+
 /// What it says of itself, as JSON. A parameter that comes twice keeps all its values.
 fn details(message: &Message<&str>) -> Vec<u8> {
     let mut out = b"{\"message\":".to_vec();
@@ -66,7 +69,7 @@ fn details(message: &Message<&str>) -> Vec<u8> {
     let process = message.procid.as_ref().map(ToString::to_string);
     text("process", process.as_deref());
     text("msgid", message.msgid);
-    let mut elements: Vec<(&str, Vec<(&str, Vec<String>)>)> = Vec::new();
+    let mut elements: Vec<Element<'_>> = Vec::new();
     for element in &message.structured_data {
         let at = elements.iter().position(|(id, _)| *id == element.id).unwrap_or_else(|| {
             elements.push((element.id, Vec::new()));
