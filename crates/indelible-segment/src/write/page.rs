@@ -9,7 +9,7 @@ use crate::limits::is_justified;
 /// Values shorter than this are not worth a look.
 const COMPRESS_BYTES_MIN: usize = 64;
 /// Bytes of texts of a dictionary that are compressed together, about, so that one is read without the others; a shorter dictionary is one piece.
-const PIECE_BYTES: usize = 32 << 10;
+const PIECE_BYTES: usize = 8 << 10;
 const PIECES_BYTES_MIN: usize = 64 << 10;
 /// Pages of a column that are not tried after one that compression did not make small enough.
 const PAGES_NOT_TRIED: u8 = 7;
