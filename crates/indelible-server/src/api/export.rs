@@ -37,7 +37,7 @@ pub(crate) enum Form {
     /// One JSON object a line, and the trailer as the last line.
     #[default]
     Ndjson,
-    /// RFC 4180 with formulas disarmed; the trailer comes in the HTTP trailer `indelible-export`.
+    /// RFC 4180 with formulas disarmed; it has no place for a trailer, so a broken stream is told by HTTP alone.
     Csv,
     /// One OCSF 1.8 event a line, and the trailer as the last line.
     Ocsf,
@@ -64,7 +64,7 @@ pub(crate) struct ExportParameters {
 /// Take events elsewhere
 #[utoipa::path(get, path = "/api/v1/export", tag = "search", security(("token" = [])), params(ExportParameters),
     responses(
-        (status = 200, description = "The events; without a trailer at its end it broke off", content((String = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 200, description = "The events; NDJSON and OCSF that end without a trailer broke off", content((String = "application/x-ndjson"), (String = "text/csv"))),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(
