@@ -30,6 +30,7 @@ pub mod checkpoint;
 pub mod merkle;
 pub mod note;
 mod plain;
+pub mod tenants;
 pub mod tile;
 pub mod tlog_proof;
 

@@ -156,6 +156,9 @@ pub struct Config {
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,
+    /// Longest time between entries of log 0 that state how many events each tenant has, while events arrive, so that a tenant can be shown
+    /// that it has all of its own. `None`: only [`Store::record_tenants`](crate::Store::record_tenants) makes them.
+    pub tenant_counts_interval: Option<Duration>,
     /// Newest events whose leaf hash and tenant number are at hand for receipts; of older ones they are read from the journal. 40 bytes each.
     pub receipts_remembered: usize,
     /// Newest idempotency keys remembered per log.
@@ -186,6 +189,7 @@ impl Config {
             retention: None,
             search_cache_bytes: SEARCH_CACHE_BYTES,
             checkpoint_interval: Duration::from_secs(1),
+            tenant_counts_interval: None,
             receipts_remembered: 16_384,
             idempotency_window: 1_000_000,
             threads: true,

@@ -30,6 +30,30 @@ impl Object {
         self
     }
 
+    pub(crate) fn flag(self, key: &str, value: bool) -> Self {
+        self.raw(key, if value { b"true" } else { b"false" })
+    }
+
+    /// A member whose value is canonical JSON already.
+    pub(crate) fn raw(mut self, key: &str, json: &[u8]) -> Self {
+        self.key(key).extend_from_slice(json);
+        self
+    }
+
+    /// A member that is a list of texts.
+    pub(crate) fn list(mut self, key: &str, texts: impl Iterator<Item = String>) -> Self {
+        let out = self.key(key);
+        out.push(b'[');
+        for (nth, text) in texts.enumerate() {
+            if nth > 0 {
+                out.push(b',');
+            }
+            json::write_string(out, &text);
+        }
+        out.push(b']');
+        self
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.0.push(b'}');
         self.0

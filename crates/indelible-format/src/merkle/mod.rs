@@ -18,7 +18,7 @@ mod source;
 mod tree;
 
 pub use proof::{ProofError, ProveError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
-pub use source::{HashSource, LeafHashes, MissingHash, TreeHashError, TreeHashes, root_at};
+pub use source::{HashSource, LeafHashes, MissingHash, TreeHashError, TreeHashes, root_at, subtrees};
 pub use tree::{Frontier, FrontierError, GROUP_LEAVES, GROUP_LEVEL, SIZE_MAX, empty_root, root_of};
 
 #[cfg(test)]

@@ -38,6 +38,18 @@ pub(super) fn range_root<S: HashSource>(begin: u64, count: u64, source: &mut S) 
     Ok(fold_right(&peaks))
 }
 
+/// The largest complete subtrees that make up the leaves `from..to`, from the left: (level, index) of each.
+pub fn subtrees(from: u64, to: u64) -> impl Iterator<Item = (u8, u64)> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let room = to.checked_sub(at)?.checked_ilog2()?;
+        let bit = room.min(at.trailing_zeros());
+        let subtree = (level_of(bit), at >> bit);
+        at += 1 << bit;
+        Some(subtree)
+    })
+}
+
 /// A bit position as a level; bit positions of a `u64` always fit.
 pub(super) fn level_of(bit: u32) -> u8 {
     u8::try_from(bit).unwrap_or(u8::MAX)

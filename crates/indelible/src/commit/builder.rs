@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use indelible_format::frame::{Encoded, FrameMeta, GroupSeed, LogChange, LogState, StoreId};
-use indelible_format::leaf::{LeafHasher, Seed};
+use indelible_format::leaf::{LeafHasher, Salts, Seed};
 use indelible_format::record::Routing;
 use indelible_format::{Class, Hash, Record, record};
 
@@ -17,6 +17,7 @@ use crate::commit::journal::Before;
 use crate::commit::producers::{Arrival, Producers};
 use crate::commit::refused::Refused;
 use crate::digest::LogHead;
+use crate::digest::stated::Newest;
 use crate::digest::tip::Tip;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
@@ -220,6 +221,21 @@ impl Builder {
         Ok((Fate::Recorded { log, seq: tip.next_seq, keyed: routing.idempotency.is_some(), forgotten }, tenant_seq))
     }
 
+    /// What the first entry of the next frame can state about tenants.
+    ///
+    /// **Cost**: about a microsecond for each tenant of each log.
+    pub(crate) fn count_tenants(&mut self) -> Result<Newest> {
+        let (entry, seed) = self.next_entry()?;
+        Ok(Newest::count(entry, seed, self.tips.iter()))
+    }
+
+    /// Position of the next entry of log 0, and the seed of its group.
+    pub(crate) fn next_entry(&mut self) -> Result<(u64, Seed)> {
+        let control = self.tips.iter_mut().find(|tip| tip.log == LOG_CONTROL);
+        let control = control.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no log 0"))?;
+        Ok((control.next_seq, next_salts(&self.world, control)?.seed().clone()))
+    }
+
     /// Queues one record for hashing and advances its log's `next_seq`.
     fn queue(&mut self, record: Queued<'_>, log: u32, tenant_seq: u64, pending: &mut Pending) -> Result<()> {
         let tip = self
@@ -229,14 +245,7 @@ impl Builder {
             .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no log {log}")))?;
         let seq = tip.next_seq;
         let group = Tip::group(seq);
-        if tip.salts(seq).is_none() {
-            let mut seed = [0; 32];
-            self.world.entropy.fill(&mut seed).map_err(|error| Error::io("could not draw a seed", error))?;
-            tip.set_seed(group, &Seed(seed));
-        }
-        let Some(salts) = tip.salts(seq) else {
-            return Err(Error::new(ErrorKind::Corrupt, "a group has no seed"));
-        };
+        let salts = next_salts(&self.world, tip)?;
         if pending.last_seed != Some((log, group)) && !pending.seeds.iter().any(|seed| (seed.log, seed.group) == (log, group)) {
             pending.seeds.push(GroupSeed { log, group, seed: salts.seed().clone() });
         }
@@ -346,6 +355,17 @@ impl Builder {
             self.spare_meta.push(meta);
         }
     }
+}
+
+/// The salts of a log's next position; its group's seed is drawn if that is the first.
+fn next_salts<'t>(world: &World, tip: &'t mut Tip) -> Result<&'t mut Salts> {
+    let seq = tip.next_seq;
+    if tip.salts(seq).is_none() {
+        let mut seed = [0; 32];
+        world.entropy.fill(&mut seed).map_err(|error| Error::io("could not draw a seed", error))?;
+        tip.set_seed(Tip::group(seq), &Seed(seed));
+    }
+    tip.salts(seq).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a group has no seed"))
 }
 
 /// The bytes of a record that this process encoded itself.

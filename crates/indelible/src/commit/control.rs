@@ -7,6 +7,7 @@ use indelible_format::{Class, Hash};
 
 use crate::buffer::Loss;
 use crate::digest::LogHead;
+use crate::digest::stated::Stated;
 use crate::identity::{Identity, LogIdentity, Predecessor, write_list};
 use crate::json_object::Object;
 use crate::retain::{Hold, Retention};
@@ -43,7 +44,7 @@ pub(crate) fn retention(policy: &Retention, at: i64) -> Vec<u8> {
 }
 
 /// Events of a log before `below` go; `kept` is the digest of the file that holds what stays.
-pub(crate) fn expired(expiry: &Expiry<'_>, at: i64) -> Vec<u8> {
+pub(crate) fn expired(expiry: &Expiry, at: i64) -> Vec<u8> {
     let mut object = Object::new()
         .text("at", &time::format(at))
         .text("before", &time::format(expiry.before))
@@ -53,7 +54,8 @@ pub(crate) fn expired(expiry: &Expiry<'_>, at: i64) -> Vec<u8> {
         .number("log", u64::from(expiry.log))
         .number("policy", expiry.policy)
         .text("root", &STANDARD.encode(expiry.root.0))
-        .text("sha256", &STANDARD.encode(expiry.digest.0));
+        .text("sha256", &STANDARD.encode(expiry.digest.0))
+        .text("tenants", &STANDARD.encode(expiry.tenants.0));
     if let Some(at) = expiry.trusting {
         object = object.text("trusting", &time::format(at));
     }
@@ -61,7 +63,7 @@ pub(crate) fn expired(expiry: &Expiry<'_>, at: i64) -> Vec<u8> {
 }
 
 /// What an `expired` entry says.
-pub(crate) struct Expiry<'e> {
+pub(crate) struct Expiry {
     pub(crate) log: u32,
     pub(crate) below: u64,
     /// Events received before this time, ns since 1970 UTC.
@@ -72,8 +74,10 @@ pub(crate) struct Expiry<'e> {
     pub(crate) held: u64,
     /// Position of the policy's entry.
     pub(crate) policy: u64,
-    pub(crate) root: &'e Hash,
-    pub(crate) digest: &'e Hash,
+    pub(crate) root: Hash,
+    pub(crate) digest: Hash,
+    /// Root over how many events each tenant had before `below`.
+    pub(crate) tenants: Hash,
     /// The time that somebody vouched for, where the log itself does not lead up to it.
     pub(crate) trusting: Option<i64>,
 }
@@ -132,6 +136,20 @@ pub(crate) fn heads(heads: &[LogHead], at: i64) -> Vec<u8> {
     }
     out.push(b']');
     object.text("type", "heads").finish()
+}
+
+/// How many events each tenant has in these logs; the roots over the counts hide them.
+pub(crate) fn tenants(logs: &[&Stated], at: i64) -> Vec<u8> {
+    let mut object = Object::new().text("at", &time::format(at));
+    write_list(object.key("logs"), logs, |stated| {
+        Object::new()
+            .number("log", stated.log.into())
+            .text("root", &STANDARD.encode(stated.root.0))
+            .number("size", stated.size)
+            .text("tenants", &STANDARD.encode(stated.tenants.0))
+            .finish()
+    });
+    object.text("type", "tenants").finish()
 }
 
 /// Events of one class that are not recorded, by the store's own producer count: `shed`, `repeated` or `rejected`.

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use indelible_format::Class;
 use indelible_format::note::SigningKey;
@@ -21,6 +22,7 @@ use crate::commit::journal::{Journal, Nursery};
 use crate::commit::threads::Parking;
 use crate::config::Config;
 use crate::digest::LogHead;
+use crate::digest::stated::{Newest, Stated};
 use crate::digest::tree_file::TreeFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::{Identity, LOG_CONTROL, LOG_MAIN};
@@ -69,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) taps: Taps,
     pub(crate) checkpoints: Mutex<crate::digest::checkpoints::Published>,
+    /// The newest statement about tenants. Held while one is made.
+    pub(crate) stated: Mutex<Option<Arc<Newest>>>,
     /// Reads what is durable; keeps the segments that were opened.
     pub(crate) reader: Reader,
     /// Held while something is sealed.
@@ -108,6 +112,8 @@ pub(crate) enum Progress {
     Idle,
     /// A frame became durable.
     Committed,
+    /// What had no room on disk before is durable now; what was to be built was not.
+    Cleared,
 }
 
 impl Shared {
@@ -138,6 +144,42 @@ impl Shared {
         self.builder.try_lock().map(|builder| self.cycle_with(builder, 0, &[])).transpose()
     }
 
+    /// Commits control entries, in a frame with what waits in the lanes.
+    pub(crate) fn commit_control(&self, entries: &[(u32, Vec<u8>)]) -> Result<()> {
+        while self.cycle_with(self.builder.lock(), 0, entries)? == Progress::Cleared {}
+        Ok(())
+    }
+
+    /// Records how many events each tenant has now, unless the last such entry is younger than `within`, or nothing was recorded since.
+    pub(crate) fn record_tenants(&self, within: Duration) -> Result<Arc<Newest>> {
+        let mut newest = self.stated.lock();
+        loop {
+            if let Some(known) = &*newest
+                && (known.made.elapsed() < within || !self.is_behind(known))
+            {
+                return Ok(Arc::clone(known));
+            }
+            let mut builder = self.builder.lock();
+            let counted = builder.count_tenants()?;
+            let logs: Vec<&Stated> = counted.logs.iter().map(|(stated, _)| stated).collect();
+            let entries = [(LOG_CONTROL, control::tenants(&logs, self.world.clock.wall_ns()))];
+            // The same builder: its next frame is the one that the statement is about.
+            if self.cycle_with(builder, 0, &entries)? != Progress::Cleared {
+                return Ok(Arc::clone(newest.insert(Arc::new(counted))));
+            }
+        }
+    }
+
+    /// Whether something was recorded since the tenants' events were counted.
+    pub(crate) fn is_uncounted(&self) -> bool {
+        let newest = self.stated.lock();
+        newest.as_ref().map_or_else(|| self.heads.read().iter().any(has_events), |newest| self.is_behind(newest))
+    }
+
+    fn is_behind(&self, newest: &Newest) -> bool {
+        self.heads.read().iter().any(|head| has_events(head) && !newest.is_about(head))
+    }
+
     /// Builds and commits one batch with the given control entries and frame flags.
     pub(crate) fn cycle_with(
         &self,
@@ -156,7 +198,7 @@ impl Shared {
             // Nothing new is built on top of what has no room on disk.
             let writer = self.writer.lock();
             drop(builder);
-            return self.write(writer, None).map(|()| Progress::Committed);
+            return self.write(writer, None).map(|()| Progress::Cleared);
         }
         let pending = self.pending_bytes();
         if pending == 0 && control.is_empty() && flags == 0 {
@@ -299,4 +341,9 @@ impl Shared {
     pub(crate) fn death(&self) -> Error {
         self.board.death().map_or_else(|| Error::new(ErrorKind::Closed, "the store is closed"), |cause| Error::poisoned(&cause))
     }
+}
+
+/// Whether tenants' events may be in this log.
+const fn has_events(head: &LogHead) -> bool {
+    head.log != LOG_CONTROL && head.size > 0
 }

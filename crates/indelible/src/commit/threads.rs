@@ -190,7 +190,7 @@ fn commit(shared: &Shared) {
         }
         if due(shared, since) {
             match shared.cycle() {
-                Ok(Progress::Committed) => {
+                Ok(Progress::Committed | Progress::Cleared) => {
                     last_work = Instant::now();
                     since = last_work;
                     if shared.pending_bytes() >= SECOND_BYTES {

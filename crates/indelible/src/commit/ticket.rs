@@ -116,7 +116,7 @@ pub(crate) fn wait_until_durable(shared: &Shared, class: Class, position: u64) -
             true => shared.try_cycle()?,
             false => None,
         };
-        if cycle == Some(Progress::Committed) {
+        if matches!(cycle, Some(Progress::Committed | Progress::Cleared)) {
             continue;
         }
         if shared.board.register(lane, position, stalls, this_thread()) {

@@ -151,11 +151,22 @@ pub(crate) fn keep(shared: &Shared) {
     let interval = shared.config.checkpoint_interval;
     let running = || shared.state.load(Ordering::Acquire) == OPEN;
     let mut signed = Instant::now().checked_sub(interval);
+    let mut counted = Instant::now();
     while running() {
         // A full disk shows where it hurts: in the journal, which asks again.
         let _ = shared.nursery.prepare(Prewrite::WhenCalm);
+        let uncounted = shared.config.tenant_counts_interval.filter(|_| shared.is_uncounted());
+        let count_in = uncounted.map(|interval| interval.saturating_sub(counted.elapsed()));
+        if count_in == Some(Duration::ZERO) {
+            // A full disk: what is owed stays owed.
+            let _ = shared.record_tenants(Duration::ZERO);
+            counted = Instant::now();
+        }
         if !shared.checkpoint_due() {
-            shared.keeper.rest(|| shared.checkpoint_due() || !running());
+            match count_in {
+                Some(wait) => shared.keeper.nap(wait),
+                None => shared.keeper.rest(|| shared.checkpoint_due() || !running()),
+            }
             continue;
         }
         let wait = signed.map_or(Duration::ZERO, |signed| interval.saturating_sub(signed.elapsed()));

@@ -4,6 +4,7 @@ pub(crate) mod checkpoints;
 pub(crate) mod hashing;
 pub(crate) mod names;
 pub(crate) mod replay;
+pub(crate) mod stated;
 pub(crate) mod tip;
 pub(crate) mod tree_file;
 

@@ -2,6 +2,8 @@
 //!
 //! Recovery and `verify` share this: the first stops at the first fault, the second goes on and reports them all.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use indelible_format::frame::{FLAG_CARRY, Frame};
 use indelible_format::leaf::Seed;
 use indelible_format::limits::GROUP_LEAVES;
@@ -10,7 +12,9 @@ use indelible_format::{Hash, Head, Record};
 
 use crate::digest::LogHead;
 use crate::digest::hashing::{Batch, Hashing};
+use crate::digest::stated::{self, Due};
 use crate::digest::tip::Tip;
+use crate::identity::LOG_CONTROL;
 
 /// What is wrong with a frame whose checksums are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub(crate) enum Fault {
     Root { log: u32, first_seq: u64, size: u64, expected: Hash, found: Hash },
     /// The tenant's count does not go on.
     Tenant { log: u32, seq: u64, expected: u64, found: u64 },
+    /// An entry of log 0 states other counts of tenants than the log gives, or counts at no place where it could know them.
+    Stated { entry: u64, log: u32, size: u64 },
 }
 
 /// Sees a record with its log, its position and its head.
@@ -40,12 +46,33 @@ pub(crate) struct Replay {
     own: Vec<Hash>,
     /// Logs whose root disagreed already: what follows is compared with nothing any more.
     diverged: Vec<u32>,
+    /// Whether statements about tenants are judged.
+    judges: bool,
+    /// Logs that log 0 has created so far: a statement is about all of them.
+    created: BTreeSet<u32>,
+    /// Seeds of the groups of log 0 that `expired` entries are in, by position.
+    pub(crate) expiries: BTreeMap<u64, Seed>,
 }
 
 impl Replay {
     /// `helped`: a second thread may be started, for hashing.
     pub(crate) fn new(helped: bool) -> Self {
-        Self { tips: Vec::new(), records: 0, hashing: Hashing::new(helped), own: Vec::new(), diverged: Vec::new() }
+        let (tips, own, diverged) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            tips,
+            records: 0,
+            hashing: Hashing::new(helped),
+            own,
+            diverged,
+            judges: false,
+            created: BTreeSet::new(),
+            expiries: BTreeMap::new(),
+        }
+    }
+
+    /// Also judges what log 0 states about tenants.
+    pub(crate) fn judging(helped: bool) -> Self {
+        Self { judges: true, ..Self::new(helped) }
     }
 
     pub(crate) fn heads(&self) -> Vec<LogHead> {
@@ -100,6 +127,11 @@ impl Replay {
             }
             self.take_seed(frame, &record, seq, faults);
             self.record(&record, log, seq, faults, each);
+            if self.judges && log == LOG_CONTROL && record.kind() == Kind::Control {
+                self.take_statement(&record, seq, faults);
+                // A frame knows the logs as they were before it, and its entries come before its events.
+                self.refuse_stated(faults);
+            }
         }
         self.settle();
         self.records += count;
@@ -124,11 +156,61 @@ impl Replay {
         }
         tip.frame_of_seed = None;
         self.record(record, log, seq, faults, each);
+        if self.judges && log == LOG_CONTROL && record.kind() == Kind::Control {
+            self.take_statement(record, seq, faults);
+        }
         self.records += 1;
+    }
+
+    /// What an entry of log 0 states about tenants is judged at once, or when its log has come as far as the statement.
+    fn take_statement(&mut self, record: &Record<'_>, seq: u64, faults: &mut Vec<Fault>) {
+        let entry = record.control().unwrap_or_default();
+        self.created.extend(stated::created(entry));
+        if stated::is_expiry(entry)
+            && let Some(salts) = self.tip(LOG_CONTROL).salts(seq)
+        {
+            let seed = salts.seed().clone();
+            self.expiries.insert(seq, seed);
+        }
+        let Some(logs) = stated::parse(entry) else { return };
+        let left_out = self.created.iter().filter(|log| !logs.iter().any(|stated| stated.log == **log));
+        faults.extend(left_out.map(|log| Fault::Stated { entry: seq, log: *log, size: 0 }));
+        let Some(seed) = self.tip(LOG_CONTROL).salts(seq).map(|salts| salts.seed().clone()) else { return };
+        for stated in logs {
+            let tip = self.tip(stated.log);
+            let in_order = tip.stated.back().is_none_or(|last| last.size <= stated.size);
+            if stated.size < tip.next_seq || !in_order {
+                faults.push(Fault::Stated { entry: seq, log: stated.log, size: stated.size });
+                continue;
+            }
+            tip.stated.push_back(Due { entry: seq, size: stated.size, tenants: stated.tenants, seed: seed.clone() });
+            self.judge_stated(stated.log, faults);
+        }
+    }
+
+    /// Judges the statements about a log's tenants as it is now.
+    pub(crate) fn judge_stated(&mut self, log: u32, faults: &mut Vec<Fault>) {
+        let diverged = self.diverged.contains(&log);
+        let tip = self.tip(log);
+        while let Some(due) = tip.stated.pop_front_if(|due| due.size <= tip.next_seq) {
+            if due.size == tip.next_seq && !diverged && !due.holds(&tip.tenants) {
+                faults.push(Fault::Stated { entry: due.entry, log, size: due.size });
+            }
+        }
+    }
+
+    /// Statements about what is still to come are wrong.
+    fn refuse_stated(&mut self, faults: &mut Vec<Fault>) {
+        for tip in &mut self.tips {
+            faults.extend(tip.stated.drain(..).map(|due| Fault::Stated { entry: due.entry, log: tip.log, size: due.size }));
+        }
     }
 
     fn record(&mut self, record: &Record<'_>, log: u32, seq: u64, faults: &mut Vec<Fault>, each: &mut Each<'_>) {
         let head = record.head();
+        if self.tip(log).stated.front().is_some_and(|due| due.size <= seq) {
+            self.judge_stated(log, faults);
+        }
         if record.kind() == Kind::Event {
             match &head {
                 Some(head) => {

@@ -1,6 +1,6 @@
 //! The tip of a log: everything needed to append the next record to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use indelible_format::Hash;
 use indelible_format::leaf::{Salts, Seed};
@@ -9,6 +9,7 @@ use indelible_format::merkle::{Frontier, empty_root};
 
 use crate::digest::LogHead;
 use crate::digest::names::ByName;
+use crate::digest::stated::Due;
 
 /// Owned by whoever builds or replays frames; others see heads only once they are durable.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct Tip {
     /// Sizes at which the root is wanted, and the roots found there; only `verify` asks.
     pub(crate) stops: BTreeSet<u64>,
     pub(crate) passed: Vec<(u64, Hash)>,
+    /// Statements about the tenants at sizes that are still to come, by size; only `verify` looks at them.
+    pub(crate) stated: VecDeque<Due>,
     /// Frame whose seed table the current seed was last compared with; only replay uses it.
     pub(crate) frame_of_seed: Option<u64>,
     salts: Option<(u64, Salts)>,
@@ -41,6 +44,7 @@ impl Tip {
             next_seq: 0,
             stops: BTreeSet::new(),
             passed: Vec::new(),
+            stated: VecDeque::new(),
             frame_of_seed: None,
             salts: None,
             tenants: ByName::default(),

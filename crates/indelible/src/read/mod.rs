@@ -4,6 +4,7 @@ pub(crate) mod frames;
 mod prove;
 pub(crate) mod shelf;
 pub(crate) mod tail;
+mod tenant;
 mod tiles;
 pub(crate) mod walk;
 
@@ -17,6 +18,7 @@ use indelible_segment::{PageCache, Scratch, Segment};
 use parking_lot::MutexGuard;
 
 pub use frames::Stored;
+pub use tenant::TenantCopy;
 
 use crate::config::SEARCH_CACHE_BYTES;
 use crate::digest::LogHead;

@@ -121,6 +121,19 @@ impl Reader {
 
     /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
     fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
+        self.with_salts(log, first, last, &mut |seq, record, salts| {
+            each(record.map_or(Hash::ZERO, |record| leaf::leaf(record, seq, salts)));
+        })
+    }
+
+    /// Hands out what stands at positions `first..last` of a log in order, each with the salts of its group; `None`: a row that is no record.
+    pub(crate) fn with_salts(
+        &self,
+        log: u32,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(u64, Option<&Record<'_>>, &mut Salts),
+    ) -> Result<()> {
         let manifest = self.manifest()?;
         let mut salts = Salts::new(Seed([0; 32]));
         let mut next = first;
@@ -135,7 +148,7 @@ impl Reader {
                 if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {
                     salts.rekey(seed);
                 }
-                each(Record::parse(bytes).map_or(Hash::ZERO, |record| leaf::leaf(&record, seq, &mut salts)));
+                each(seq, Record::parse(bytes).as_ref(), &mut salts);
                 next += 1;
                 ControlFlow::Continue(())
             });
@@ -162,7 +175,7 @@ impl Reader {
                 if let Some(seed) = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)) {
                     salts.rekey(&seed.seed);
                 }
-                each(leaf::leaf(&record, seq, &mut salts));
+                each(seq, Some(&record), &mut salts);
                 next += 1;
             }
         }
@@ -182,31 +195,37 @@ fn extra(record: &Record<'_>, stored: &Stored, withheld: &[Tag]) -> Result<Vec<u
         Kind::Leaf => Err(Error::new(ErrorKind::NotFound, "the event at this position has expired; only its leaf hash is kept")),
         Kind::Event => {
             let seed = stored.seed.clone().ok_or_else(|| Error::new(ErrorKind::Corrupt, "the event's seed is missing"))?;
-            let mut salts = Salts::new(seed);
-            let mut out = b"{\"format\":\"indelible/v1\",\"groups\":[".to_vec();
-            for (nth, (tag, body)) in record.groups().enumerate() {
-                if nth > 0 {
-                    out.push(b',');
-                }
-                let known = match body {
-                    Body::Withheld(hash) => Err(hash),
-                    Body::Value(value) => Ok((salts.salt(tag, stored.seq), value)),
-                    Body::Salted(salt, value) => Ok((salt, value)),
-                };
-                let (salt, value) = match known {
-                    Ok(known) if !withheld.contains(&tag) => known,
-                    hidden => {
-                        let hash = hidden.map_or_else(|hash| hash, |(salt, value)| leaf::commitment(tag, &salt, value));
-                        let hash = STANDARD.encode(hash.0);
-                        out.extend_from_slice(format!("{{\"commitment\":\"{hash}\",\"tag\":{}}}", tag.0).as_bytes());
-                        continue;
-                    }
-                };
-                let (salt, value) = (STANDARD.encode(salt), STANDARD.encode(value));
-                out.extend_from_slice(format!("{{\"salt\":\"{salt}\",\"tag\":{},\"value\":\"{value}\"}}", tag.0).as_bytes());
-            }
-            out.extend_from_slice(b"]}");
+            let mut out = b"{\"format\":\"indelible/v1\",\"groups\":".to_vec();
+            write_groups(record, stored.seq, &mut Salts::new(seed), withheld, &mut out);
+            out.push(b'}');
             Ok(out)
         }
     }
+}
+
+/// The groups of an event, each with its salt, or its commitment where it is withheld.
+pub(crate) fn write_groups(record: &Record<'_>, seq: u64, salts: &mut Salts, withheld: &[Tag], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (nth, (tag, body)) in record.groups().enumerate() {
+        if nth > 0 {
+            out.push(b',');
+        }
+        let known = match body {
+            Body::Withheld(hash) => Err(hash),
+            Body::Value(value) => Ok((salts.salt(tag, seq), value)),
+            Body::Salted(salt, value) => Ok((salt, value)),
+        };
+        let (salt, value) = match known {
+            Ok(known) if !withheld.contains(&tag) => known,
+            hidden => {
+                let hash = hidden.map_or_else(|hash| hash, |(salt, value)| leaf::commitment(tag, &salt, value));
+                let hash = STANDARD.encode(hash.0);
+                out.extend_from_slice(format!("{{\"commitment\":\"{hash}\",\"tag\":{}}}", tag.0).as_bytes());
+                continue;
+            }
+        };
+        let (salt, value) = (STANDARD.encode(salt), STANDARD.encode(value));
+        out.extend_from_slice(format!("{{\"salt\":\"{salt}\",\"tag\":{},\"value\":\"{value}\"}}", tag.0).as_bytes());
+    }
+    out.push(b']');
 }

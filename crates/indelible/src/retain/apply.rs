@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use indelible_format::checkpoint;
+use indelible_format::{Hash, checkpoint};
 
 use super::holds::Holds;
 use super::plan::{LogPlan, Plan, PlanOptions};
 use crate::commit::control;
 use crate::commit::pipeline::{OPEN, Shared};
-use crate::digest::checkpoints;
+use crate::digest::{checkpoints, stated};
 use crate::engine::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::seal::expire::Expiry;
@@ -103,19 +103,23 @@ impl Shared {
         let prepared = sealer.undivided(|sealer| sealer.prepare(&expiry, &self.config.sealing.shape(), &stop))?;
         let Some(prepared) = prepared else { return Ok(None) };
         let below = prepared.expired.below();
-        let entry = control::Expiry {
+        let said = |tenants: Hash| control::Expiry {
             log,
             below,
             before,
             count: prepared.removed,
             held: prepared.held,
             policy,
-            root: &prepared.expired.tree(prepared.expired.roots.len()).root(),
-            digest: &prepared.digest,
+            root: prepared.expired.tree(prepared.expired.roots.len()).root(),
+            digest: prepared.digest,
+            tenants,
             trusting,
         };
-        let said = self.record(control::expired(&entry, self.world.clock.wall_ns()));
-        let entry = match said {
+        let recorded = self.record_with(|seed| {
+            let tenants = stated::tree(seed, &prepared.expired.tenants).root();
+            control::expired(&said(tenants), self.world.clock.wall_ns())
+        });
+        let entry = match recorded {
             Ok(entry) => entry,
             Err(error) => {
                 sealer.abandon();

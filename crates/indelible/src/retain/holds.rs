@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 
 use indelible_format::json::{Document, Limits};
+use indelible_format::leaf::Seed;
 use indelible_format::record::Kind;
 use indelible_format::{Head, Record};
 
 use crate::commit::control;
-use crate::commit::pipeline::Shared;
+use crate::commit::pipeline::{Progress, Shared};
 use crate::engine::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
@@ -124,7 +125,7 @@ impl Store {
             return Err(rejected(format!("there is a hold `{}` already", name.escape_debug()))
                 .with_hint("choose another name; `indelible hold list` shows those in force"));
         }
-        hold.entry = shared.record(control::hold_created(&hold))?;
+        hold.entry = shared.record(&control::hold_created(&hold))?;
         Ok(hold)
     }
 
@@ -139,32 +140,30 @@ impl Store {
             Error::new(ErrorKind::NotFound, format!("there is no hold `{}`", name.escape_debug()))
                 .with_hint("`indelible hold list` shows those in force")
         })?;
-        shared.record(control::hold_released(name, reason, shared.world.clock.wall_ns()))?;
+        shared.record(&control::hold_released(name, reason, shared.world.clock.wall_ns()))?;
         Ok(hold)
     }
 }
 
 impl Shared {
     /// Adds an entry to log 0, durable and signed when it returns. Gives its position.
-    pub(super) fn record(&self, entry: Vec<u8>) -> Result<u64> {
-        let size = |shared: &Self| shared.heads.read().iter().find(|head| head.log == LOG_CONTROL).map_or(0, |head| head.size);
-        let before = size(self);
-        self.cycle_with(self.builder.lock(), 0, &[(LOG_CONTROL, entry.clone())])?;
+    pub(super) fn record(&self, entry: &[u8]) -> Result<u64> {
+        self.record_with(|_| entry.to_vec())
+    }
+
+    /// The same, of an entry that is made with the seed of the group that it comes to lie in.
+    pub(super) fn record_with(&self, entry: impl Fn(&Seed) -> Vec<u8>) -> Result<u64> {
+        let position = loop {
+            let mut builder = self.builder.lock();
+            let (position, seed) = builder.next_entry()?;
+            if self.cycle_with(builder, 0, &[(LOG_CONTROL, entry(&seed))])? != Progress::Cleared {
+                break position;
+            }
+        };
         self.flush()?;
         self.sign_all()?;
         self.save_checkpoints()?;
-        let mut found = None;
-        self.reader.each_of(LOG_CONTROL, before, &mut |position| {
-            if position.record.control() == Some(&entry) {
-                found = Some(position.seq);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })?;
-        found.ok_or_else(|| {
-            Error::new(ErrorKind::Busy, "the entry in the control log is not durable yet")
-                .with_hint("free disk space, then try again")
-        })
+        Ok(position)
     }
 }
 

@@ -6,13 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::Hash;
 use indelible_format::json::Node;
+use indelible_format::leaf::Seed;
 use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::merkle::GROUP_LEVEL;
 
 use super::anchors::Source;
 use super::finding::{Code, Finding, Level};
 use super::stream::Verifier;
+use crate::digest::names::ByName;
 use crate::digest::replay::Replay;
+use crate::digest::stated;
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
 use crate::seal::expired::{self, Beginning, Positions};
@@ -22,13 +25,24 @@ use crate::seal::{ExpiredInfo, Manifest, SegmentInfo};
 #[derive(Default)]
 pub(super) struct Pruning {
     /// By log: what the manifest says, the root over what has expired, and which events stay.
-    met: BTreeMap<u32, (ExpiredInfo, Hash, Hash)>,
+    met: BTreeMap<u32, Met>,
+    /// Seeds of the groups of log 0 that `expired` entries are in, by position.
+    pub(super) seeds: BTreeMap<u64, Seed>,
     /// By log, if all of them were read under one manifest: its file, and the events that are still there.
     held: BTreeMap<u32, (Hash, u64, Positions)>,
     /// By log: claims about sizes of which nothing was kept.
     given_up: BTreeMap<u32, u64>,
     /// Of those, how many came from outside the store.
     outside: u64,
+}
+
+/// What the manifest says of an expired beginning, and what it leads to.
+struct Met {
+    info: ExpiredInfo,
+    root: Hash,
+    /// The digest of which events stay.
+    stays: Hash,
+    tenants: ByName<u64>,
 }
 
 impl Pruning {
@@ -49,6 +63,8 @@ pub(super) struct Expiry {
     digest: Hash,
     before: String,
     held: u64,
+    /// Root over the tenants' counts; entries of the first version of this program have none.
+    tenants: Option<Hash>,
 }
 
 impl Expiry {
@@ -58,7 +74,11 @@ impl Expiry {
         let before = entry.get("before")?.as_str()?.into_owned();
         number("count").and(number("policy"))?;
         let (log, below, held) = (number("log")?, number("below")?, number("held")?);
-        Some(Self { log, below, root: hash("root")?, digest: hash("sha256")?, before, held })
+        let tenants = match entry.get("tenants") {
+            Some(_) => Some(hash("tenants")?),
+            None => None,
+        };
+        Some(Self { log, below, root: hash("root")?, digest: hash("sha256")?, before, held, tenants })
     }
 }
 
@@ -69,7 +89,8 @@ impl Verifier<'_> {
         match expired::read(self.reader.world(), self.reader.dir(), info) {
             Ok(beginning) => {
                 let root = beginning.tree(beginning.roots.len()).root();
-                self.pruning.met.insert(log, (info.clone(), root, beginning.held));
+                let met = Met { info: info.clone(), root, stays: beginning.held, tenants: beginning.tenants.clone() };
+                self.pruning.met.insert(log, met);
                 if replay.tip(log).next_seq == 0 {
                     self.pruning.held.insert(log, (info.digest, 0, Positions::default()));
                 }
@@ -163,14 +184,23 @@ impl Verifier<'_> {
 
     /// Holds what has expired against what log 0 says. Gives whether an outside checkpoint, if there was one, could be compared.
     pub(super) fn check_expired(&mut self) -> bool {
-        let Pruning { met, mut held, given_up, outside } = std::mem::take(&mut self.pruning);
-        for (log, (info, root, stays)) in met {
+        let Pruning { met, seeds, mut held, given_up, outside } = std::mem::take(&mut self.pruning);
+        for (log, Met { info, root, stays, tenants }) in met {
             let entry = self.details.expiries.get(&info.entry).filter(|_| log != LOG_CONTROL);
             let entry = entry.filter(|entry| {
                 (entry.log, entry.below, entry.root, entry.digest) == (u64::from(log), info.below, root, info.digest)
             });
             match entry {
                 Some(entry) => {
+                    let counts = |seed: &Seed| stated::tree(seed, &tenants).root();
+                    if entry.tenants.is_some_and(|stated| seeds.get(&info.entry).map(counts) != Some(stated)) {
+                        let message = format!(
+                            "entry {} of log 0 states other numbers of its tenants' events before {} than what stays of them",
+                            info.entry, info.below
+                        );
+                        let (code, level, at) = (Code::TenantCounts, Level::Fail, Some(info.below));
+                        self.findings.push(Finding { code, level, log: Some(log), at, message });
+                    }
                     // No root binds which events stay: a hash in an event's place, or no segment at all, gives the same tree.
                     let found = held.remove(&log).filter(|(digest, ..)| *digest == info.digest);
                     let wrong = found.filter(|(_, count, found)| *count != entry.held || found.clone().digest() != stays);

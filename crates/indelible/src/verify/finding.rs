@@ -58,6 +58,8 @@ codes! {
     RootMismatch = "root-mismatch";
     /// A tenant's numbering does not go on.
     TenantSequence = "tenant-sequence";
+    /// An entry of log 0 states other numbers of tenants' events than the log gives.
+    TenantCounts = "tenant-counts";
     /// A producer's number is there twice.
     ProducerDuplicate = "producer-duplicate";
     /// Numbers of a producer are missing and no gap was recorded.

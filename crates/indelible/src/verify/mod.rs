@@ -11,6 +11,7 @@ mod proof;
 mod restored;
 mod sealed;
 mod stream;
+mod tenant;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use indelible_format::note::VerifierKey;
 
 pub use finding::{Code, Finding, Level};
 pub use proof::{ProofReport, ProvenGroup, verify_proof};
+pub use tenant::{TenantEvent, TenantLog, TenantReport, verify_tenant};
 
 use crate::digest::checkpoints;
 use crate::error::Result;

@@ -84,7 +84,8 @@ fn key_for(key: &VerifierKey, note: &str) -> VerifierKey {
     }
 }
 
-fn event(groups: Node<'_, '_>) -> Option<(Vec<ProvenGroup>, Vec<u8>)> {
+/// The groups of an event as they are disclosed, and the entry that they make.
+pub(super) fn event(groups: Node<'_, '_>) -> Option<(Vec<ProvenGroup>, Vec<u8>)> {
     let bytes = |node: Node<'_, '_>, key: &str| STANDARD.decode(node.get(key)?.as_str()?.as_bytes()).ok();
     let mut proven: Vec<ProvenGroup> = Vec::new();
     let mut commitments: Vec<(Tag, Hash)> = Vec::new();

@@ -30,6 +30,9 @@ impl Verifier<'_> {
             for log in manifest.logs() {
                 replaced |= self.sealed_log(log, &manifest, replay)?;
             }
+            let mut faults = Vec::new();
+            manifest.logs().into_iter().for_each(|log| replay.judge_stated(log, &mut faults));
+            faults.iter().for_each(|fault| self.report(fault));
             if !replaced {
                 self.check_state(&manifest, replay)?;
                 break manifest;
@@ -65,6 +68,10 @@ impl Verifier<'_> {
             Err(_) if self.moved_on(manifest)? => return Ok(true),
             read => read?,
         };
+        if let Some(beginning) = &beginning {
+            // How many events tenants had within what has expired cannot be told any more.
+            replay.tip(log).stated.retain(|due| due.size >= beginning.below());
+        }
         for info in manifest.of(log) {
             if let Some(beginning) = &beginning {
                 self.pass_expired(beginning, info.first_seq, replay)?;

@@ -106,7 +106,7 @@ pub(super) fn run(world: &World, dir: &Path, options: Options<'_>) -> Result<Rep
         pruning: Pruning::default(),
         progress: options.progress,
     };
-    let mut replay = Replay::new(true);
+    let mut replay = Replay::judging(true);
     let anchored =
         verifier.gather(world, dir, &options.against, options.key.as_ref(), options.trusted_state_dir.as_deref(), &mut replay)?;
     verifier.check_owners(world, dir)?;
@@ -474,10 +474,17 @@ impl Verifier<'_> {
                     format!("the tenant's numbering goes on with {found} where {expected} was due"),
                 );
             }
+            Fault::Stated { entry, log, size } => self.fail(
+                Code::TenantCounts,
+                Some(*log),
+                Some(*size),
+                format!("entry {entry} of log 0 states other numbers of its tenants' events there than the log gives"),
+            ),
         }
     }
 
     fn conclude(mut self, replay: &mut Replay, anchored: bool, torn_tail_bytes: u64) -> Report {
+        self.pruning.seeds = std::mem::take(&mut replay.expiries);
         let anchored = self.check_expired() && anchored;
         self.check_created(replay);
         self.check_restored(replay);
@@ -672,7 +679,7 @@ impl Details {
                     let at = text("at").unwrap_or_default();
                     self.restored.push(Restored { log, seq, at, bytes: bytes.to_vec() });
                 }
-                Some("heads") if log == LOG_CONTROL => {
+                Some("heads" | "tenants") if log == LOG_CONTROL => {
                     for head in root.get("logs").into_iter().flat_map(|logs| logs.elements()) {
                         let log = head.get("log").and_then(|node| node.as_u64()).and_then(|log| u32::try_from(log).ok());
                         let size = head.get("size").and_then(|node| node.as_u64());

@@ -17,3 +17,4 @@ mod sealing;
 mod searching;
 mod smoke;
 mod tasks;
+mod tenants;
