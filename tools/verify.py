@@ -3,6 +3,7 @@
 
     python3 tools/verify.py DATA_DIR [--against FILE ...] [--key VERIFIER_KEY] [--state FILE] [--trust-store-key] [-o json]
     python3 tools/verify.py --proof e.tlog-proof --key VERIFIER_KEY
+    python3 tools/verify.py --tenant acme.copy --key VERIFIER_KEY
 
 What it proves when it ends with `ok`
   * Every value, in segments and in the journal, is the one that was committed: the commitments, leaves and RFC 6962 roots are
@@ -12,10 +13,13 @@ What it proves when it ends with `ok`
     log 0 announced.
   * Nothing was left out, put in, or moved between the first entry and the newest signed size of each log: frames chain,
     positions and tenant numbers are contiguous, no producer's event stands twice.
+  * What log 0 states about how many events each tenant has is so. Of a tenant's copy (`--tenant`): it has all events that log 0 counted and
+    that have not expired.
   * With a checkpoint from outside (`--against`, `--state`): the store is that history or an extension of it. With a key from
     outside (`--key`): the owner of that key signed it.
 
 What it does not prove
+  * Of a tenant's copy: that log 0 is the same for all, and counts truly; verifying the store finds out the latter.
   * Without anything from outside (`unanchored`) whoever holds the directory may have made all of it anew, signatures included.
   * Entries behind the newest signature (`unsigned-tail`) are only as safe as the disk.
   * That the log's owner showed everybody the same history: that takes witnesses.

@@ -31,6 +31,23 @@ HOLDS = {"hold.created": ("name", "query", "reason"), "hold.released": ("name", 
 
 
 @dataclass
+class Stated:
+    """What an entry states about a log. `counts`: (seed, root of the tenants' counts), of an entry `tenants`."""
+    kind: str
+    log: int
+    size: int
+    root: bytes
+    place: dict
+    counts: object = None
+
+
+def stated_of(kind, stated, place, counts=None):
+    if any(type(stated[name]) is not int or not 0 <= stated[name] < 1 << 64 for name in ("log", "size")):
+        raise Malformed(f"`{kind}` names no log, or no size")
+    return Stated(kind, stated["log"], stated["size"], base64_bytes(stated["root"], 32), place, counts)
+
+
+@dataclass
 class Taken:
     """What became of an entry: its leaf, the bytes of its record, and the fields of its head if it is an event that has them."""
     leaf: bytes
@@ -45,7 +62,7 @@ class Entries:
         self.store, self.logs, self.report = store, store.logs, report
         self.producers = Producers()
         self.events_n = self.withheld_n = self.carried_n = 0
-        self.heads = []  # (log, size, root, place) of `heads` entries that nobody has looked at yet
+        self.heads, self.counts = [], []  # `Stated` of `heads` and `tenants` entries, and of the latter, that nobody has looked at yet
         self.restored = {}  # (log, seq) → entry `store.restored`
         self.expiries, self.policies = {}, {}  # position in log 0 → what an `expired` or a `retention` entry says
 
@@ -56,7 +73,7 @@ class Entries:
             if kind == EVENT:
                 return self.event(log, seq, parse_event(record, flags, groups_n, spans_n), seeds, place, carried)
             if kind == CONTROL and not (flags or groups_n or spans_n):
-                return self.control(log, seq, record[12:], place, carried)
+                return self.control(log, seq, record[12:], seeds, place, carried)
             if kind == LEAF and not (flags or groups_n or spans_n) and length == 44:
                 return self.hash_only(log, record[12:], carried)
             raise Malformed("record has a kind, flags, counts or length that are not allowed")
@@ -70,9 +87,9 @@ class Entries:
         taken.record_bytes = event.bytes_without_spans + len(spans)
         return taken
 
-    def control(self, log, seq, body, place, carried=False):
+    def control(self, log, seq, body, seeds, place, carried=False):
         taken = self._taken(leaf_hash(b"\x02" + body), RECORD.size + len(body), carried)
-        self._control(log, seq, body, place, carried)
+        self._control(log, seq, body, seeds, place, carried)
         return taken
 
     def hash_only(self, log, leaf, carried=False):
@@ -158,7 +175,7 @@ class Entries:
 
     # --- control entries
 
-    def _control(self, log, seq, body, place, carried):
+    def _control(self, log, seq, body, seeds, place, carried):
         try:
             entry = parse_control(body)
             kind, problem = entry["type"], None
@@ -177,11 +194,11 @@ class Entries:
             elif kind == "store.restored":
                 self.restored[log.number, seq] = entry
             elif kind == "heads":
-                self.heads += [(head["log"], head["size"], base64_bytes(head["root"], 32), place) for head in entry["logs"]]
+                self.heads += [stated_of(kind, head, place) for head in entry["logs"]]
             elif kind == "gap" and entry.get("producer"):
                 self.producers.declare(entry["producer"].encode(), int(entry["epoch"]), int(entry["first_seq"]), int(entry["last_seq"]))
             elif log.number == 0 and not carried:  # No root binds what is carried.
-                self._of_retention(seq, kind, entry)
+                self._of_log_zero(seq, kind, entry, seeds.get((0, seq // GROUP_LEAVES)), place)
             if problem:
                 self.report.add("store-identity", f"`{kind}` names {problem} than store.json", **place)
         except NotCanonical as error:
@@ -189,13 +206,24 @@ class Entries:
         except (Malformed, KeyError, TypeError, ValueError) as error:
             self.report.add("record-malformed", f"control entry: {error!r}", **place)
 
-    def _of_retention(self, seq, kind, entry):
-        if kind == "expired":
-            self.expiries[seq] = expiry_of(entry)
+    def _of_log_zero(self, seq, kind, entry, seed, place):
+        if seed is None and (kind == "tenants" or kind == "expired" and "tenants" in entry):
+            self.report.add("seed-missing", "the seed of this position's group is not there", **place)
+        elif kind == "tenants":
+            self._tenants(entry, seed, place)
+        elif kind == "expired":
+            self.expiries[seq] = expiry_of(entry, seed)
         elif kind == "retention":
             self.policies[seq] = policy_of(entry)
         elif kind in HOLDS and any(not isinstance(entry[name], str) for name in HOLDS[kind]):
             raise Malformed(f"`{kind}` says other things than texts")
+
+    def _tenants(self, entry, seed, place):
+        stated = [stated_of("tenants", log, place, (seed, base64_bytes(log["tenants"], 32))) for log in entry["logs"]]
+        if [said.log for said in stated] != sorted(number for number, log in self.logs.items() if number and log.created):
+            self.report.add("tenant-counts", "`tenants` names other logs than those that log 0 created before it, or in another order", **place)
+        self.heads += stated
+        self.counts += stated
 
     def _creation(self, entry, number, seq):
         self.logs[number].created = True

@@ -7,6 +7,7 @@ from .notes import base64_bytes
 from .octets import Fields
 from .report import Malformed
 from .state import take_producers, take_tenants
+from .tenants import tenant_root
 
 MAGIC = b"IDLEXPD\x01"
 LEVELS = GROUP_LEAVES.bit_length() - 1
@@ -87,14 +88,16 @@ class Expiry:
     sha256: bytes
     before: str
     held: int
+    tenants: object  # (seed, root over their counts at `below`); None: it says nothing of them
 
 
-def expiry_of(entry):
+def expiry_of(entry, seed):
+    """`seed`: of the group that the entry lies in."""
     numbers = [entry[name] for name in ("log", "below", "held", "count", "policy")]
     if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(entry["before"], str):
         raise Malformed("`expired` does not say what has expired")
     return Expiry(entry["log"], entry["below"], base64_bytes(entry["root"], 32), base64_bytes(entry["sha256"], 32), entry["before"],
-                  entry["held"])
+                  entry["held"], (seed, base64_bytes(entry["tenants"], 32)) if "tenants" in entry else None)
 
 
 @dataclass
@@ -103,6 +106,7 @@ class Met:
     `stays`: over the positions that the file says stay, and over those that were met."""
     said: object
     root: bytes
+    tenants: dict
     stays: bytes
     held: object = None
     positions: object = field(default_factory=sha256)
@@ -125,6 +129,9 @@ def check_expiries(met, expiries, gone, report):
         if found.held is not None and (found.held, found.positions.digest()) != (entry.held, found.stays):
             report.add("expired-mismatch", f"{entry.held} events that have expired were to stay because they are held, as entry {said.entry} of "
                        f"log 0 says; {found.held} are there, or others", **place)
+        if entry.tenants and tenant_root(entry.tenants[0], found.tenants) != entry.tenants[1]:
+            report.add("tenant-counts", f"the root of the tenants' counts at {said.below}, in entry {said.entry} of log 0, is not that of what "
+                       "stays of them", **place)
         unknown = f"; {gone[number]} older checkpoints and heads cannot be compared any more" if number in gone else ""
         report.add("expired", f"PRUNED: what was received before {entry.before} has expired, {said.below} positions, as entry {said.entry} of "
                    f"log 0 says{unknown}", level="note", **place)

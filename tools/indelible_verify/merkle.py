@@ -2,12 +2,18 @@
 import functools
 from hashlib import sha256
 
+from .report import Malformed
+
 GROUP_LEAVES = 256
 EMPTY_ROOT = sha256(b"").digest()
 
 
 def node_hash(left, right):
     return sha256(b"\x01" + left + right).digest()
+
+
+def root_of_peaks(peaks):
+    return functools.reduce(lambda right, left: node_hash(left, right), reversed(peaks)) if peaks else EMPTY_ROOT
 
 
 class Tree:
@@ -51,7 +57,35 @@ class Tree:
         self.groups = self.groups.ljust(32 * (size // GROUP_LEAVES), b"\x00")
 
     def root(self):
-        return functools.reduce(lambda right, left: node_hash(left, right), reversed(self.peaks)) if self.peaks else EMPTY_ROOT
+        return root_of_peaks(self.peaks)
+
+
+class Frontier:
+    """RFC 6962 tree that grows by leaves and by whole subtrees, and keeps no more than its root needs."""
+
+    def __init__(self):
+        self.size, self.peaks = 0, []
+
+    def append(self, root, level=0):
+        """Goes on by 2^level leaves of which this is the root. The size is a multiple of as many."""
+        place = self.size >> level
+        self.size += 1 << level
+        while place & 1:
+            root, place = node_hash(self.peaks.pop(), root), place >> 1
+        self.peaks.append(root)
+
+    def fill(self, end, roots):
+        """Goes on up to `end`, by the roots of the largest complete subtrees that the leaves until there are made of."""
+        for root in roots:
+            if self.size >= end:
+                raise Malformed(f"more hashes than it takes to reach position {end}")
+            aligned = (self.size & -self.size).bit_length() - 1 if self.size else 64
+            self.append(root, min(aligned, (end - self.size).bit_length() - 1))
+        if self.size != end:
+            raise Malformed(f"the hashes lead to position {self.size}, not to {end}")
+
+    def root(self):
+        return root_of_peaks(self.peaks)
 
 
 def root_of_inclusion(leaf, index, size, path):

@@ -31,8 +31,15 @@ def disclosed_entry(extra):
     if keys[0] == "control":
         control = text[members[0][1]:members[0][2]].encode("latin-1")
         return b"\x02" + control, {"control": parse_control(control)}
+    entry, values = entry_of_groups(stated["groups"])
+    texts = {tag: value.decode() if tag in (TAG_IDENTITY, TAG_CONTENT) else base64_text(value) for tag, value in values.items()}
+    return entry, {"groups": {str(tag): text for tag, text in texts.items()}}
+
+
+def entry_of_groups(groups):
+    """(entry, {tag: value that was disclosed}) of the groups of an event."""
     commitments, disclosed, previous_tag = [], {}, 0
-    for group in stated["groups"]:
+    for group in groups:
         tag = int(group["tag"])
         if not previous_tag < tag <= 255 or (not previous_tag and tag != TAG_HEAD) or len(commitments) == 16:
             raise Malformed("groups are out of order")
@@ -46,32 +53,38 @@ def disclosed_entry(extra):
             parse_head(value)
         if tag in (TAG_IDENTITY, TAG_CONTENT):
             canonical_object(value)
-        disclosed[str(tag)] = base64_text(value) if tag not in (TAG_IDENTITY, TAG_CONTENT) else value.decode()
+        disclosed[tag] = value
     if not commitments:
         raise Malformed("an event has at least its head")
-    return event_entry(commitments), {"groups": disclosed}
+    return event_entry(commitments), disclosed
+
+
+def prove(data, key, report, result):
+    """Puts into `result` what a .tlog-proof says, and what it discloses if it holds. `key` may be that of the log or of the store (log 0):
+    the public key is the same."""
+    name, public_key = key
+    extra, index, path, note = parse_proof(data)
+    checkpoint = parse_checkpoint(note)
+    result |= {"origin": checkpoint.origin, "index": index, "size": checkpoint.size}
+    if name != checkpoint.origin and name.rpartition("/")[0] != checkpoint.origin.rpartition("/")[0]:
+        report.add("key-mismatch", f"the key is of {name}, the checkpoint of {checkpoint.origin}")
+    state = checkpoint.signature_state(public_key)
+    if state == "other-key":
+        report.add("key-mismatch", "the checkpoint is signed by another key")
+    elif state != "valid":
+        report.add("checkpoint-signature", "the checkpoint has no valid signature of the key given")
+    entry, disclosed = disclosed_entry(extra)
+    if root_of_inclusion(leaf_hash(entry), index, checkpoint.size, path) != checkpoint.root:
+        report.add("root-mismatch", "the path does not lead from this entry to the signed root", seq=index)
+    elif report.ok:
+        result["disclosed"] = disclosed
 
 
 def verify_proof(data, key):
-    """The result for one .tlog-proof. `key` may be that of the log or of the store (log 0): the public key is the same."""
+    """The result for one .tlog-proof."""
     report, result = Report(), {}
-    name, public_key = key
     try:
-        extra, index, path, note = parse_proof(data)
-        checkpoint = parse_checkpoint(note)
-        result = {"origin": checkpoint.origin, "index": index, "size": checkpoint.size}
-        if name != checkpoint.origin and name.rpartition("/")[0] != checkpoint.origin.rpartition("/")[0]:
-            report.add("key-mismatch", f"the key is of {name}, the checkpoint of {checkpoint.origin}")
-        state = checkpoint.signature_state(public_key)
-        if state == "other-key":
-            report.add("key-mismatch", "the checkpoint is signed by another key")
-        elif state != "valid":
-            report.add("checkpoint-signature", "the checkpoint has no valid signature of the key given")
-        entry, disclosed = disclosed_entry(extra)
-        if root_of_inclusion(leaf_hash(entry), index, checkpoint.size, path) != checkpoint.root:
-            report.add("root-mismatch", "the path does not lead from this entry to the signed root", seq=index)
-        elif report.ok:
-            result["disclosed"] = disclosed
+        prove(data, key, report, result)
     except NotCanonical as error:
         report.add("not-canonical", f"extra: {error}")
     except (Malformed, KeyError, TypeError, ValueError) as error:

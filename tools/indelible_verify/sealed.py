@@ -128,7 +128,7 @@ class SealedPart:
         # Rows that were read under another manifest were not counted as rows of what has expired.
         known = self.met.get(log.number)
         if not (known and known.said == said):
-            self.met[log.number] = Met(said, beginning.tree().root(), beginning.held, None if log.tree.size else 0)
+            self.met[log.number] = Met(said, beginning.tree().root(), beginning.tenants, beginning.held, None if log.tree.size else 0)
         self.beginnings[log.number] = beginning
         return beginning
 
@@ -141,6 +141,7 @@ class SealedPart:
             log.append_group(beginning.roots[log.tree.size // GROUP_LEAVES])
         if log.tree.size == to == beginning.below:
             log.tenants, log.hidden = dict(beginning.tenants), 0
+            log.count_tenants()
             self.entries.producers.union(beginning.producers)
             for gap in beginning.gaps:
                 self.entries.producers.declare(*gap)
@@ -218,7 +219,7 @@ class SealedPart:
             body, other = (row["control"], row["leaf"]) if kind == CONTROL else (row["leaf"], row["control"])
             if body is None:
                 raise Malformed(f"position {seq} has no value in the column of its kind")
-            taken = self.entries.control(log, seq, body, place) if kind == CONTROL else self.entries.hash_only(log, body)
+            taken = self.entries.control(log, seq, body, seeds, place) if kind == CONTROL else self.entries.hash_only(log, body)
             lies = other is not None or any(row[name] is not None for name in OF_EVENTS)
         log.append(taken.leaf)
         sums.add(taken, row["idempotency.key"] is not None)
@@ -316,7 +317,7 @@ class SealedPart:
             return entries.record(log, seq, record, seeds, {}).leaf
         if kind == EVENT:
             return entries.event(log, seq, self._event(seq, row), seeds, {}).leaf
-        return entries.control(log, seq, row["control"], {}).leaf if kind == CONTROL else row["leaf"]
+        return entries.control(log, seq, row["control"], seeds, {}).leaf if kind == CONTROL else row["leaf"]
 
 
 class Sums:

@@ -10,6 +10,7 @@ from .octets import read_bytes
 from .policy import stated_policy
 from .report import Malformed, NotCanonical
 from .restored import Succession, parse_predecessor, parse_recorder
+from .tenants import tenant_root
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Log:
     tree: Tree = field(default_factory=Tree)
     boundaries: dict = field(default_factory=lambda: {0: EMPTY_ROOT})  # size → root, at the end of each frame, and of what is sealed
     asked: dict = field(default_factory=dict)  # size → root, for the sizes of outside checkpoints
+    counted: dict = field(default_factory=dict)  # size → {seed: root of the tenants' counts}, for the sizes that log 0 has counts of
+    counts_from: int = 0  # size of the newest entry `tenants`
     roots_agree: bool = True
     salts_group: int = -1
     salts: Salts = None
@@ -36,6 +39,8 @@ class Log:
         self.tree.append(leaf)
         if self.asked and self.tree.size in self.asked:
             self.asked[self.tree.size] = self.tree.root()
+        if self.counted and self.tree.size in self.counted and not self.sparse:
+            self.count_tenants()
 
     def append_group(self, root):
         self.tree.append_group(root)
@@ -48,6 +53,17 @@ class Log:
             self.asked.setdefault(size)
         elif size == self.tree.size:
             self.asked[size] = self.tree.root()
+
+    def ask_counts(self, size, seed):
+        """Has the tenants counted when the log gets to this size, under a root that this seed blinds."""
+        self.counted.setdefault(size, {}).setdefault(seed)
+        if size == self.tree.size:
+            self.count_tenants()
+
+    def count_tenants(self):
+        """Of a tenant that may be behind a hidden position, nobody can tell the number."""
+        for seed in self.counted.get(self.tree.size, {}) if not self.hidden else ():
+            self.counted[self.tree.size][seed] = tenant_root(seed, self.tenants)
 
     def lose(self, end):
         """Goes on at position `end`: what is before it cannot be read."""

@@ -15,11 +15,12 @@ def derive(seed, info, length):
 
 
 def tenant_salt(seed, tenant):
-    return derive(seed, b"tenant" + tenant.encode(), 16)
+    """Names of tenants are bytes of UTF-8, here and below."""
+    return derive(seed, b"tenant" + tenant, 16)
 
 
 def tenant_id(salt, tenant):
-    return sha256(b"indelible/v1tenant" + salt + tenant.encode()).digest()
+    return sha256(b"indelible/v1tenant" + salt + tenant).digest()
 
 
 def count_commitment(salt, count):

@@ -44,6 +44,7 @@ class StoreVerifier:
         # A key tells who signed, not that nothing newer was signed: only a checkpoint from outside anchors.
         self.anchored = bool(anchors)
         self.pending, self.late = [], []
+        self.counts = []  # `Stated` of `tenants` entries, to compare once all logs were read
         self.gone = {}  # log → how many claims about it nothing is left to judge by
         self.outside_gone = self.outside_holds = False
         if self.store.identity and self.logs:
@@ -85,13 +86,14 @@ class StoreVerifier:
             journal.close()
 
     def _ask_heads(self):
-        """`heads` entries that are sealed. Logs are read one after the other, so they may be ahead of theirs."""
+        """Heads in entries that are sealed. Logs are read one after the other, so they may be ahead of theirs."""
         heads, self.entries.heads = self.entries.heads, []
-        for number, size, root, place in heads:
-            if claim := self._head(number, size, root, place):
+        for stated in heads:
+            if claim := self._head(stated):
                 claim.anywhere = True
-                claim.log.ask(size)
+                claim.log.ask(claim.size)
                 self.pending.append(claim)
+        self._ask_counts(lambda log, size: size >= max(log.counts_from, log.tree.size))
 
     # --- outside evidence
 
@@ -211,8 +213,8 @@ class StoreVerifier:
                                 log=number, seq=first_seq, lsn=frame.lsn)
         self._records(frame, next_seq)
         heads, self.entries.heads = self.entries.heads, []
-        for number, size, root, place in heads:
-            if claim := self._head(number, size, root, place):
+        for stated in heads:
+            if claim := self._head(stated):
                 self._judge(claim)
         for number, count, first_seq, root in frame.logs:
             if next_seq[number] != first_seq + count:
@@ -232,7 +234,7 @@ class StoreVerifier:
 
     def _records(self, frame, next_seq):
         payload, position = frame.payload, 0
-        for _ in range(frame.records_n):
+        for nth in range(frame.records_n):
             length, number = (RECORD.unpack_from(payload, position)[::5] if position + RECORD.size <= len(payload) else (0, 0))
             if length < RECORD.size or position + length > len(payload):
                 self.report.add("record-malformed", "record reaches beyond its frame", lsn=frame.lsn)
@@ -246,6 +248,8 @@ class StoreVerifier:
             next_seq[number] = seq + 1
             if log:
                 taken = self.entries.record(log, seq, record, frame.seeds, {"log": number, "seq": seq, "lsn": frame.lsn}, frame.carry)
+                if self.entries.counts:
+                    self._ask_counts(lambda log, size, first=nth == 0: first and size == log.tree.size)
                 if not frame.carry:
                     log.append(taken.leaf)
         if position != len(payload):
@@ -253,12 +257,36 @@ class StoreVerifier:
 
     # --- signed and stated sizes
 
-    def _head(self, number, size, root, place):
-        log = self.logs.get(number)
+    def _head(self, stated):
+        log = self.logs.get(stated.log)
         if log:
-            return Claim(log, size, root, "`heads`", place, "heads-mismatch", "heads-mismatch")
-        self.report.add("log-unknown", f"`heads` names log {number}, store.json does not", **place)
+            return Claim(log, stated.size, stated.root, f"`{stated.kind}`", stated.place, "heads-mismatch", "heads-mismatch")
+        self.report.add("log-unknown", f"`{stated.kind}` names log {stated.log}, store.json does not", **stated.place)
         return None
+
+    def _ask_counts(self, may_be_of):
+        """Has the tenants counted that entries are about. `may_be_of`: whether they may be about this size of a log."""
+        counts, self.entries.counts = self.entries.counts, []
+        for stated in counts:
+            log = self.logs.get(stated.log)
+            if log and may_be_of(log, stated.size):
+                log.counts_from = stated.size
+                log.ask_counts(stated.size, stated.counts[0])
+                self.counts.append(stated)
+            elif log:
+                self.report.add("tenant-counts", f"`tenants` is about log {log.number} at size {stated.size}, which is not where it stands",
+                                **stated.place)
+
+    def _check_counts(self):
+        for stated in self.counts:
+            log, (seed, root) = self.logs[stated.log], stated.counts
+            counted = log.counted[stated.size][seed]
+            if counted not in (None, root):
+                self.report.add("tenant-counts", f"`tenants`: the root of the counts in log {log.number} at size {stated.size} is not that of its "
+                                "events", **stated.place)
+            elif counted is None and stated.size > log.tree.size:
+                self.report.add("tenant-counts", f"`tenants` is about log {log.number} at size {stated.size}, it has {log.tree.size}",
+                                **stated.place)
 
     def _signed_state(self, log, note, what, lsn=None):
         """A signed note must name a state that some earlier frame left behind, or one that is sealed."""
@@ -328,6 +356,7 @@ class StoreVerifier:
             self._signed_state(log, note, f"checkpoint/{log.number}")
         self._judge_late()
         self.store.succession.check_entries(self.entries.restored, self.logs[0], self.report)
+        self._check_counts()
         check_expiries(self.sealed.met, self.entries.expiries, self.gone, self.report)
         check_policy(self.store.retention, self.entries.policies, lambda: Store(self.directory, Report()).retention, self.report)
         for producer, epoch, first, last in self.entries.producers.gaps():
