@@ -30,6 +30,7 @@ pub(crate) mod serve;
 pub(crate) mod show;
 pub(crate) mod stats;
 pub(crate) mod tail;
+pub(crate) mod tenant;
 pub(crate) mod token;
 pub(crate) mod verify;
 

@@ -108,6 +108,7 @@ pub(crate) fn store_config(place: &Place, config: &Config) -> Result<StoreConfig
     store.tenant = config.text("store.tenant").to_owned();
     store.search_cache_bytes = config.size("store.search_cache");
     store.disk_reserve_bytes = config.number("store.disk_reserve");
+    store.tenant_counts_interval = Some(config.time("store.tenant_counts"));
     store.receipts_remembered = RECEIPTS;
     // A request says 503 when there is no room for so long.
     let wait = Overflow::Block(config.time("limits.emit_time"));

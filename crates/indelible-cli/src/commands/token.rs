@@ -5,6 +5,7 @@ use indelible::search::time::parse;
 use indelible::{Draft, Outcome, Store, taxonomy, time};
 use indelible_server::access::{Access, Masks, SYSTEM_TENANT, Scopes, Token, TokenSpec};
 
+use crate::commands::tenant;
 use crate::data_dir::Place;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -75,6 +76,8 @@ enum TenantVerb {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Write all events of a tenant with what proves that none is missing: for `indelible verify --tenant`
+    Export(tenant::ExportArgs),
     /// Show all tenants
     List {
         #[command(flatten)]
@@ -148,6 +151,7 @@ pub(crate) fn run_tenant(place: &Place, args: &TenantArgs) -> Result<Exit> {
             })?;
             out.line(&format!("tenant {name} {}", if is_new { "is made" } else { "was there" }))?;
         }
+        TenantVerb::Export(args) => tenant::export(place, args, &mut out)?,
         TenantVerb::List { shape } => {
             let tenants = Access::open(&place.data()?).map_err(refused)?.tenants();
             if shape.is_json() {

@@ -11,6 +11,7 @@ use indelible::json::Document;
 use indelible::verify::{Finding, Level, Options, ProofReport, Report, verify, verify_proof};
 use indelible::{ErrorKind, Head, Tag, time};
 
+use crate::commands::tenant;
 use crate::data_dir::Place;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -39,8 +40,12 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", requires = "key")]
     proof: Option<PathBuf>,
 
+    /// Verify a tenant's copy instead, without any store: its events, and that none is missing
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["proof", "against"])]
+    tenant: Option<PathBuf>,
+
     /// Do not compare with the trusted state of this machine
-    #[arg(long, conflicts_with = "proof")]
+    #[arg(long, conflicts_with_all = ["proof", "tenant"])]
     no_state: bool,
 
     #[command(flatten)]
@@ -53,9 +58,10 @@ pub(crate) const NOTE_FILE_BYTES_MAX: u64 = 1 << 20;
 pub(crate) fn run(place: &Place, args: &VerifyArgs) -> Result<Exit> {
     let key = args.key.as_deref().map(read_key).transpose()?;
     let mut out = Out::open();
-    let exit = match (&args.proof, key) {
-        (Some(path), Some(key)) => one_event(path, &key, args.shape, &mut out)?,
-        (_, key) => {
+    let exit = match (&args.proof, &args.tenant, key) {
+        (Some(path), _, Some(key)) => one_event(path, &key, args.shape, &mut out)?,
+        (None, Some(path), Some(key)) => tenant::verify_copy(path, &key, args.shape, &mut out)?,
+        (_, _, key) => {
             let report = check(place, args, key)?;
             if args.shape.is_json() {
                 report_json(&report, &mut out)?

@@ -2,6 +2,7 @@
 
 mod access;
 mod checkpoints;
+mod copy;
 mod counts;
 mod events;
 mod export;
@@ -49,6 +50,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .route("/api/v1/tokens", get(access::tokens).post(access::create_token))
         .route("/api/v1/tokens/{id}", delete(access::revoke_token))
         .route("/api/v1/tenants", get(access::tenants).post(access::create_tenant))
+        .route("/api/v1/tenants/{tenant}/copy", get(copy::get))
         .route("/api/v1/config", get(settings::show))
         .route("/api/v1/config/reload", post(settings::reload))
         .merge(proof::routes())

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{access, checkpoints, counts, events, export, health, proof, search, settings, tail};
+use super::{access, checkpoints, copy, counts, events, export, health, proof, search, settings, tail};
 
 /// An event as it is posted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -224,7 +224,7 @@ pub(crate) struct ProblemDoc {
     paths(
         events::post, search::show, search::context, proof::get, search::search, counts::facets, counts::stats, counts::histogram, export::get,
         tail::get, checkpoints::list, checkpoints::note, checkpoints::verify, access::tokens, access::create_token, access::revoke_token,
-        access::tenants, access::create_tenant, settings::show, settings::reload, health::live, health::ready, health::metrics,
+        access::tenants, access::create_tenant, copy::get, settings::show, settings::reload, health::live, health::ready, health::metrics,
     ),
     modifiers(&Token),
 )]

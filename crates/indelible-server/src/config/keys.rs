@@ -70,6 +70,12 @@ pub const KEYS: &[Key] = &[
         "64MiB",
         "Bytes to leave free on the disk; below, events are refused with 507",
     ),
+    key(
+        "store.tenant_counts",
+        Kind::Time(1_000, DAY),
+        "60s",
+        "Longest time between entries of log 0 that count each tenant's events, while events come",
+    ),
     key("listen.http", Kind::Text, "127.0.0.1:8410", "Address and port of HTTP, gRPC and the rest that shares them"),
     key("listen.syslog_udp", Kind::Optional, "", "Address and port for syslog over UDP; empty: none"),
     key("listen.syslog_tcp", Kind::Optional, "", "Address and port for syslog over TCP; empty: none"),
