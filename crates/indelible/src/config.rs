@@ -213,7 +213,7 @@ impl Config {
             Profile::Storage => {
                 self.sealing.journal_bytes = 64 << 20;
                 self.sealing.interval = Duration::from_secs(60);
-                self.sealing.level = 12;
+                self.sealing.level = 9;
                 self.journal_file_bytes_max = 32 << 20;
                 self.search_cache_bytes = SEARCH_CACHE_BYTES / 2;
             }
