@@ -132,7 +132,7 @@ impl Segment {
         if self.index.is_none() {
             return Ok(Vec::new());
         }
-        let mut terms = Terms::new(self.columns.of(Column::Id));
+        let mut terms = Terms::new(self.columns.of(Column::Id), self.indexes_ids());
         let (mut known, mut statistics) = (PerColumn::new(|_| None), Statistics::default());
         for field in IndexField::ALL.iter().copied().filter(|field| *field != IndexField::TenantAction) {
             let column = column_of(field);
@@ -160,6 +160,11 @@ impl Segment {
             row = next;
         }
         self.compare_index(terms, &statistics)
+    }
+
+    /// Whether its index has ids.
+    fn indexes_ids(&self) -> bool {
+        self.index.as_ref().is_some_and(|place| place.entries.iter().any(|entry| entry.field == IndexField::Id.number()))
     }
 
     fn compare_index(&self, terms: Terms, ids: &Statistics) -> Result<Vec<Difference>> {
@@ -224,7 +229,7 @@ struct Pass {
 
 impl Check {
     fn new(segment: &Segment, all: bool) -> Self {
-        let terms = || segment.index.is_some().then(|| Terms::new(segment.columns.of(Column::Id)));
+        let terms = || segment.index.is_some().then(|| Terms::new(segment.columns.of(Column::Id), segment.indexes_ids()));
         let statistics = || PerColumn::new(|_| Statistics::default());
         let pass = all.then(|| Pass { statistics: statistics(), terms: terms(), found: Vec::new() });
         Self { pass, is_odd: true, lies: None }
