@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Segment;
 use super::page::{Page, Shape, Values};
 use super::store::Dictionary;
-use super::{ColumnPlaces, Segment};
 use crate::column::PerColumn;
 use crate::container::footer::Zone;
 use crate::error::Result;
@@ -24,8 +24,8 @@ pub(super) struct Terms {
 
 impl Terms {
     /// `ids`: what the file says of the pages of ids; `is_there`: its index has ids.
-    pub(super) fn new(ids: &ColumnPlaces, is_there: bool) -> Self {
-        let has_ids = id_index(ids.zones.as_deref()).or(is_there);
+    pub(super) fn new(ids: Option<&[Zone]>, is_there: bool) -> Self {
+        let has_ids = id_index(ids).or(is_there);
         let dictionaries = PerColumn::new(|_| None);
         Self { builder: IndexBuilder::default(), dictionaries, has_ids, words: Vec::new(), others: Vec::new() }
     }
