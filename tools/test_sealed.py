@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from indelible_verify.canonical import canonical_object
 from indelible_verify.command import main
 from indelible_verify.parquet import Container, Thrift, block_of
 from indelible_verify.records import EVENT, GROUP, RECORD, parse_event
-from indelible_verify.segment_index import IndexBuilder, elias_gamma, overlapping, rice
+from indelible_verify.segment_index import FIELDS, ID, IndexBuilder, elias_gamma, enclosing_pages, fields_of, rice
 from indelible_verify.segments import Segment, event_of, quoted
 from indelible_verify.spans import content_spans, encode_spans, identity_spans
 from indelible_verify.verifier import StoreVerifier
@@ -388,6 +389,48 @@ class SealedStores(Copies):
         self.write_segment(directory, data)
         self.assertEqual(self.both_find("segment-index", directory), {"segment-index"})
 
+    def test_a_file_of_somebody_else_in_the_place_of_a_segment(self):
+        import pyarrow
+        import pyarrow.parquet
+        directory = self.copy()
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(self.read(self.segment(directory))))
+        sink = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(table, sink)
+        self.write_segment(directory, sink.getvalue().to_pybytes())
+        self.both_find("segment-damaged", directory)
+        # Of another store, with as many events at the same positions.
+        homes = [Home(os.path.join(self.folder, name)) for name in ("ours", "theirs")]
+        for home in homes:
+            os.mkdir(home.root)
+            home.run("init")
+            for number in range(3):
+                home.run("emit", f"a.n{number}")
+            home.run("seal")
+        ours, theirs = (home.data for home in homes)
+        self.write_segment(ours, self.read(self.segment(theirs)))
+        self.assertIn("store-identity", self.codes(ours))
+        ok, found = homes[0].verify(ours)
+        self.assertFalse(ok)
+        self.assertIn("store-identity", found)
+
+    def test_a_page_that_swells_is_refused_without_the_memory_for_it(self):
+        directory = self.copy()
+        self.verify_in(60 << 20, directory, 0)
+        data = self.read(self.segment(directory))
+        # Of a kilobyte of its page come more than a megabyte.
+        details = ["{}"] * (Segment(data).proof.count - 1) + ['{"a":"' + "a" * (64 << 20) + '"}']
+        swollen = written_anew(data, {"details": details}, compression="zstd")
+        self.assertLess(len(swollen), len(data))
+        self.write_segment(directory, swollen)
+        self.verify_in(60 << 20, directory, 3)
+        self.both_find("segment-damaged", directory)
+
+    def verify_in(self, memory, directory, code):
+        """The writer's verifier, which has so much memory and would be aborted if it asked for more, ends with this code."""
+        done = subprocess.run([BINARY, "--data", directory, "verify"], env=self.home.environment, capture_output=True, text=True, check=False,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)))
+        self.assertEqual(done.returncode, code, done.stderr)
+
     def test_a_store_that_was_never_sealed_by_this_journal(self):
         """The segments of an older copy: every one is whole, and the journal does not follow."""
         directory = self.copy()
@@ -462,7 +505,7 @@ class OddRecords(unittest.TestCase):
         self.assertGreater(len(whole), len(odd) - 4)
 
 
-def written_anew(data, columns, change=None):
+def written_anew(data, columns, change=None, compression="none"):
     """A segment as pyarrow writes it, with other values in some columns, without an index. `change`: what to do to its proof block."""
     import pyarrow
     import pyarrow.parquet
@@ -478,7 +521,7 @@ def written_anew(data, columns, change=None):
     place = f"{'9' * 10} {length} {hashlib.sha256(block).hexdigest()}"
     sink = pyarrow.BufferOutputStream()
     with pyarrow.parquet.ParquetWriter(sink, table.schema, data_page_version="2.0", write_page_index=True, write_page_checksum=True,
-                                       compression="none", store_schema=False) as writer:
+                                       compression=compression, store_schema=False) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata({"indelible.version": "1", "indelible.proof": place})
     made = sink.getvalue().to_pybytes()
@@ -513,12 +556,23 @@ class Parts(unittest.TestCase):
         self.assertEqual(rice(3, 0), "0001")
         self.assertEqual([elias_gamma(value) for value in (1, 2, 3, 4)], ["1", "010", "011", "00100"])
 
-    def test_overlapping_is_its_simple_twin(self):
+    def test_enclosing_pages_are_those_of_its_simple_twin(self):
         draw = random.Random(5)
         for _ in range(300):
             pages = [tuple(sorted((draw.randrange(30), draw.randrange(30)))) for _ in range(draw.randrange(1, 14))]
             enclosing = sum(sum(low <= least <= high for low, high in pages) for least, _ in pages)
-            self.assertEqual(overlapping(pages), enclosing > 4 * len(pages), pages)
+            self.assertEqual(enclosing_pages(pages), enclosing, pages)
+
+    def test_ids_are_indexed_if_they_lie_in_many_pages_and_may_be_if_in_some(self):
+        def made(lap, stored=b""):
+            # Each page's least id lies in `lap` pages, but for the first ones.
+            builder, pages = IndexBuilder(), [(bytes([nth]) + bytes(15), bytes([nth + lap - 1]) + bytes(15)) for nth in range(200)]
+            builder.blocks[FIELDS["id"]][bytes(16)].append(0)
+            return builder.finish(1, pages, stored)
+        indexed, plain = made(50), made(1)
+        self.assertEqual((fields_of(indexed), fields_of(plain), fields_of(b"")), ({ID}, set(), set()))
+        for lap, alone, beside_indexed in ((4, plain, plain), (5, plain, indexed), (8, plain, indexed), (9, indexed, indexed)):
+            self.assertEqual((made(lap), made(lap, indexed)), (alone, beside_indexed), lap)
 
     def test_an_index_without_terms(self):
         self.assertEqual(len(IndexBuilder().finish(0, [])), 24)

@@ -197,7 +197,7 @@ class SealedPart:
             self.report.add("manifest", f"segments/{listed.file} has {len(data)} bytes, the manifest says {listed.bytes}", **place)
         differences = bounds.differences()
         if segment.index is not None:
-            made = index.finish(proof.count, bounds.columns["id"].zones())
+            made = index.finish(proof.count, bounds.columns["id"].zones(), segment.index)
             if sha256(segment.index).hexdigest() != segment.index_digest or segment.index != made:
                 differences.append("the index block is not the one that its rows give")
         last = (log.number, listed.end // GROUP_LEAVES)

@@ -9,7 +9,8 @@ from .octets import ONE_BYTE
 MAGIC = b"INDLIDX1"
 BLOCK_ROWS = 1024
 BUCKET_HASHES, BUCKET_POSTINGS, BITS_MAX = 64, 1024, 24
-ID_PAGES_OVERLAP = 4
+# Pages that an id lies in, on average: with more ids are indexed, with fewer they are not, in between either may be.
+ID_PAGES_MANY, ID_PAGES_FEW = 8, 4
 # Number of the field, and the column (or list) whose values are its terms.
 FIELDS = {"actor.id": 1, "targets.id": 3, "session": 4, "origin.ip": 5, "action": 6, "tenant": 7, "id": 8, "id_text": 9,
           "trace.trace_id": 10}
@@ -42,9 +43,10 @@ class IndexBuilder:
             if term is not None:
                 blocks[term].append(block)
 
-    def finish(self, rows, id_pages):
-        """`id_pages`: (least, greatest) of each page of `id` that has ids."""
-        if not overlapping(id_pages):
+    def finish(self, rows, id_pages, stored=b""):
+        """`id_pages`: (least, greatest) of each page of `id` that has ids; `stored`: the block to compare with."""
+        pages = enclosing_pages(id_pages)
+        if pages <= (ID_PAGES_FEW if ID in fields_of(stored) else ID_PAGES_MANY) * len(id_pages):
             self.blocks[ID].clear()
         parts = [(number, *part_of(number, self.blocks[number], rows)) for number in sorted(self.blocks) if self.blocks[number]]
         head = MAGIC + struct.pack("<III", rows, BLOCK_ROWS, len(parts))
@@ -55,8 +57,14 @@ class IndexBuilder:
         return head + struct.pack("<I", zlib.crc32(head)) + b"".join(part for *_, part in parts)
 
 
-def overlapping(id_pages):
-    """Whether a page's least id lies in more than `ID_PAGES_OVERLAP` pages, on average."""
+def fields_of(block):
+    """The numbers of the fields that a block says it has."""
+    count = int.from_bytes(block[16:20], "little")
+    return set(block[20:20 + 16 * min(count, len(FIELDS) + 1):16])
+
+
+def enclosing_pages(id_pages):
+    """The number of pages that each page's least id lies in, of all together."""
     least, greatest = sorted(low for low, _ in id_pages), sorted(high for _, high in id_pages)
     enclosing = above = 0
     # Pages that begin at or below the id, less those that end below it.
@@ -67,7 +75,7 @@ def overlapping(id_pages):
         while begun < len(least) and least[begun] == low:
             begun += 1
         enclosing += begun - above
-    return enclosing > ID_PAGES_OVERLAP * len(id_pages)
+    return enclosing
 
 
 def part_of(number, terms, rows):

@@ -1,22 +1,30 @@
 //! Decoded pages and dictionaries, shared by all readers and bounded in bytes.
 //!
-//! Sixteen shards, each behind its own lock, which is held for a look-up or an insertion and never while a page is read or decoded. Within
-//! a shard the clock algorithm chooses what to give up: an entry that was used since the hand last passed gets a second round.
+//! Sixteen shards, each behind its own lock, which is held for a look-up or an insertion and never while a page is read or decoded. They have
+//! one bound together, so that one of them may hold what is large. Who puts something in makes room first: the shards in turn give up what the
+//! clock algorithm chooses, an entry that was used since the hand last passed gets a second round.
+//!
+//! A decoded page keeps the dictionary of its column alive. So a dictionary stays while a page here has it, and a page is kept only if its
+//! dictionary is here: nothing is held that is not counted.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::codec::RandomState;
 use crate::column::Column;
-use crate::read::{Dictionary, Page, Pieces, Prints};
+use crate::read::{Dictionary, Page, Prints};
 
 const SHARDS: usize = 16;
 /// Pages of which it is remembered that a row was asked: those of some hundred rows, in 32 KiB.
 const ASKED: usize = 8_192;
+/// What takes more than one part in so many of the bound is better read again than kept in place of all else.
+const ENTRY_SHARE: usize = 4;
+/// Bytes of an entry beside what it holds: its slot and its place, in tables that have grown by doubling, and the counts in front of it.
+const SLOT_BYTES: usize = 2 * size_of::<Slot>() + 2 * size_of::<(Key, usize)>() + 16;
 
 /// Which page of which open segment; what is no page has a number that no page has: there are at most as many pages as rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,14 +40,9 @@ impl Key {
         Self { segment, column, page: u32::MAX }
     }
 
-    /// Where the pieces of a column's dictionary are.
-    pub(crate) const fn pieces(segment: u64, column: Column) -> Self {
-        Self { segment, column, page: u32::MAX - 1 }
-    }
-
     /// Prints of a dictionary's values.
     pub(crate) const fn prints(segment: u64, column: Column) -> Self {
-        Self { segment, column, page: u32::MAX - 2 }
+        Self { segment, column, page: u32::MAX - 1 }
     }
 
     /// One piece of a dictionary.
@@ -63,8 +66,22 @@ impl Key {
 pub(crate) enum Cached {
     Page(Arc<Page>),
     Dictionary(Arc<Dictionary>),
-    Pieces(Arc<Pieces>),
     Prints(Arc<Prints>),
+}
+
+impl Cached {
+    fn memory(&self) -> usize {
+        match self {
+            Self::Page(page) => page.memory(),
+            Self::Dictionary(dictionary) => dictionary.memory(),
+            Self::Prints(prints) => prints.memory(),
+        }
+    }
+
+    /// Whether giving it up would free nothing, as a page has it.
+    fn is_held(&self) -> bool {
+        matches!(self, Self::Dictionary(dictionary) if Arc::strong_count(dictionary) > 1)
+    }
 }
 
 struct Slot {
@@ -79,15 +96,18 @@ struct Shard {
     places: HashMap<Key, usize, RandomState>,
     slots: Vec<Slot>,
     hand: usize,
-    bytes: usize,
 }
 
 /// Keeps pages that were decoded, up to a number of bytes. Shared by reference between threads and segments.
 ///
-/// A page keeps the dictionary of its column alive, so memory may exceed the budget by the dictionaries of segments that have pages here.
+/// Counted is all that is kept, dictionaries that decoded pages need included, but for what an allocator adds.
 pub struct PageCache {
     shards: [Mutex<Shard>; SHARDS],
-    shard_bytes_max: usize,
+    /// Of all shards, and of what is about to be put in.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// Counts the times that a shard was asked to give something up: so they take turns.
+    turn: AtomicUsize,
     /// Pages of which one row was asked: the last ones, by places that several may share.
     asked: Box<[AtomicU32]>,
     hasher: RandomState,
@@ -109,7 +129,7 @@ pub struct CacheCounts {
 
 impl std::fmt::Debug for PageCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PageCache").field("bytes", &self.bytes()).field("bytes_max", &(self.shard_bytes_max * SHARDS)).finish()
+        f.debug_struct("PageCache").field("bytes", &self.bytes()).field("bytes_max", &self.bytes_max).finish()
     }
 }
 
@@ -119,7 +139,9 @@ impl PageCache {
     pub fn new(bytes_max: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
-            shard_bytes_max: bytes_max / SHARDS,
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            turn: AtomicUsize::new(0),
             asked: (0..if bytes_max == 0 { 0 } else { ASKED }).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::default(),
             hits: AtomicU64::new(0),
@@ -162,13 +184,14 @@ impl PageCache {
     /// Bytes held now.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().bytes).sum()
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Gives up all pages of a segment: [`Segment::id`](crate::Segment::id).
     pub fn forget(&self, segment: u64) {
         for shard in &self.shards {
-            shard.lock().forget(segment);
+            let freed = shard.lock().forget(segment);
+            self.bytes.fetch_sub(freed, Ordering::Relaxed);
         }
     }
 
@@ -179,13 +202,6 @@ impl PageCache {
     pub(crate) fn page(&self, key: &Key) -> Option<Arc<Page>> {
         match self.find(key)? {
             Cached::Page(page) => Some(page),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn pieces(&self, key: &Key) -> Option<Arc<Pieces>> {
-        match self.find(key)? {
-            Cached::Pieces(pieces) => Some(pieces),
             _ => None,
         }
     }
@@ -205,18 +221,60 @@ impl PageCache {
     }
 
     pub(crate) fn keep(&self, key: Key, entry: Cached) {
-        let bytes = match &entry {
-            Cached::Page(page) => page.memory(),
-            Cached::Dictionary(dictionary) => dictionary.memory(),
-            Cached::Pieces(pieces) => pieces.memory(),
-            Cached::Prints(prints) => prints.memory(),
-        };
-        // What would empty the shard for itself alone is better read again.
-        if bytes <= self.shard_bytes_max
-            && let Some(shard) = self.shard(&key)
+        if let Cached::Page(page) = &entry
+            && let Some(own) = page.dictionary()
         {
-            shard.lock().keep(Slot { key, entry, bytes, used: false }, self.shard_bytes_max);
+            let kept = self.dictionary(&Key::dictionary(key.segment, key.column));
+            if kept.is_none_or(|kept| !Arc::ptr_eq(&kept, own)) {
+                return;
+            }
         }
+        self.put(key, entry);
+    }
+
+    /// Keeps a dictionary, and gives the one to be used: that of another reader, if that was faster.
+    pub(crate) fn keep_dictionary(&self, key: Key, dictionary: Arc<Dictionary>) -> Arc<Dictionary> {
+        match self.put(key, Cached::Dictionary(Arc::clone(&dictionary))) {
+            Some(Cached::Dictionary(known)) => known,
+            _ => dictionary,
+        }
+    }
+
+    /// Puts an entry in, if there is room for it. Gives what was there already.
+    fn put(&self, key: Key, entry: Cached) -> Option<Cached> {
+        let bytes = entry.memory() + SLOT_BYTES;
+        let shard = self.shard(&key)?;
+        if bytes > self.bytes_max / ENTRY_SHARE {
+            return None;
+        }
+        if let Some(known) = shard.lock().find(&key) {
+            return Some(known);
+        }
+        if !self.reserve(bytes) {
+            return None;
+        }
+        let known = shard.lock().put(Slot { key, entry, bytes, used: false });
+        if known.is_some() {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        known
+    }
+
+    /// Makes room. False: so much is held by pages in use, or about to be put in by others, that there is none.
+    fn reserve(&self, bytes: usize) -> bool {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut in_vain = 0;
+        while self.bytes.load(Ordering::Relaxed) > self.bytes_max {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            let freed = self.shards.get(turn).map_or(0, |shard| shard.lock().give_up());
+            self.bytes.fetch_sub(freed, Ordering::Relaxed);
+            in_vain = if freed == 0 { in_vain + 1 } else { 0 };
+            if in_vain > SHARDS {
+                self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -227,42 +285,50 @@ impl Shard {
         Some(slot.entry.clone())
     }
 
-    fn keep(&mut self, slot: Slot, bytes_max: usize) {
-        // Another reader may have been faster.
-        if self.places.contains_key(&slot.key) {
-            return;
+    /// Gives what is there already, if another reader was faster.
+    fn put(&mut self, slot: Slot) -> Option<Cached> {
+        let known = self.find(&slot.key);
+        if known.is_none() {
+            self.places.insert(slot.key, self.slots.len());
+            self.slots.push(slot);
         }
-        while self.bytes + slot.bytes > bytes_max && !self.slots.is_empty() {
-            self.hand %= self.slots.len();
+        known
+    }
+
+    /// Removes the next entry that nobody used since the hand passed. Gives how many bytes that frees; 0: there is none.
+    fn give_up(&mut self) -> usize {
+        for _ in 0..self.slots.len() * 2 {
+            self.hand %= self.slots.len().max(1);
             match self.slots.get_mut(self.hand) {
-                Some(slot) if slot.used => {
+                Some(slot) if slot.used || slot.entry.is_held() => {
                     slot.used = false;
                     self.hand += 1;
                 }
-                _ => self.remove(self.hand),
+                _ => return self.remove(self.hand),
             }
         }
-        self.bytes += slot.bytes;
-        self.places.insert(slot.key, self.slots.len());
-        self.slots.push(slot);
+        0
     }
 
-    fn remove(&mut self, at: usize) {
+    /// Gives how many bytes that frees.
+    fn remove(&mut self, at: usize) -> usize {
         if at >= self.slots.len() {
-            return;
+            return 0;
         }
         let gone = self.slots.swap_remove(at);
-        self.bytes -= gone.bytes;
         self.places.remove(&gone.key);
         if let Some(moved) = self.slots.get(at) {
             self.places.insert(moved.key, at);
         }
+        gone.bytes
     }
 
-    fn forget(&mut self, segment: u64) {
-        let mut at = 0;
+    /// Gives how many bytes that frees.
+    fn forget(&mut self, segment: u64) -> usize {
+        let (mut at, mut freed) = (0, 0);
         while let Some(slot) = self.slots.get(at) {
-            if slot.key.segment == segment { self.remove(at) } else { at += 1 }
+            if slot.key.segment == segment { freed += self.remove(at) } else { at += 1 }
         }
+        freed
     }
 }

@@ -2,10 +2,10 @@
 //! can be opened or written, and only the names of columns and fields are of use.
 
 #[cfg(feature = "codec")]
-pub(crate) use self::real::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32, frame};
+pub(crate) use self::real::{Compressor, Crc32, Decompressor, RandomState, compress_bound, compressor, crc32, frame};
 
 #[cfg(not(feature = "codec"))]
-pub(crate) use self::absent::{Compressor, Crc32, Decompressor, RandomState, compress_bound, crc32, frame};
+pub(crate) use self::absent::{Compressor, Crc32, Decompressor, RandomState, compress_bound, compressor, crc32, frame};
 
 /// What a build without codec says.
 pub(crate) const ABSENT: &str = "this program was built without the codec of segments";
@@ -16,7 +16,21 @@ mod real {
     pub(crate) use foldhash::fast::RandomState;
     pub(crate) use zstd::bulk::{Compressor, Decompressor};
     pub(crate) use zstd::zstd_safe::compress_bound;
-    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+    use zstd::zstd_safe::{CParameter, find_frame_compressed_size, get_frame_content_size};
+
+    /// Levels from this one on look for the longest of several repeats, however short. Between random digits short ones cost more to tell
+    /// of than they save: where they count from seven bytes on, events take 3 to 4 % less.
+    const THOROUGH_LEVEL_MIN: i32 = 5;
+    const REPEAT_BYTES_MIN: u32 = 7;
+
+    /// What compresses pages.
+    pub(crate) fn compressor(level: i32) -> std::io::Result<Compressor<'static>> {
+        let mut compressor = Compressor::new(level)?;
+        if level >= THOROUGH_LEVEL_MIN {
+            compressor.set_parameter(CParameter::MinMatch(REPEAT_BYTES_MIN))?;
+        }
+        Ok(compressor)
+    }
 
     /// Length of the Zstandard frame at the front of `bytes`, and how many bytes it says to hold.
     pub(crate) fn frame(bytes: &[u8]) -> Option<(usize, u64)> {
@@ -34,11 +48,11 @@ mod absent {
     /// Nobody who compresses.
     pub(crate) struct Compressor<'d>(PhantomData<&'d ()>);
 
-    impl Compressor<'_> {
-        pub(crate) fn new(_level: i32) -> Result<Self> {
-            Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
-        }
+    pub(crate) fn compressor(_level: i32) -> Result<Compressor<'static>> {
+        Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
+    }
 
+    impl Compressor<'_> {
         pub(crate) fn compress_to_buffer(&mut self, _from: &[u8], _to: &mut Vec<u8>) -> Result<usize> {
             Err(Error::new(ErrorKind::Unsupported, super::ABSENT))
         }

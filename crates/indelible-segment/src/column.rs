@@ -261,10 +261,6 @@ impl<T> PerColumn<T> {
         Self(Column::ALL.iter().copied().map(entry).collect())
     }
 
-    pub(crate) fn try_new<E>(entry: impl FnMut(Column) -> Result<T, E>) -> Result<Self, E> {
-        Ok(Self(Column::ALL.iter().copied().map(entry).collect::<Result<_, E>>()?))
-    }
-
     /// Of one entry per column, in their order.
     pub(crate) fn from_entries(entries: Vec<T>) -> Option<Self> {
         (entries.len() == COLUMNS).then(|| Self(entries.into()))

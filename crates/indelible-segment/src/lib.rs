@@ -33,5 +33,7 @@ pub use error::SegmentError;
 pub use index::{BLOCK_ROWS, IndexField, pair};
 pub use limits::ROWS_MAX;
 pub use proof::Proof;
-pub use read::{Blocks, Checked, Dictionary, Difference, EachChecked, Page, PageInfo, ReadAt, Rebuilt, Scratch, Segment};
+pub use read::{
+    Blocks, Checked, Dictionary, Difference, EachChecked, Page, PageBounds, PageInfo, ReadAt, Rebuilt, Scratch, Segment,
+};
 pub use write::{Options, SegmentWriter, Summary, TableWriter};

@@ -30,6 +30,54 @@ pub struct Proof {
     pub seeds: Vec<Seed>,
 }
 
+/// What a proof is about, without the hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Front {
+    pub(crate) log: u32,
+    pub(crate) first_seq: u64,
+    pub(crate) count: u64,
+    seeds: u64,
+}
+
+impl Front {
+    /// The most bytes that stand before the hashes.
+    pub(crate) const BYTES_MAX: u64 = 8 + 4 + ORIGIN_BYTES_MAX as u64 + 4 + 8 + 8;
+
+    /// How many seeds there are: the last bytes of the block.
+    pub(crate) const fn seeds(&self) -> u64 {
+        self.seeds
+    }
+
+    /// Reads the front of a block that is `length` bytes long.
+    ///
+    /// # Errors
+    /// As [`Proof::decode`]; hashes are not looked at.
+    pub(crate) fn decode(bytes: &[u8], length: u64) -> Result<Self> {
+        let (magic, rest) = bytes.split_first_chunk().ok_or(SegmentError::Foreign("its proof block is too short"))?;
+        if magic != MAGIC {
+            return Err(SegmentError::Foreign("its proof block is of another version"));
+        }
+        let front = Self::decode_body(rest, length);
+        front.ok_or(SegmentError::Damaged { what: "the proof block has another length than it says", seq: 0 })
+    }
+
+    fn decode_body(rest: &[u8], length: u64) -> Option<Self> {
+        let (origin_bytes, rest) = rest.split_first_chunk()?;
+        let origin_bytes = u32::from_le_bytes(*origin_bytes);
+        let (_, rest) = rest.split_at_checked(usize::try_from(origin_bytes).ok()?)?;
+        let (log, rest) = rest.split_first_chunk()?;
+        let (first_seq, rest) = rest.split_first_chunk()?;
+        let (count, _) = rest.split_first_chunk()?;
+        let (first_seq, count) = (u64::from_le_bytes(*first_seq), u64::from_le_bytes(*count));
+        let (touched, complete) = Proof::groups(first_seq, count)?;
+        let hashes = Proof::leaves_before(first_seq).checked_add(complete)?.checked_add(touched)?;
+        let hashes = u64::try_from(hashes.checked_mul(HASH_BYTES)?).ok()?;
+        let front = Self::BYTES_MAX - ORIGIN_BYTES_MAX as u64 + u64::from(origin_bytes);
+        let is_whole = front.checked_add(hashes) == Some(length);
+        is_whole.then_some(Self { log: u32::from_le_bytes(*log), first_seq, count, seeds: touched as u64 })
+    }
+}
+
 impl Proof {
     /// Groups that positions `first_seq .. first_seq + count` touch, and how many of them end within.
     fn groups(first_seq: u64, count: u64) -> Option<(usize, usize)> {
@@ -127,7 +175,11 @@ mod tests {
             for count in [0, 1, 255, 256, 257, 1_024] {
                 let proof = proof(first_seq, count);
                 assert!(proof.is_complete());
-                assert_eq!(Proof::decode(&proof.encode()).unwrap(), proof, "{first_seq} + {count}");
+                let bytes = proof.encode();
+                assert_eq!(Proof::decode(&bytes).unwrap(), proof, "{first_seq} + {count}");
+                let front = Front::decode(&bytes[..51], bytes.len() as u64).unwrap();
+                assert_eq!((front.log, front.first_seq, front.count), (1, first_seq, count));
+                assert_eq!(front.seeds(), proof.seeds.len() as u64);
             }
         }
         assert_eq!(proof(0, 256).roots.len(), 1);
@@ -138,7 +190,8 @@ mod tests {
     fn any_other_bytes_are_refused_without_panic() {
         let good = proof(300, 700).encode();
         for cut in 0..good.len() {
-            assert!(Proof::decode(&good[..cut]).is_err(), "{cut}");
+            assert!(Proof::decode(&good[..cut]).is_err() && Front::decode(&good[..cut], cut as u64).is_err(), "{cut}");
+            assert_eq!(Front::decode(&good[..cut], good.len() as u64).is_ok(), cut >= 51);
         }
         assert!(Proof::decode(&[good.as_slice(), &[0]].concat()).is_err());
         for at in 0..60.min(good.len()) {

@@ -1,8 +1,9 @@
-//! An allocator that counts, per thread: for showing that a path allocates nothing.
+//! An allocator that counts: calls per thread, for showing that a path allocates nothing; and bytes of the process, for showing what is kept.
 #![expect(unsafe_code, reason = "a global allocator is unsafe by its contract; this one only counts and passes on")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator with a count of calls for each thread. Make it the `#[global_allocator]` of a test binary.
 #[derive(Debug)]
@@ -19,33 +20,50 @@ pub fn allocations_of_this_thread() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
-fn count() {
+/// Bytes that were asked for and not given back, by all threads.
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that this process has allocated and not freed. 0 for ever where [`CountingAllocator`] is not in use.
+#[must_use]
+pub fn allocated_bytes() -> usize {
+    BYTES.load(Ordering::Relaxed)
+}
+
+fn count(layout: Layout) {
+    BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+    count_call();
+}
+
+fn count_call() {
     // A thread that is being torn down is not counted.
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }
 
 // SAFETY: every call goes to `System` with the caller's own arguments, so its contract is System's; counting touches only a
-// thread-local cell and cannot allocate or unwind.
+// thread-local cell and an atomic number, and cannot allocate or unwind.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout);
         // SAFETY: the caller keeps the contract of `alloc`, which is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: `pointer` came from `System` with this layout, as every pointer of this allocator does.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout);
         // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        count();
+        BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
+        BYTES.fetch_add(bytes, Ordering::Relaxed);
+        count_call();
         // SAFETY: `pointer` came from `System` with this layout, and the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, bytes) }
     }

@@ -290,7 +290,7 @@ fn read_segment(
     placed: &mut Vec<Placed>,
 ) -> Result<(), String> {
     let segment = Segment::open(bytes).map_err(|error| error.to_string())?;
-    let proof = segment.proof();
+    let proof = segment.proof().map_err(|error| error.to_string())?;
     let size = sizes.entry(proof.log).or_default();
     if proof.first_seq != *size {
         return Err(format!("it begins at {}, {size} was due", proof.first_seq));

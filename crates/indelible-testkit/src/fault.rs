@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One call that reached the simulated disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,23 +78,37 @@ pub enum What {
     Crash,
 }
 
-/// One planned failure: which call, and how.
+/// One planned failure: which call, and how. Or the raising of a flag at that call.
 ///
 /// It strikes once, at the call with the given 0-based index among those it fits, counted from when it was added.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    what: What,
+    effect: Effect,
     kind: Option<OpKind>,
     path_part: Option<String>,
     passes: u64,
     lasting: bool,
 }
 
+#[derive(Debug, Clone)]
+enum Effect {
+    Fail(What),
+    Raise(Arc<AtomicBool>),
+}
+
 impl Fault {
     /// Strikes the call `index`, of whatever kind. Added to a fresh disk, that is the place in [`SimDisk::ops`](crate::SimDisk::ops).
     #[must_use]
     pub fn at(index: u64, what: What) -> Self {
-        Self { what, kind: None, path_part: None, passes: index, lasting: false }
+        Self { effect: Effect::Fail(what), kind: None, path_part: None, passes: index, lasting: false }
+    }
+
+    /// No failure: the call `index` among those of `kind` is as good as any, but before it `flag` is raised. So a test says at which
+    /// call something else happens.
+    #[must_use]
+    pub fn raising(kind: OpKind, index: u64, flag: &Arc<AtomicBool>) -> Self {
+        let effect = Effect::Raise(Arc::clone(flag));
+        Self { effect, kind: Some(kind), path_part: None, passes: index, lasting: false }
     }
 
     /// Strikes the call `index` among those of `kind`.
@@ -205,7 +220,10 @@ impl Plan {
             if struck.is_some() {
                 return true;
             }
-            struck = Some(fault.what);
+            match &fault.effect {
+                Effect::Fail(what) => struck = Some(*what),
+                Effect::Raise(flag) => flag.store(true, Ordering::SeqCst),
+            }
             fault.lasting
         });
         struck

@@ -52,8 +52,8 @@ pub struct LaneConfig {
 /// The largest critical lane: with a buffer of each of the other lanes, or one event of the largest size, it fits into one frame.
 pub const CRITICAL_LANE_BYTES_MAX: usize = 4 << 20;
 
-/// Decoded pages that a reader keeps unless told otherwise.
-pub(crate) const SEARCH_CACHE_BYTES: usize = 64 << 20;
+/// What a reader keeps for searching unless told otherwise.
+pub(crate) const SEARCH_CACHE_BYTES: usize = 128 << 20;
 
 /// The three lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,9 @@ pub struct Config {
     /// The retention policy that the store is to have from now on; `None`: the one that it has. Changing it makes the logs that it names,
     /// and is an entry of log 0. It decides about events that are admitted later.
     pub retention: Option<Retention>,
-    /// Bytes of decoded pages that the readers of this store keep for searching; at most as many again of what they remember of records that
-    /// are not sealed yet, about 26 bytes of each; an eighth of it of the newest of those records, and an eighth of answers about segments.
+    /// Bytes of memory that the readers of this store keep for searching, all of it: half for decoded pages; a quarter for places and prints
+    /// of records that are not sealed yet, 28 bytes of each at most; an eighth for open segments, which take some 100 KiB for a million rows;
+    /// a sixteenth each for the newest unsealed records and for answers about segments. What a question holds while it is answered is its own.
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,
@@ -217,7 +218,7 @@ impl Config {
             Profile::Storage => {
                 self.sealing.journal_bytes = 64 << 20;
                 self.sealing.interval = Duration::from_secs(60);
-                self.sealing.level = 12;
+                self.sealing.level = 9;
                 self.journal_file_bytes_max = 32 << 20;
                 self.search_cache_bytes = SEARCH_CACHE_BYTES / 2;
             }

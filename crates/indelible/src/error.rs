@@ -34,6 +34,8 @@ pub enum ErrorKind {
     Expired,
     /// Another process writes to this store.
     Locked,
+    /// Whoever asked no longer waits for the answer: see [`Query::cancel`](crate::search::Query::cancel).
+    Cancelled,
 }
 
 /// An error of the engine: kind, context, and the chain of causes.

@@ -33,7 +33,7 @@ pub use digest::checkpoints::{SignedCheckpoint, trusted_state_path};
 pub use engine::{Closed, Stats, Store};
 pub use error::{Error, ErrorKind, Result};
 pub use identity::Identity;
-pub use read::{Position, Reader, Scan, Stored, TenantCopy};
+pub use read::{Position, Reader, Scan, SearchMemory, Stored, TenantCopy};
 pub use retain::{Expiration, ExpireOptions, Expired, Hold, Keep, LogPlan, Minimum, Plan, PlanOptions, Retention, Rule};
 pub use seal::{ExpiredInfo, Sealed, SegmentInfo};
 pub use watch::tap::{Committed, Tap};

@@ -57,8 +57,8 @@ fn hash_all(backend: Backend, messages: &[Vec<u8>]) -> Vec<Hash> {
     hashes
 }
 
-/// All messages in lanes, none hashed alone.
-fn hash_in_lanes<S: Lanes>(simd: S, messages: &[Vec<u8>]) -> Vec<Hash> {
+/// The messages padded, one behind the other, and a job for each, longest first.
+fn padded(messages: &[Vec<u8>]) -> (Vec<Block>, Vec<Job>) {
     let mut arena = Vec::new();
     let mut jobs = Vec::new();
     for (index, message) in messages.iter().enumerate() {
@@ -68,6 +68,20 @@ fn hash_in_lanes<S: Lanes>(simd: S, messages: &[Vec<u8>]) -> Vec<Hash> {
         arena.extend(padded);
     }
     jobs.sort_by_key(|job| std::cmp::Reverse(job.blocks));
+    (arena, jobs)
+}
+
+/// All messages a block of each in turn, whatever this machine would do.
+fn hash_in_turns(messages: &[Vec<u8>]) -> Vec<Hash> {
+    let (arena, jobs) = padded(messages);
+    let mut hashes = vec![Hash::ZERO; messages.len()];
+    jobs.chunks(IN_TURN).for_each(|jobs| hash_in_turn(&arena, jobs, &mut hashes));
+    hashes
+}
+
+/// All messages in lanes, none hashed alone.
+fn hash_in_lanes<S: Lanes>(simd: S, messages: &[Vec<u8>]) -> Vec<Hash> {
+    let (arena, jobs) = padded(messages);
     let mut hashes = vec![Hash::ZERO; messages.len()];
     let work = HashJobs { simd, arena: &arena, jobs: &jobs, hashes: &mut hashes };
     simd.vectorize(InLanes(work));
@@ -118,6 +132,7 @@ fn the_known_answers_come_out_of_every_backend() {
     for backend in backends() {
         assert_eq!(hash_all(backend, &messages), expected, "{}", backend.name());
     }
+    assert_eq!(hash_in_turns(&messages), expected);
     let (short, expected) = (&messages[..4], &expected[..4]);
     assert_eq!(hash_in_lanes(Scalar256b, short), expected);
     assert_eq!(hash_in_lanes(Scalar512b, short), expected);
@@ -141,6 +156,55 @@ fn every_length_is_padded_right_in_every_lane() {
     }
     assert_eq!(hash_in_lanes(Scalar256b, &messages), expected);
     assert_eq!(hash_in_lanes(Scalar512b, &messages), expected);
+}
+
+/// Bytes that differ from message to message and within one.
+fn counting(length: usize, salt: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from((at * 7 + salt * 31 + length) % 251).unwrap()).collect()
+}
+
+#[test]
+fn messages_hashed_in_turn_have_every_length_and_every_number_of_others_beside_them() {
+    for length in 0..=321 {
+        for count in 0..=2 * IN_TURN + 1 {
+            let messages: Vec<Vec<u8>> = (0..count).map(|nth| counting((length + nth * 61) % 322, nth)).collect();
+            let expected: Vec<Hash> = messages.iter().map(|message| reference(message)).collect();
+            assert_eq!(hash_in_turns(&messages), expected, "{count} from {length} bytes on");
+        }
+    }
+}
+
+/// Lengths at which padding begins another block, or nearly.
+const EDGES: [usize; 8] = [0, 1, 55, 56, 63, 64, 119, 120];
+
+#[test]
+fn messages_hashed_in_turn_end_at_the_edges_of_blocks_in_every_order() {
+    for order in 0..EDGES.len().pow(4) {
+        let length = |nth: u32| EDGES[order / EDGES.len().pow(nth) % EDGES.len()];
+        let messages: Vec<Vec<u8>> = (0..4).map(|nth| counting(length(nth), nth as usize)).collect();
+        let expected: Vec<Hash> = messages.iter().map(|message| reference(message)).collect();
+        assert_eq!(hash_in_turns(&messages), expected, "{:?}", messages.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+    // The longest beside the shortest, first, last and alone.
+    let longest = counting(MESSAGE_BYTES_MAX, 9);
+    for messages in [vec![longest.clone()], vec![longest.clone(), vec![], vec![]], vec![vec![], counting(64, 1), longest]] {
+        let expected: Vec<Hash> = messages.iter().map(|message| reference(message)).collect();
+        assert_eq!(hash_in_turns(&messages), expected);
+    }
+}
+
+/// What does not fill the lanes is hashed in turn, or in lanes that stay empty, by what is cheaper: the digests tell nothing of it.
+#[test]
+fn any_number_of_messages_around_full_lanes_and_full_turns_is_hashed() {
+    for backend in backends() {
+        for count in 0..=2 * LANES_MAX + IN_TURN + 1 {
+            for length in [3, 55, 56, 64, 200] {
+                let messages: Vec<Vec<u8>> = (0..count).map(|nth| counting(length + nth % 3, nth)).collect();
+                let expected: Vec<Hash> = messages.iter().map(|message| reference(message)).collect();
+                assert_eq!(hash_all(backend, &messages), expected, "{}: {count} of {length} bytes", backend.name());
+            }
+        }
+    }
 }
 
 #[test]
@@ -261,6 +325,7 @@ proptest! {
         for backend in backends() {
             prop_assert_eq!(&hash_all(backend, &messages), &expected, "{}", backend.name());
         }
+        prop_assert_eq!(&hash_in_turns(&messages), &expected);
         let short: Vec<Vec<u8>> = messages.iter().filter(|message| message.len() < 300).cloned().collect();
         let expected: Vec<Hash> = short.iter().map(|message| reference(message)).collect();
         prop_assert_eq!(&hash_in_lanes(Scalar256b, &short), &expected);

@@ -7,8 +7,11 @@ use super::block::{self, Terms};
 use super::{BLOCK_ROWS, IndexField, first_eight, hash, pair};
 use crate::container::footer::{Bounds, Zone};
 
-/// Pages over which an id's own page must be looked for, on average, from which on ids are worth an index.
-const ID_OVERLAP_MAX: usize = 4;
+/// Pages that an id must be looked for in, on average, beyond which ids are worth an index. It takes more than three bytes an event, and ids
+/// that others overtook on their way, as critical events do, are a few pages off.
+const ID_OVERLAP_MAX: usize = 8;
+/// Up to so many pages no file has that index. Between the two it may have: writers made it there once.
+const ID_OVERLAP_FEW: usize = 4;
 
 /// The terms of one field.
 #[derive(Default)]
@@ -85,9 +88,9 @@ impl IndexBuilder {
         self.ids.push((*id, self.block));
     }
 
-    /// The index's bytes. `word` gives the term of a word, `zones` are the bounds of the pages of ids.
-    pub(crate) fn finish<'w>(mut self, rows: u32, word: impl Fn(IndexField, u32) -> &'w [u8], zones: Option<&[Zone]>) -> Vec<u8> {
-        if ids_need_index(zones) {
+    /// The index's bytes. `word` gives the term of a word; `with_ids`: ids are in it, too.
+    pub(crate) fn finish<'w>(mut self, rows: u32, word: impl Fn(IndexField, u32) -> &'w [u8], with_ids: bool) -> Vec<u8> {
+        if with_ids {
             let mut hasher = Hasher::default();
             self.ids.iter().for_each(|(id, _)| hasher.push(IndexField::Id, id));
             let hashes = hasher.finish();
@@ -116,9 +119,28 @@ impl IndexBuilder {
     }
 }
 
-/// Whether least and greatest id of the pages leave too many pages to look into.
-pub(crate) fn ids_need_index(zones: Option<&[Zone]>) -> bool {
-    let Some(zones) = zones else { return true };
+/// Whether the index of a file has ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdIndex {
+    Needless,
+    Optional,
+    Needed,
+}
+
+impl IdIndex {
+    /// Whether it has, if `is_there` says so of one that may have them or not.
+    pub(crate) const fn or(self, is_there: bool) -> bool {
+        match self {
+            Self::Needless => false,
+            Self::Optional => is_there,
+            Self::Needed => true,
+        }
+    }
+}
+
+/// What follows from least and greatest id of the pages: how many of them an id must be looked for in.
+pub(crate) fn id_index(zones: Option<&[Zone]>) -> IdIndex {
+    let Some(zones) = zones else { return IdIndex::Needed };
     let mut ends: Vec<(&[u8], bool)> = Vec::new();
     for zone in zones {
         if let Some(Bounds::Bytes(min, max)) = &zone.bounds {
@@ -133,7 +155,12 @@ pub(crate) fn ids_need_index(zones: Option<&[Zone]>) -> bool {
         open = if *is_end { open.saturating_sub(1) } else { open + 1 };
         met += if *is_end { 0 } else { open };
     }
-    met > ID_OVERLAP_MAX * (ends.len() / 2).max(1)
+    let pages = (ends.len() / 2).max(1);
+    match met {
+        _ if met > ID_OVERLAP_MAX * pages => IdIndex::Needed,
+        _ if met > ID_OVERLAP_FEW * pages => IdIndex::Optional,
+        _ => IdIndex::Needless,
+    }
 }
 
 impl Field {

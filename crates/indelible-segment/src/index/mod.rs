@@ -6,7 +6,7 @@
 pub(crate) mod block;
 mod build;
 
-pub(crate) use build::{IndexBuilder, ids_need_index};
+pub(crate) use build::{IdIndex, IndexBuilder, id_index};
 
 use indelible_format::sha256;
 

@@ -79,8 +79,8 @@ impl Segment {
     /// That of `records`, and a tenth of it; twice that if the range begins behind the first row. Memory as for writing an index: about 30
     /// bytes a row.
     pub fn checked_records(&self, range: Range<u64>, each: &mut EachChecked<'_>) -> Result<Checked> {
-        let mut check =
-            Check::new(self, range.start <= self.proof.first_seq && range.end >= self.proof.first_seq + self.proof.count);
+        let all = range.start <= self.first_seq() && range.end >= self.first_seq() + u64::from(self.rows);
+        let mut check = Check::new(self, all)?;
         let mut broken = false;
         self.walk(range, Some(&mut check), &mut |seq, record, rebuilt| {
             let flow = each(seq, record, rebuilt);
@@ -113,7 +113,7 @@ impl Segment {
             let mut differs = self.noting(column, &mut found);
             let mut known = None;
             let mut statistics = Statistics::default();
-            for nth in 0..places.pages.len() {
+            for nth in 0..self.places(column)?.len() {
                 statistics.page(self, &self.load_known(column, nth, &mut known)?, &mut differs)?;
             }
             statistics.end(places, &mut differs);
@@ -132,11 +132,11 @@ impl Segment {
         if self.index.is_none() {
             return Ok(Vec::new());
         }
-        let mut terms = Terms::new(self.columns.of(Column::Id));
+        let mut terms = Terms::new(self.zone_list(Column::Id)?.as_deref(), self.indexes_ids());
         let (mut known, mut statistics) = (PerColumn::new(|_| None), Statistics::default());
         for field in IndexField::ALL.iter().copied().filter(|field| *field != IndexField::TenantAction) {
             let column = column_of(field);
-            for nth in 0..self.columns.of(column).pages.len() {
+            for nth in 0..self.places(column)?.len() {
                 let page = self.load_known(column, nth, known.of_mut(column))?;
                 terms.page(self, &page)?;
                 if column == Column::Id {
@@ -149,7 +149,7 @@ impl Segment {
         while row < self.rows {
             for (column, page) in [(Column::Tenant, &mut tenant), (Column::Action, &mut action)] {
                 if page.as_ref().is_none_or(|page| !page.holds(row)) {
-                    let nth = self.page_of(self.columns.of(column), row)?;
+                    let nth = self.page_of(self.places(column)?, row)?;
                     *page = Some(self.load_known(column, nth, known.of_mut(column))?);
                 }
             }
@@ -162,13 +162,18 @@ impl Segment {
         self.compare_index(terms, &statistics)
     }
 
+    /// Whether its index has ids.
+    fn indexes_ids(&self) -> bool {
+        self.index.as_ref().is_some_and(|place| place.entries.iter().any(|entry| entry.field == IndexField::Id.number()))
+    }
+
     fn compare_index(&self, terms: Terms, ids: &Statistics) -> Result<Vec<Difference>> {
         let Some(place) = &self.index else { return Ok(Vec::new()) };
         let made = terms.finish(self.rows, ids.zones());
         let length = usize::try_from(place.bytes).map_err(|_| self.damaged("its index is too long", 0))?;
         let stored = read_exact(&*self.input, place.offset, length, 0).map_err(SegmentError::Io)?;
         let mut found = Vec::new();
-        let mut differs = |what, column| found.push(Difference { what, column, seq: self.proof.first_seq });
+        let mut differs = |what, column| found.push(Difference { what, column, seq: self.first_seq() });
         if hex(&sha256(&stored)) != place.digest {
             differs("the index is another than the footer says", None);
         }
@@ -201,7 +206,7 @@ impl Segment {
     }
 
     fn noting<'f>(&self, column: Column, found: &'f mut Vec<Difference>) -> impl FnMut(&'static str, u32) + use<'f> {
-        let first_seq = self.proof.first_seq;
+        let first_seq = self.first_seq();
         move |what, row| found.push(Difference { what, column: Some(column), seq: first_seq + u64::from(row) })
     }
 }
@@ -223,11 +228,15 @@ struct Pass {
 }
 
 impl Check {
-    fn new(segment: &Segment, all: bool) -> Self {
-        let terms = || segment.index.is_some().then(|| Terms::new(segment.columns.of(Column::Id)));
-        let statistics = || PerColumn::new(|_| Statistics::default());
-        let pass = all.then(|| Pass { statistics: statistics(), terms: terms(), found: Vec::new() });
-        Self { pass, is_odd: true, lies: None }
+    fn new(segment: &Segment, all: bool) -> Result<Self> {
+        let (mut pass, mut terms) = (None, None);
+        if all {
+            if segment.index.is_some() {
+                terms = Some(Terms::new(segment.zone_list(Column::Id)?.as_deref(), segment.indexes_ids()));
+            }
+            pass = Some(Pass { statistics: PerColumn::new(|_| Statistics::default()), terms, found: Vec::new() });
+        }
+        Ok(Self { pass, is_odd: true, lies: None })
     }
 }
 

@@ -82,7 +82,7 @@ impl<'b> Raw<'b> {
         if !column.is_list() && entries - count != nulls {
             return None;
         }
-        let bytes = values.bytes(is_compressed, Vec::new())?;
+        let bytes = values.bytes(is_compressed, Vec::new)?;
         let length = bytes.len().checked_sub(PADDING)?;
         let values = match used {
             _ if count == 0 => Values::Empty,
@@ -156,10 +156,10 @@ pub(super) struct Stored<'b> {
 }
 
 impl<'b> Stored<'b> {
-    /// The values, and [`PADDING`]: as they stand there, or decompressed into `memory`.
-    pub(super) fn bytes(&self, is_compressed: bool, memory: Vec<u8>) -> Option<Cow<'b, [u8]>> {
+    /// The values, and [`PADDING`]: as they stand there, or decompressed into `memory`, which is asked for only then.
+    pub(super) fn bytes(&self, is_compressed: bool, memory: impl FnOnce() -> Vec<u8>) -> Option<Cow<'b, [u8]>> {
         if self.compressed && is_compressed && !self.stored.is_empty() {
-            return decompress(self.stored, self.raw_bytes, memory).map(Cow::Owned);
+            return decompress(self.stored, self.raw_bytes, memory()).map(Cow::Owned);
         }
         (self.stored.len() == self.raw_bytes).then_some(Cow::Borrowed(self.padded))
     }

@@ -7,10 +7,13 @@ mod open;
 mod page;
 mod pen;
 mod pieces;
+mod places;
 mod plain;
 mod presence;
+mod prove;
 mod rebuild;
 mod row;
+mod some;
 mod source;
 mod statistics;
 mod store;
@@ -18,59 +21,90 @@ mod strip;
 mod terms;
 
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 pub use check::{Checked, Difference, EachChecked, Rebuilt};
 pub use page::Page;
-pub(crate) use pieces::{Pieces, Prints};
+pub(crate) use pieces::Prints;
+pub use places::PageBounds;
 pub use rebuild::Scratch;
 pub use source::ReadAt;
 pub use store::Dictionary;
 
 use crate::cache::{Cached, Key, PageCache};
 use crate::column::{Column, PerColumn};
-use crate::container::footer::{Bounds, PagePlace, Zone};
+use crate::container::footer::Bounds;
 use crate::encoding::bits::PADDING;
 use crate::error::{Result, SegmentError};
 use crate::index::block::{self, Entry};
 use crate::index::{self, BLOCK_ROWS, IndexField};
-use crate::proof::Proof;
 use decode::Raw;
+use pieces::Pieces;
+use places::{Places, Zones};
+use prove::ProofPlace;
 use rebuild::Window;
 use source::read_exact;
 use strip::Cells;
 
-/// A column of one page that is no longer than this is decoded once and kept with the segment.
+/// A column of one page that is no longer than this is decoded once and kept with the segment…
 const PINNED_BYTES_MAX: u32 = 4 << 10;
+/// … if it takes no more memory than this, its dictionary included.
+const PINNED_MEMORY_MAX: usize = 16 << 10;
 
 /// Rows that are fetched together when rows are read in order: so many that a column is asked seldom, and so few that what was fetched
 /// still lies near when it is written.
 const STRIP_ROWS: u32 = 64;
 
-/// An open segment. Footer, page indexes and proof block were checked for what they say of themselves; nothing is known of the rows yet.
+/// An open segment. Of footer and proof it is known that they say the same of which positions it has; nothing is known of the rows yet.
 ///
-/// Memory: the place and the bounds of every page, and the proof: about 0.6 MB for a million rows. Shared by reference between threads.
+/// Memory: some 8 KiB; then, as columns are asked for, where their pages are and what is said of them, some 100 KiB for a million rows once
+/// all were: [`memory`](Self::memory). Shared by reference between threads.
 pub struct Segment {
     id: u64,
     input: Box<dyn ReadAt>,
-    proof: Proof,
+    length: u64,
+    proof: ProofPlace,
     rows: u32,
     columns: PerColumn<ColumnPlaces>,
     index: Option<IndexPlace>,
+    /// Bytes of memory of what was read since it was opened.
+    loaded: AtomicUsize,
 }
 
-/// Where the pages of a column are, and what is said of them.
+/// Where a column is, and what the footer says of it.
 struct ColumnPlaces {
-    pages: Vec<PagePlace>,
-    zones: Option<Vec<Zone>>,
+    /// Of its pages, the dictionary's included.
+    range: Range<u64>,
+    /// Offset and length of the two indexes, which are read when they are needed.
+    offset_index: (u64, u32),
+    column_index: Option<(u64, u32)>,
+    places: OnceLock<Box<Places>>,
+    zones: OnceLock<Box<Zones>>,
     /// Offset, and length with its header.
     dictionary: Option<(u64, u32)>,
     is_compressed: bool,
     entries: u64,
     nulls: Option<u64>,
     bounds: Option<Bounds>,
+    pieces: OnceLock<Box<Pieces>>,
     /// The one page of a column that says the same in every row.
     pinned: OnceLock<Arc<Page>>,
+}
+
+impl ColumnPlaces {
+    /// Whether something is said of each of its pages.
+    const fn has_zones(&self) -> bool {
+        self.column_index.is_some()
+    }
+
+    fn memory(&self) -> usize {
+        let bounds = match &self.bounds {
+            Some(Bounds::Bytes(least, greatest)) => size_of_val(&**least) + size_of_val(&**greatest),
+            _ => 0,
+        };
+        size_of::<Self>() + bounds
+    }
 }
 
 struct IndexPlace {
@@ -83,8 +117,12 @@ struct IndexPlace {
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Proof { log, first_seq, count, .. } = &self.proof;
-        f.debug_struct("Segment").field("log", log).field("first_seq", first_seq).field("count", count).finish_non_exhaustive()
+        let (log, first_seq) = (self.log(), self.first_seq());
+        f.debug_struct("Segment")
+            .field("log", &log)
+            .field("first_seq", &first_seq)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +134,7 @@ pub struct PageInfo<'s> {
     /// How many rows it has.
     pub rows: u32,
     /// Least and greatest value, exactly. `None`: not told, or there are no values.
-    pub bounds: Option<&'s Bounds>,
+    pub bounds: Option<PageBounds<'s>>,
     /// How many entries have no value, if that is told.
     pub nulls: Option<u64>,
 }
@@ -131,16 +169,24 @@ impl Segment {
         self.id
     }
 
-    /// Where it belongs, and what proves its rows.
+    /// Number of its log in the store.
     #[must_use]
-    pub const fn proof(&self) -> &Proof {
-        &self.proof
+    pub const fn log(&self) -> u32 {
+        self.proof.log()
     }
 
-    /// Length of the file, if it can be told.
+    /// Length of the file.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.input.len().unwrap_or(0)
+    pub const fn bytes(&self) -> u64 {
+        self.length
+    }
+
+    /// Bytes of memory that it takes now. Grows as more of its columns are asked for.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let columns: usize = self.columns.iter().map(|(_, column)| column.memory()).sum();
+        let index = self.index.as_ref().map_or(0, |index| index.digest.len() + size_of_val(index.entries.as_slice()));
+        size_of::<Self>() + columns + self.proof.memory() + index + self.loaded.load(Ordering::Relaxed)
     }
 
     /// Number of rows.
@@ -152,7 +198,7 @@ impl Segment {
     /// Position of the first row.
     #[must_use]
     pub const fn first_seq(&self) -> u64 {
-        self.proof.first_seq
+        self.proof.first_seq()
     }
 
     /// Least and greatest `time`, as the file says. `None`: no row has one, or it is not told.
@@ -187,32 +233,47 @@ impl Segment {
         column.entries.checked_sub(column.nulls?)
     }
 
+    /// Whether no row has a value in a column, as the file says.
+    #[must_use]
+    pub fn is_empty(&self, column: Column) -> bool {
+        let column = self.columns.of(column);
+        column.nulls == Some(column.entries)
+    }
+
     /// What the file says of the pages of a column, in order.
-    pub fn pages(&self, column: Column) -> impl ExactSizeIterator<Item = PageInfo<'_>> + DoubleEndedIterator {
-        let places = self.columns.of(column);
-        (0..places.pages.len()).map(move |nth| self.info(places, nth))
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`.
+    ///
+    /// # Cost
+    /// At first the page indexes of the column are read.
+    pub fn pages(&self, column: Column) -> Result<impl ExactSizeIterator<Item = PageInfo<'_>> + DoubleEndedIterator> {
+        let (places, zones) = (self.places(column)?, self.zones(column)?);
+        Ok((0..places.len()).map(move |nth| self.info(places, zones, nth)))
     }
 
     /// What the file says of the page that holds a row.
-    #[must_use]
-    pub fn page_info(&self, column: Column, row: u32) -> Option<PageInfo<'_>> {
-        let places = self.columns.of(column);
-        Some(self.info(places, self.page_of(places, row).ok()?))
+    ///
+    /// # Errors
+    /// As [`pages`](Self::pages); `Damaged` for a row that the segment does not have, too.
+    pub fn page_info(&self, column: Column, row: u32) -> Result<PageInfo<'_>> {
+        let places = self.places(column)?;
+        Ok(self.info(places, self.zones(column)?, self.page_of(places, row)?))
     }
 
-    fn info<'s>(&'s self, places: &'s ColumnPlaces, nth: usize) -> PageInfo<'s> {
-        let zone = places.zones.as_ref().and_then(|zones| zones.get(nth));
+    fn info<'s>(&self, places: &Places, zones: Option<&'s Zones>, nth: usize) -> PageInfo<'s> {
+        let zone = zones.and_then(|zones| zones.get(nth));
         let rows = self.page_rows(places, nth);
         PageInfo {
             first_row: rows.start,
             rows: rows.end - rows.start,
-            bounds: zone.and_then(|zone| zone.bounds.as_ref()),
-            nulls: zone.map(|zone| zone.nulls),
+            bounds: zone.and_then(|(_, bounds)| bounds),
+            nulls: zone.map(|(nulls, _)| nulls),
         }
     }
 
-    fn page_rows(&self, places: &ColumnPlaces, nth: usize) -> Range<u32> {
-        let first = |nth: usize| places.pages.get(nth).map_or(self.rows, |page| page.first_row);
+    fn page_rows(&self, places: &Places, nth: usize) -> Range<u32> {
+        let first = |nth: usize| places.first_row(nth).unwrap_or(self.rows);
         first(nth)..first(nth + 1)
     }
 
@@ -224,43 +285,27 @@ impl Segment {
     /// # Cost
     /// From the cache: a lock. Else the page is read and decoded, and at first the column's dictionary.
     pub fn page(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
-        self.page_with(column, row, cache, true)
-    }
-
-    /// A page that has this row, if only this one.
-    fn row(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
-        self.page_with(column, row, cache, false)
-    }
-
-    /// The page that holds a row. Unless `whole` is wanted, it need have no other; nor is it kept then.
-    fn page_with(&self, column: Column, row: u32, cache: &PageCache, whole: bool) -> Result<Arc<Page>> {
-        let places = self.columns.of(column);
-        if let Some(page) = places.pinned.get() {
+        let own = self.columns.of(column);
+        if let Some(page) = own.pinned.get() {
             return Ok(page.clone());
         }
+        let places = self.places(column)?;
         let nth = self.page_of(places, row)?;
-        let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX - 1) };
+        let key = Key { segment: self.id, column, page: u32::try_from(nth).unwrap_or(u32::MAX) };
         if let Some(page) = cache.page(&key) {
             return Ok(page);
         }
-        if !whole
-            && !is_pinned(places)
-            && let Some(pieces) = self.pieces(column, cache)?
-        {
-            return self.row_in_pieces(column, nth, row, &pieces, cache);
+        cache.count_read(places.get(nth).map_or(0, |page| u64::from(page.bytes)));
+        if is_short(own, places) {
+            // Not from the cache, where it would be counted once more.
+            let page = Arc::new(self.load(column, nth, &mut || self.load_dictionary(column))?);
+            let memory = page.memory() + page.dictionary().map_or(0, |dictionary| dictionary.memory());
+            if memory <= PINNED_MEMORY_MAX {
+                return Ok(own.pinned.get_or_init(|| *self.counted(page, |_| memory)).clone());
+            }
+            return Ok(page);
         }
-        let whole = whole || is_pinned(places) || cache.was_asked(&key);
-        cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
-        let mut dictionary = || self.dictionary(column, cache);
-        if !whole {
-            let first_row = self.page_rows(places, nth).start;
-            let one = |raw: Raw<'_>, dictionary| raw.into_row(column, row - first_row, row, places.is_compressed, dictionary);
-            return Ok(Arc::new(self.read_page(column, nth, &mut dictionary, one)?));
-        }
-        let page = Arc::new(self.load(column, nth, &mut dictionary)?);
-        if is_pinned(places) {
-            return Ok(places.pinned.get_or_init(|| page).clone());
-        }
+        let page = Arc::new(self.load(column, nth, &mut || self.dictionary(column, cache))?);
         cache.keep(key, Cached::Page(page.clone()));
         Ok(page)
     }
@@ -270,38 +315,16 @@ impl Segment {
     /// # Errors
     /// `Io`, `Damaged`.
     pub fn dictionary(&self, column: Column, cache: &PageCache) -> Result<Option<Arc<Dictionary>>> {
+        let pinned = self.columns.of(column).pinned.get();
+        if let Some(dictionary) = pinned.and_then(|page| page.dictionary()) {
+            return Ok(Some(dictionary.clone()));
+        }
         let key = Key::dictionary(self.id, column);
         if let Some(dictionary) = cache.dictionary(&key) {
             return Ok(Some(dictionary));
         }
         let dictionary = self.load_dictionary(column)?;
-        if let Some(dictionary) = &dictionary {
-            cache.keep(key, Cached::Dictionary(dictionary.clone()));
-        }
-        Ok(dictionary)
-    }
-
-    /// Rebuilds one record; `None`: the position lies outside of the segment.
-    ///
-    /// # Errors
-    /// `Io`, `Damaged`.
-    ///
-    /// # Cost
-    /// Of each column whose page is not in the cache a page is read and decompressed, and the row's value taken from it. A page that is
-    /// asked for again soon is decoded and kept: see [`page`](Self::page). What the last call left in `scratch` is used without looking
-    /// into the cache.
-    pub fn record<'s>(&self, seq: u64, cache: &PageCache, scratch: &'s mut Scratch) -> Result<Option<&'s [u8]>> {
-        let row = seq.checked_sub(self.proof.first_seq).and_then(|row| u32::try_from(row).ok()).filter(|row| *row < self.rows);
-        let Some(row) = row else { return Ok(None) };
-        let (window, memory) = scratch.parts(self.id);
-        for column in Column::ALL.iter().copied() {
-            // Where the row is says what its position is.
-            if column != Column::Seq && !window.holds(column, row) {
-                window.put(self.row(column, row, cache)?);
-            }
-        }
-        let record = window.record(row, self.proof.log, memory);
-        record.map(Some).ok_or(SegmentError::Damaged { what: "a row is no record", seq })
+        Ok(dictionary.map(|dictionary| cache.keep_dictionary(key, dictionary)))
     }
 
     /// Rebuilds the records of these positions in order, as far as the segment has them, until `each` says stop.
@@ -317,7 +340,7 @@ impl Segment {
 
     /// [`records`](Self::records), and `watch` sees what goes by.
     fn walk(&self, range: Range<u64>, mut watch: Option<&mut dyn Watch>, each: &mut EachChecked<'_>) -> Result<()> {
-        let first_seq = self.proof.first_seq;
+        let first_seq = self.proof.first_seq();
         let row_of = |seq: u64| u32::try_from(seq.saturating_sub(first_seq)).map_or(self.rows, |row| row.min(self.rows));
         let rows = row_of(range.start)..row_of(range.end);
         let mut dictionaries: PerColumn<Option<Option<Arc<Dictionary>>>> = PerColumn::new(|_| None);
@@ -330,7 +353,7 @@ impl Segment {
             next = rows.end;
             for column in Column::ALL.iter().copied() {
                 if !window.holds(column, row) {
-                    let nth = self.page_of(self.columns.of(column), row)?;
+                    let nth = self.page_of(self.places(column)?, row)?;
                     let known = dictionaries.of_mut(column);
                     let page = self.load(column, nth, &mut || match known {
                         Some(dictionary) => Ok(dictionary.clone()),
@@ -363,7 +386,7 @@ impl Segment {
         watch: &mut Option<&mut dyn Watch>,
         each: &mut EachChecked<'_>,
     ) -> Result<ControlFlow<()>> {
-        let (first_seq, log) = (self.proof.first_seq, self.proof.log);
+        let (first_seq, log) = (self.first_seq(), self.log());
         let mut from = rows.start;
         while from < rows.end {
             let strip_rows = from..from.saturating_add(STRIP_ROWS).min(rows.end);
@@ -390,7 +413,7 @@ impl Segment {
 
     /// The record of a row by itself, whatever it is.
     fn unusual<'m>(&self, window: &Window, row: u32, memory: &'m mut Vec<u8>) -> Result<Option<&'m [u8]>> {
-        let (seq, log) = (self.proof.first_seq + u64::from(row), self.proof.log);
+        let (seq, log) = (self.first_seq() + u64::from(row), self.log());
         if window.seq_and_log(row) != Some((seq, log)) {
             return Err(SegmentError::Damaged { what: "a row is out of order", seq });
         }
@@ -418,39 +441,36 @@ impl Segment {
         match found {
             Ok(blocks) => Ok(Some(Blocks { blocks, rows: self.rows })),
             Err(Some(error)) => Err(SegmentError::Io(error)),
-            Err(None) => Err(SegmentError::Damaged { what: "its index was changed", seq: self.proof.first_seq }),
+            Err(None) => Err(SegmentError::Damaged { what: "its index was changed", seq: self.proof.first_seq() }),
         }
     }
 
-    fn page_of(&self, places: &ColumnPlaces, row: u32) -> Result<usize> {
-        let nth = places.pages.partition_point(|page| page.first_row <= row).checked_sub(1);
-        nth.filter(|_| row < self.rows).ok_or_else(|| self.damaged("it has no such row", row))
+    fn page_of(&self, places: &Places, row: u32) -> Result<usize> {
+        places.find(row).filter(|_| row < self.rows).ok_or_else(|| self.damaged("it has no such row", row))
     }
 
     fn damaged(&self, what: &'static str, row: u32) -> SegmentError {
-        SegmentError::Damaged { what, seq: self.proof.first_seq.saturating_add(u64::from(row)) }
+        SegmentError::Damaged { what, seq: self.proof.first_seq().saturating_add(u64::from(row)) }
     }
 
     /// Reads and decodes a page.
     fn load(&self, column: Column, nth: usize, dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>) -> Result<Page> {
-        let places = self.columns.of(column);
-        let first_row = self.page_rows(places, nth).start;
-        self.read_page(column, nth, dictionary, |raw, dictionary| {
-            raw.into_page(column, first_row, places.is_compressed, dictionary)
-        })
+        let first_row = self.page_rows(self.places(column)?, nth).start;
+        let is_compressed = self.columns.of(column).is_compressed;
+        self.read_page(column, nth, dictionary, |raw, dictionary| raw.into_page(column, first_row, is_compressed, dictionary))
     }
 
     /// Reads a page, and gives what `decode` makes of it.
-    fn read_page(
+    fn read_page<T>(
         &self,
         column: Column,
         nth: usize,
         dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>,
-        decode: impl FnOnce(Raw<'_>, Option<Arc<Dictionary>>) -> Option<Page>,
-    ) -> Result<Page> {
-        let places = self.columns.of(column);
+        decode: impl FnOnce(Raw<'_>, Option<Arc<Dictionary>>) -> Option<T>,
+    ) -> Result<T> {
+        let places = self.places(column)?;
         let rows = self.page_rows(places, nth);
-        let place = places.pages.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
+        let place = places.get(nth).ok_or_else(|| self.damaged("it has no such page", rows.start))?;
         decode::with_page(&*self.input, place.offset, place.bytes as usize, |bytes| {
             let raw = Raw::read(bytes).ok_or_else(|| self.damaged("a page was changed", rows.start))?;
             let (said, needs_dictionary) = raw.rows().ok_or_else(|| self.damaged("a page is of another kind", rows.start))?;
@@ -484,9 +504,10 @@ trait Watch {
     fn record(&mut self, window: &Window, row: u32, seq: u64, record: &[u8]);
 }
 
-fn is_pinned(places: &ColumnPlaces) -> bool {
-    let short = |bytes: u32| bytes <= PINNED_BYTES_MAX;
-    places.pages.len() == 1
-        && places.pages.first().is_some_and(|page| short(page.bytes))
-        && places.dictionary.is_none_or(|(_, bytes)| short(bytes))
+/// Whether a column is one page, and a short one.
+fn is_short(own: &ColumnPlaces, places: &Places) -> bool {
+    let is_short = |bytes: u32| bytes <= PINNED_BYTES_MAX;
+    places.len() == 1
+        && places.get(0).is_some_and(|page| is_short(page.bytes))
+        && own.dictionary.is_none_or(|(_, bytes)| is_short(bytes))
 }

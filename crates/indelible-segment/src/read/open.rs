@@ -1,42 +1,46 @@
-//! Opening: footer, page indexes, proof, and the head of the index. What they say must fit into the file and to each other.
+//! Opening: what the footer says, and that the proof is about these rows. Page indexes and the proof itself are read when they are asked for:
+//! of a hundred segments a question asks a few, and of their columns not all.
 
+use std::ops::Range;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use indelible_format::sha256::sha256;
-
+use super::places::{Places, Zones};
 use super::source::read_exact;
-use super::{ColumnPlaces, IndexPlace, ReadAt, Segment};
+use super::{ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
 use crate::codec::ABSENT;
 use crate::column::{Column, PerColumn};
-use crate::container::footer::{self, Chunk, Footer};
+use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
 use crate::error::{Result, SegmentError};
 use crate::index::block;
 use crate::limits::{FOOTER_BYTES_MAX, ROWS_MAX};
-use crate::proof::Proof;
-use crate::write::{INDEX_KEY, PROOF_KEY, VERSION, VERSION_KEY, hex};
+use crate::write::{INDEX_KEY, VERSION, VERSION_KEY};
 
-/// Largest proof block: [`ROWS_MAX`] rows and one leaf group in front of them, twice over.
-const PROOF_BYTES_MAX: u64 = 1 << 20;
-/// Read from the end at first: the footer, and with luck the page indexes.
-const TAIL_BYTES: u64 = 64 << 10;
+/// Read from the end at first: the footer.
+const TAIL_BYTES: u64 = 16 << 10;
 /// Length of the footer, and the magic.
 const END_BYTES: usize = 8;
+/// Of a SHA-256 in hexadecimal.
+const DIGEST_CHARS: usize = 64;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
-const fn damaged(what: &'static str) -> SegmentError {
+pub(super) const fn damaged(what: &'static str) -> SegmentError {
     SegmentError::Damaged { what, seq: 0 }
 }
 
+const fn unfit() -> SegmentError {
+    damaged("its page indexes do not fit to its columns")
+}
+
 /// The input and its length: reads only what lies inside.
-struct Input<'i> {
-    input: &'i dyn ReadAt,
-    length: u64,
+pub(super) struct Input<'i> {
+    pub(super) input: &'i dyn ReadAt,
+    pub(super) length: u64,
 }
 
 impl Input<'_> {
-    fn read(&self, offset: u64, length: u64, what: &'static str) -> Result<Vec<u8>> {
+    pub(super) fn read(&self, offset: u64, length: u64, what: &'static str) -> Result<Vec<u8>> {
         let inside = offset.checked_add(length).is_some_and(|end| end <= self.length);
         match usize::try_from(length) {
             Ok(length) if inside => read_exact(self.input, offset, length, 0).map_err(SegmentError::Io),
@@ -52,7 +56,7 @@ impl Segment {
     /// `Io`, `Foreign`, `Damaged`.
     ///
     /// # Cost
-    /// A few reads: the end of the file with footer and page indexes, the proof, the head of the index.
+    /// Three reads of a few kilobytes: the footer, the front of the proof, the head of the index. Memory: [`memory`](Self::memory).
     pub fn open(input: impl ReadAt + 'static) -> Result<Self> {
         if cfg!(not(feature = "codec")) {
             return Err(SegmentError::Foreign(ABSENT));
@@ -65,19 +69,76 @@ impl Segment {
             Some(_) => return Err(SegmentError::Foreign("it was written by a later version; use that one to read it")),
             None => return Err(SegmentError::Foreign("its footer does not say that it is one")),
         }
-        let proof = read_proof(&file, &footer)?;
-        if footer.rows > ROWS_MAX || footer.rows != proof.count {
-            return Err(SegmentError::Damaged { what: "it has more or fewer rows than its proof", seq: proof.first_seq });
-        }
-        if proof.first_seq.checked_add(proof.count).is_none() {
-            return Err(damaged("its positions are beyond all numbers"));
+        let proof = prove::read_front(&file, &footer)?;
+        if footer.rows > ROWS_MAX || footer.rows != proof.count() {
+            return Err(SegmentError::Damaged { what: "it has more or fewer rows than its proof", seq: proof.first_seq() });
         }
         let rows = u32::try_from(footer.rows).map_err(|_| damaged("it has too many rows"))?;
-        let columns = read_columns(&file, &footer, rows)?;
         let index = read_index(&file, &footer, rows)?;
+        let columns = footer.chunks.into_iter().map(|(_, chunk)| column_of(&file, chunk)).collect::<Result<_>>()?;
+        let columns = PerColumn::from_entries(columns).ok_or(damaged("its columns are not those of a segment"))?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, input: Box::new(input), proof, rows, columns, index })
+        Ok(Self { id, input: Box::new(input), length, proof, rows, columns, index, loaded: AtomicUsize::new(0) })
     }
+
+    pub(super) fn file(&self) -> Input<'_> {
+        Input { input: &*self.input, length: self.length }
+    }
+
+    /// Where the pages of a column are.
+    pub(super) fn places(&self, column: Column) -> Result<&Places> {
+        let own = self.columns.of(column);
+        if let Some(places) = own.places.get() {
+            return Ok(places);
+        }
+        let pages = match self.rows {
+            0 => Vec::new(),
+            _ => footer::read_offset_index(&self.page_index(own.offset_index)?).ok_or(unfit())?,
+        };
+        if !fit(&pages, self.rows, &own.range) {
+            return Err(unfit());
+        }
+        Ok(own.places.get_or_init(|| self.counted(Places::new(pages), Places::memory)))
+    }
+
+    /// What the file says of the pages of a column. `None`: nothing.
+    pub(super) fn zones(&self, column: Column) -> Result<Option<&Zones>> {
+        let own = self.columns.of(column);
+        if let Some(zones) = own.zones.get() {
+            return Ok(Some(zones));
+        }
+        let Some(zones) = self.zone_list(column)? else { return Ok(None) };
+        let zones = Zones::new(&zones).ok_or(unfit())?;
+        Ok(Some(own.zones.get_or_init(|| self.counted(zones, Zones::memory))))
+    }
+
+    /// The zone map of a column as it stands there. `None`: there is none.
+    pub(super) fn zone_list(&self, column: Column) -> Result<Option<Vec<Zone>>> {
+        let own = self.columns.of(column);
+        let Some(place) = own.column_index.filter(|_| self.rows > 0) else { return Ok(None) };
+        let zones = footer::read_column_index(column, &self.page_index(place)?).ok_or(unfit())?;
+        if zones.len() == self.places(column)?.len() { Ok(Some(zones)) } else { Err(unfit()) }
+    }
+
+    fn page_index(&self, (offset, length): (u64, u32)) -> Result<Vec<u8>> {
+        self.file().read(offset, u64::from(length), "its page indexes lie outside of the file")
+    }
+
+    pub(super) fn counted<T>(&self, value: T, memory: impl FnOnce(&T) -> usize) -> Box<T> {
+        self.loaded.fetch_add(memory(&value), Ordering::Relaxed);
+        Box::new(value)
+    }
+}
+
+/// Whether pages lie where their column does, and have its rows in their order.
+fn fit(pages: &[PagePlace], rows: u32, range: &Range<u64>) -> bool {
+    let inside = |page: &PagePlace| {
+        page.offset >= range.start && page.offset.checked_add(u64::from(page.bytes)).is_some_and(|end| end <= range.end)
+    };
+    pages.iter().all(inside)
+        && pages.is_sorted_by(|a, b| a.first_row < b.first_row)
+        && pages.last().is_none_or(|page| page.first_row < rows)
+        && pages.first().map_or(rows == 0, |page| page.first_row == 0)
 }
 
 fn read_footer(file: &Input<'_>) -> Result<Footer> {
@@ -101,11 +162,11 @@ fn read_footer(file: &Input<'_>) -> Result<Footer> {
 }
 
 /// Where a block is and what its digest is, by what the footer says under `key`.
-fn place_of<'f>(file: &Input<'_>, footer: &'f Footer, key: &str) -> Result<(u64, u64, &'f str)> {
+pub(super) fn place_of<'f>(file: &Input<'_>, footer: &'f Footer, key: &str) -> Result<(u64, u64, &'f str)> {
     let place = footer.entry(key).and_then(|place| {
         let mut words = place.split(' ');
         let place = (words.next()?.parse::<u64>().ok()?, words.next()?.parse::<u64>().ok()?, words.next()?);
-        words.next().is_none().then_some(place)
+        (words.next().is_none() && place.2.len() == DIGEST_CHARS).then_some(place)
     });
     let (offset, length, digest) =
         place.ok_or(SegmentError::Foreign("its footer does not say where its proof and its index are"))?;
@@ -113,18 +174,6 @@ fn place_of<'f>(file: &Input<'_>, footer: &'f Footer, key: &str) -> Result<(u64,
         return Err(damaged("its proof or its index lies outside of the file"));
     }
     Ok((offset, length, digest))
-}
-
-fn read_proof(file: &Input<'_>, footer: &Footer) -> Result<Proof> {
-    let (offset, length, digest) = place_of(file, footer, PROOF_KEY)?;
-    if length > PROOF_BYTES_MAX {
-        return Err(damaged("its proof is too long"));
-    }
-    let block = file.read(offset, length, "its proof lies outside of the file")?;
-    if hex(&sha256(&block)) != digest {
-        return Err(damaged("its proof block was changed"));
-    }
-    Proof::decode(&block)
 }
 
 fn read_index(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<Option<IndexPlace>> {
@@ -138,66 +187,34 @@ fn read_index(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<Option<Ind
     Ok(Some(IndexPlace { offset, bytes, digest: digest.to_owned(), entries }))
 }
 
-fn read_columns(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<PerColumn<ColumnPlaces>> {
-    // The indexes of all columns stand together: one read instead of eighty.
-    let ranges = || {
-        let both = |(_, chunk): (_, &Chunk)| [Some(chunk.offset_index), chunk.column_index];
-        footer.chunks.iter().flat_map(both).flatten().filter(|(_, length)| *length > 0)
-    };
-    let start = ranges().map(|(offset, _)| offset).min().unwrap_or(0);
-    let end = ranges().map(|(offset, length)| offset.saturating_add(u64::from(length))).max().unwrap_or(0);
-    if end.saturating_sub(start) > FOOTER_BYTES_MAX {
+/// What the footer says of a column, if it lies inside of the file.
+fn column_of(file: &Input<'_>, chunk: Chunk) -> Result<ColumnPlaces> {
+    const OUTSIDE: SegmentError = damaged("its columns lie outside of the file");
+    let range = chunk.range().filter(|range| range.end <= file.length).ok_or(OUTSIDE)?;
+    let is_long = |(_, length): &(u64, u32)| u64::from(*length) > FOOTER_BYTES_MAX;
+    if is_long(&chunk.offset_index) || chunk.column_index.as_ref().is_some_and(is_long) {
         return Err(damaged("its page indexes are too long"));
-    }
-    let region = file.read(start, end.saturating_sub(start), "its page indexes lie outside of the file")?;
-    let slice = |(offset, length): (u64, u32)| {
-        let at = usize::try_from(offset.checked_sub(start)?).ok()?;
-        region.get(at..at.checked_add(length as usize)?)
-    };
-    PerColumn::try_new(|column| {
-        let chunk = footer.chunks.of(column);
-        read_places(file, column, chunk, rows, slice).ok_or(damaged("its page indexes do not fit to its columns"))
-    })
-}
-
-fn read_places<'r>(
-    file: &Input<'_>,
-    column: Column,
-    chunk: &Chunk,
-    rows: u32,
-    slice: impl Fn((u64, u32)) -> Option<&'r [u8]>,
-) -> Option<ColumnPlaces> {
-    let range = chunk.range()?;
-    let pages = if rows == 0 { Vec::new() } else { footer::read_offset_index(slice(chunk.offset_index)?)? };
-    let inside = |page: &footer::PagePlace| {
-        page.offset >= range.start && page.offset.checked_add(u64::from(page.bytes)).is_some_and(|end| end <= range.end)
-    };
-    let in_order = pages.is_sorted_by(|a, b| a.first_row < b.first_row)
-        && pages.last().is_none_or(|page| page.first_row < rows)
-        && pages.first().map_or(rows == 0, |page| page.first_row == 0);
-    if range.end > file.length || !pages.iter().all(inside) || !in_order {
-        return None;
-    }
-    let zones = match chunk.column_index {
-        Some(place) if rows > 0 => Some(footer::read_column_index(column, slice(place)?)?),
-        _ => None,
-    };
-    if zones.as_ref().is_some_and(|zones| zones.len() != pages.len()) {
-        return None;
     }
     let dictionary = match chunk.dictionary_offset {
         // It stands in front of the pages.
-        Some(offset) => Some((offset, u32::try_from(chunk.data_offset.checked_sub(offset)?).ok()?)),
+        Some(offset) => {
+            let length = chunk.data_offset.checked_sub(offset).and_then(|length| u32::try_from(length).ok());
+            Some((offset, length.ok_or(OUTSIDE)?))
+        }
         None => None,
     };
-    Some(ColumnPlaces {
-        pages,
-        zones,
+    Ok(ColumnPlaces {
+        range,
+        offset_index: chunk.offset_index,
+        column_index: chunk.column_index,
+        places: OnceLock::new(),
+        zones: OnceLock::new(),
         dictionary,
         is_compressed: chunk.is_compressed,
         entries: chunk.entries,
         nulls: chunk.nulls,
-        bounds: chunk.bounds.clone(),
+        bounds: chunk.bounds,
+        pieces: OnceLock::new(),
         pinned: OnceLock::new(),
     })
 }

@@ -2,21 +2,20 @@
 //!
 //! A large dictionary is stored as Zstandard frames one behind the other, each of some whole texts ([`crate::write`]). Any reader decompresses
 //! them all at once and need not know. A question that shows a hundred rows of a hundred segments would do that for megabytes of each: here
-//! it decompresses the frame that a text is in. Where the frames are is found out once, when the page's checksum is compared; each has a
-//! checksum of its own from then on. A dictionary that is not in such pieces is read as a whole, as before.
+//! it decompresses the frame that a text is in. Where the frames are, and which texts are in each, is found out once, when the page's checksum
+//! is compared, and kept with the segment; each frame has a checksum of its own from then on. A dictionary that is not in such pieces is read
+//! as a whole, as before.
 
 use std::sync::Arc;
 
-use super::decode::{Raw, decompress_to};
+use super::Segment;
+use super::decode::{Raw, decompress_to, with_page};
 use super::page::{Page, Shape, Values};
 use super::presence::Presence;
-use super::source::read_exact;
 use super::store::{Dictionary, Store};
-use super::{Segment, decode};
 use crate::cache::{Cached, Key, PageCache};
 use crate::codec::{crc32, frame};
 use crate::column::{Column, Kind};
-use crate::encoding::bits::PADDING;
 use crate::error::{Result, SegmentError};
 
 /// A dictionary page of fewer bytes is read as a whole.
@@ -53,8 +52,8 @@ fn print(text: &[u8]) -> u16 {
 }
 
 impl Pieces {
-    /// Of a dictionary page that begins at `offset` of the file; [`PADDING`] is behind it. `None`: it was changed.
-    fn read(bytes: &[u8], offset: u64, column: Column) -> Option<Self> {
+    /// Of a dictionary page that begins at `offset` of the file, as [`Raw::read`] takes it. `None`: it was changed.
+    fn read(bytes: &[u8], offset: u64) -> Option<Self> {
         let (stored, start, raw_bytes, values) = Raw::read(bytes)?.dictionary()?;
         let whole = Some(Self::default());
         let (mut pieces, mut at, mut count, mut left) = (Vec::new(), 0, 0u32, raw_bytes);
@@ -68,7 +67,7 @@ impl Pieces {
             if raw > left {
                 return None;
             }
-            let Some(texts) = texts_of(own, raw, column, &mut memory) else { return whole };
+            let Some(texts) = decompressed(own, raw, &mut memory).and_then(|()| counted(&memory)) else { return whole };
             pieces.push(Piece {
                 offset: offset + (start + at) as u64,
                 stored: u32::try_from(length).ok()?,
@@ -76,7 +75,7 @@ impl Pieces {
                 first: count,
                 crc: crc32(own),
             });
-            count = count.checked_add(u32::try_from(texts.len()).ok()?)?;
+            count = count.checked_add(texts)?;
             at += length;
             left -= raw;
         }
@@ -86,7 +85,17 @@ impl Pieces {
         if pieces.len() < 2 { whole } else { Some(Self { pieces: pieces.into(), count }) }
     }
 
-    pub(crate) fn memory(&self) -> usize {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The piece that has this number.
+    fn find(&self, word: u32) -> Option<(usize, &Piece)> {
+        let nth = self.pieces.partition_point(|piece| piece.first <= word).checked_sub(1)?;
+        self.pieces.get(nth).filter(|_| word < self.count).map(|piece| (nth, piece))
+    }
+
+    pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + size_of_val(&*self.pieces)
     }
 }
@@ -97,112 +106,116 @@ impl Prints {
     }
 }
 
-/// The texts of one frame; `None`: they are not whole, or none.
-fn texts_of(stored: &[u8], raw: usize, column: Column, memory: &mut Vec<u8>) -> Option<Store> {
-    memory.clear();
+/// Decompresses a frame into `memory`, which is exactly as long then.
+fn decompressed(stored: &[u8], raw: usize, memory: &mut Vec<u8>) -> Option<()> {
     memory.resize(raw, 0);
-    if decompress_to(stored, memory)? != raw {
-        return None;
-    }
-    let mut count = 0;
-    let mut rest = memory.as_slice();
-    while let Some((length, tail)) = rest.split_first_chunk() {
-        rest = tail.get(u32::from_le_bytes(*length) as usize..)?;
-        count += 1;
-    }
-    Store::read(memory.clone(), raw, count, None, column.kind() == Kind::Text)
+    (decompress_to(stored, memory)? == raw).then_some(())
+}
+
+/// Texts one behind the other, each behind its length of four bytes; ends with `None` where they are not whole.
+fn texts(bytes: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let here = rest.take().filter(|here| !here.is_empty())?;
+        let text =
+            here.split_first_chunk().and_then(|(length, tail)| tail.split_at_checked(u32::from_le_bytes(*length) as usize));
+        rest = text.map(|(_, tail)| tail);
+        Some(text.map(|(text, _)| text))
+    })
+}
+
+/// How many texts there are. `None`: they are not whole.
+fn counted(bytes: &[u8]) -> Option<u32> {
+    texts(bytes).try_fold(0u32, |count, text| text.and_then(|_| count.checked_add(1)))
+}
+
+/// The piece of a dictionary that was decompressed last: neighbouring rows often say the same.
+#[derive(Debug, Default)]
+pub(super) struct Speller {
+    /// Which piece it is, if any.
+    nth: Option<usize>,
+    memory: Vec<u8>,
 }
 
 impl Segment {
     /// The pieces of a column's dictionary. `None`: it has none, or is read as a whole.
-    pub(super) fn pieces(&self, column: Column, cache: &PageCache) -> Result<Option<Arc<Pieces>>> {
-        let places = self.columns.of(column);
-        let Some((offset, bytes)) = places.dictionary else { return Ok(None) };
-        if bytes < STORED_BYTES_MIN || !places.is_compressed || column.fixed_bytes().is_some() {
+    pub(super) fn pieces(&self, column: Column, cache: &PageCache) -> Result<Option<&Pieces>> {
+        let own = self.columns.of(column);
+        let Some((offset, bytes)) = own.dictionary else { return Ok(None) };
+        if bytes < STORED_BYTES_MIN || !own.is_compressed || column.fixed_bytes().is_some() {
             return Ok(None);
         }
-        let key = Key::pieces(self.id, column);
-        let pieces = match cache.pieces(&key) {
+        let pieces = match own.pieces.get() {
             Some(pieces) => pieces,
             None => {
-                let page = read_exact(&*self.input, offset, bytes as usize, PADDING).map_err(SegmentError::Io)?;
-                let pieces = Pieces::read(&page, offset, column).ok_or_else(|| self.damaged("a dictionary was changed", 0))?;
-                let pieces = Arc::new(pieces);
+                let read = with_page(&*self.input, offset, bytes as usize, |page| Pieces::read(page, offset));
+                let pieces = read.map_err(SegmentError::Io)?.ok_or_else(|| self.damaged("a dictionary was changed", 0))?;
                 cache.count_read(u64::from(bytes));
-                cache.keep(key, Cached::Pieces(Arc::clone(&pieces)));
-                pieces
+                own.pieces.get_or_init(|| self.counted(pieces, Pieces::memory))
             }
         };
-        Ok(Some(pieces).filter(|pieces| !pieces.pieces.is_empty()))
+        Ok(Some(&**pieces).filter(|pieces| !pieces.is_empty()))
+    }
+
+    /// Reads a piece, and gives what `act` makes of its texts.
+    fn with_piece<T>(&self, piece: &Piece, memory: &mut Vec<u8>, act: impl FnOnce(&mut Vec<u8>) -> Option<T>) -> Result<T> {
+        let read = with_page(&*self.input, piece.offset, piece.stored as usize, |bytes| {
+            let stored = bytes.get(..piece.stored as usize).filter(|stored| crc32(stored) == piece.crc)?;
+            decompressed(stored, piece.raw as usize, memory)
+        });
+        let read = read.map_err(SegmentError::Io)?.and_then(|()| act(memory));
+        read.ok_or_else(|| self.damaged("a dictionary was changed", 0))
     }
 
     /// A piece, as a dictionary of its own.
-    fn piece(&self, column: Column, nth: usize, piece: &Piece, cache: &PageCache) -> Result<Arc<Dictionary>> {
-        let key = Key::piece(self.id, column, u32::try_from(nth).unwrap_or(u32::MAX));
-        if let Some(texts) = cache.dictionary(&key) {
-            return Ok(texts);
-        }
-        let texts = self.load_piece(column, piece)?;
-        cache.count_read(u64::from(piece.stored));
-        if cache.was_asked(&key) {
-            cache.keep(key, Cached::Dictionary(Arc::clone(&texts)));
-        }
-        Ok(texts)
-    }
-
     fn load_piece(&self, column: Column, piece: &Piece) -> Result<Arc<Dictionary>> {
-        let texts = decode::with_page(&*self.input, piece.offset, piece.stored as usize, |bytes| {
-            let stored = bytes.get(..piece.stored as usize).filter(|stored| crc32(stored) == piece.crc)?;
-            texts_of(stored, piece.raw as usize, column, &mut Vec::new())
-        });
-        let texts = texts.map_err(SegmentError::Io)?.ok_or_else(|| self.damaged("a dictionary was changed", 0))?;
-        Ok(Arc::new(Dictionary::new(texts, column)))
+        self.with_piece(piece, &mut Vec::new(), |memory| {
+            let (count, length) = (counted(memory)?, memory.len());
+            let store = Store::read(std::mem::take(memory), length, count as usize, None, column.kind() == Kind::Text)?;
+            Some(Arc::new(Dictionary::new(store, column)))
+        })
     }
 
-    /// The piece with this number of the dictionary, and its number there.
-    fn text(&self, column: Column, pieces: &Pieces, word: u32, cache: &PageCache) -> Result<(Arc<Dictionary>, u32)> {
-        let nth = pieces.pieces.partition_point(|piece| piece.first <= word).checked_sub(1);
-        let found = nth.and_then(|nth| Some((nth, pieces.pieces.get(nth)?))).filter(|_| word < pieces.count);
-        let (nth, piece) = found.ok_or_else(|| self.damaged("a page has a value that its dictionary has not", 0))?;
-        Ok((self.piece(column, nth, piece, cache)?, word - piece.first))
-    }
-
-    /// One row of page `nth`, as a page of its own.
-    pub(super) fn row_in_pieces(
+    /// Appends the text with this number of a column's dictionary, behind its length.
+    fn spell_one(
         &self,
         column: Column,
-        nth: usize,
-        row: u32,
         pieces: &Pieces,
+        word: u32,
         cache: &PageCache,
-    ) -> Result<Arc<Page>> {
-        let places = self.columns.of(column);
-        let key = Key::bare(self.id, column, u32::try_from(nth).unwrap_or(u32::MAX));
-        let page = match cache.page(&key) {
-            Some(page) => page,
-            None if cache.was_asked(&key) => self.load_bare(column, nth, key, cache)?,
-            None => {
-                cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
-                let first_row = self.page_rows(places, nth).start;
-                let row = self.read_page(column, nth, &mut || Ok(None), |raw, _| {
-                    raw.into_row(column, row - first_row, row, places.is_compressed, None)
-                });
-                Arc::new(row?)
-            }
+        speller: &mut Speller,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let found = pieces.find(word);
+        let (nth, piece) = found.ok_or_else(|| self.damaged("a page has a value that its dictionary has not", 0))?;
+        let key = Key::piece(self.id, column, u32::try_from(nth).unwrap_or(u32::MAX));
+        let mut append = |text: &[u8]| {
+            out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(text);
         };
-        if page.is_numbered() { self.spell(&page, row, pieces, cache).map(Arc::new) } else { Ok(page) }
+        if speller.nth != Some(nth) {
+            let mut known = cache.dictionary(&key);
+            if known.is_none() && cache.was_asked(&key) {
+                cache.count_read(u64::from(piece.stored));
+                let whole = self.load_piece(column, piece)?;
+                cache.keep(key, Cached::Dictionary(Arc::clone(&whole)));
+                known = Some(whole);
+            }
+            if let Some(known) = known {
+                append(known.bytes(word - piece.first).unwrap_or_default());
+                return Ok(());
+            }
+            cache.count_read(u64::from(piece.stored));
+            speller.nth = None;
+            self.with_piece(piece, &mut speller.memory, |_| Some(()))?;
+            speller.nth = Some(nth);
+        }
+        let text = texts(&speller.memory).nth((word - piece.first) as usize).flatten();
+        text.map(append).ok_or_else(|| self.damaged("a dictionary was changed", 0))
     }
 
-    fn load_bare(&self, column: Column, nth: usize, key: Key, cache: &PageCache) -> Result<Arc<Page>> {
-        let places = self.columns.of(column);
-        cache.count_read(places.pages.get(nth).map_or(0, |page| u64::from(page.bytes)));
-        let page = Arc::new(self.load(column, nth, &mut || Ok(None))?);
-        cache.keep(key, Cached::Page(Arc::clone(&page)));
-        Ok(page)
-    }
-
-    /// A row with its texts instead of their numbers.
-    fn spell(&self, page: &Page, row: u32, pieces: &Pieces, cache: &PageCache) -> Result<Page> {
+    /// A row of a page of numbers, with its texts instead.
+    pub(super) fn spell(&self, page: &Page, row: u32, pieces: &Pieces, cache: &PageCache, speller: &mut Speller) -> Result<Page> {
         let column = page.column;
         let mut words = Vec::new();
         page.indices_in(row..row + 1, &mut words);
@@ -214,28 +227,25 @@ impl Segment {
             (true, 0) => Shape::Empty,
             (true, _) => Shape::Lists(vec![0, elements]),
         };
-        let (mut values, mut dictionary) = (Values::Empty, None);
-        match words.as_slice() {
-            [] => {}
-            [word] => {
-                let (texts, word) = self.text(column, pieces, *word, cache)?;
-                values = Values::Same(word);
-                dictionary = Some(texts);
+        let mut values = Values::Empty;
+        if !words.is_empty() {
+            let mut plain = Vec::new();
+            for word in &words {
+                self.spell_one(column, pieces, *word, cache, speller, &mut plain)?;
             }
-            words => {
-                let mut plain = Vec::new();
-                for word in words {
-                    let (texts, word) = self.text(column, pieces, *word, cache)?;
-                    let text = texts.bytes(word).unwrap_or_default();
-                    plain.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-                    plain.extend_from_slice(text);
-                }
-                let length = plain.len();
-                let store = Store::read(plain, length, words.len(), None, false);
-                values = Values::Store(store.ok_or_else(|| self.damaged("a dictionary was changed", row))?);
-            }
+            let length = plain.len();
+            let store = Store::read(plain, length, words.len(), None, column.kind() == Kind::Text);
+            values = Values::Store(store.ok_or_else(|| self.damaged("a dictionary was changed", row))?);
         }
-        Ok(Page { column, first_row: row, rows: 1, shape, presence, values, dictionary })
+        Ok(Page { column, first_row: row, rows: 1, shape, presence, values, dictionary: None })
+    }
+
+    /// A page without the dictionary of its column; kept.
+    pub(super) fn load_bare(&self, column: Column, nth: usize, key: Key, cache: &PageCache) -> Result<Arc<Page>> {
+        cache.count_read(self.places(column)?.get(nth).map_or(0, |page| u64::from(page.bytes)));
+        let page = Arc::new(self.load(column, nth, &mut || Ok(None))?);
+        cache.keep(key, Cached::Page(Arc::clone(&page)));
+        Ok(page)
     }
 
     /// The numbers that a text has in a column's dictionary, if that is in pieces: those are then the ones in the pages that
@@ -245,17 +255,18 @@ impl Segment {
     /// `Io`, `Damaged`.
     pub fn numbers_of(&self, column: Column, text: &[u8], cache: &PageCache) -> Result<Option<Vec<u32>>> {
         let Some(pieces) = self.pieces(column, cache)? else { return Ok(None) };
-        let prints = self.prints(column, &pieces, cache)?;
+        let prints = self.prints(column, pieces, cache)?;
         let wanted = print(text);
-        let mut found = Vec::new();
+        let (mut found, mut speller, mut spelled) = (Vec::new(), Speller::default(), Vec::new());
         for (chunk, first) in prints.0.chunks(64).zip((0u32..).step_by(64)) {
             // All of a chunk, without looking where: so it takes a few instructions.
             if !chunk.iter().fold(false, |any, print| any | (*print == wanted)) {
                 continue;
             }
             for (_, word) in chunk.iter().zip(first..).filter(|(print, _)| **print == wanted) {
-                let (texts, at) = self.text(column, &pieces, word, cache)?;
-                if texts.bytes(at) == Some(text) {
+                spelled.clear();
+                self.spell_one(column, pieces, word, cache, &mut speller, &mut spelled)?;
+                if spelled.get(4..) == Some(text) {
                     found.push(word);
                 }
             }
@@ -268,10 +279,13 @@ impl Segment {
         if let Some(prints) = cache.prints(&key) {
             return Ok(prints);
         }
-        let mut prints = Vec::with_capacity(pieces.count as usize);
+        let (mut prints, mut memory) = (Vec::with_capacity(pieces.count as usize), Vec::new());
         for piece in &pieces.pieces {
-            let texts = self.load_piece(column, piece)?;
-            prints.extend((0u32..).map_while(|word| texts.bytes(word)).map(print));
+            cache.count_read(u64::from(piece.stored));
+            self.with_piece(piece, &mut memory, |memory| {
+                prints.extend(texts(memory).flatten().map(print));
+                Some(())
+            })?;
         }
         let prints = Arc::new(Prints(prints.into()));
         cache.keep(key, Cached::Prints(Arc::clone(&prints)));
@@ -284,7 +298,7 @@ impl Segment {
     /// # Errors
     /// `Io`, `Damaged`.
     pub fn numbers_page(&self, column: Column, row: u32, cache: &PageCache) -> Result<Arc<Page>> {
-        let nth = self.page_of(self.columns.of(column), row)?;
+        let nth = self.page_of(self.places(column)?, row)?;
         let key = Key::bare(self.id, column, u32::try_from(nth).unwrap_or(u32::MAX));
         match cache.page(&key) {
             Some(page) => Ok(page),

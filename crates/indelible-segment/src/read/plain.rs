@@ -24,10 +24,10 @@ impl Segment {
     /// Reads and decompresses the page, past any cache, and compares its checksum. Levels and lengths are not looked at, nor is it known
     /// that texts are UTF-8: what is found here is looked up in [`page`](Self::page).
     pub fn plain_texts<'m>(&self, column: Column, row: u32, memory: &'m mut Vec<u8>) -> Result<Option<(Range<u32>, &'m [u8])>> {
-        let places = self.columns.of(column);
+        let places = self.places(column)?;
         let nth = self.page_of(places, row)?;
         let rows = self.page_rows(places, nth);
-        let Some(place) = places.pages.get(nth).filter(|_| column.fixed_bytes().is_none()) else { return Ok(None) };
+        let Some(place) = places.get(nth).filter(|_| column.fixed_bytes().is_none()) else { return Ok(None) };
         let changed = || self.damaged("a page was changed", rows.start);
         let length = place.bytes as usize;
         if memory.len() < length {
@@ -56,7 +56,7 @@ impl Segment {
         let levels = repetition_bytes.checked_add(definition_bytes).ok_or_else(undecodable)?;
         let start = (length - body.len()).checked_add(levels).filter(|start| *start <= length).ok_or_else(undecodable)?;
         let raw_bytes = header.raw_bytes.checked_sub(levels).ok_or_else(undecodable)?;
-        if !(compressed && places.is_compressed && start < length) {
+        if !(compressed && self.columns.of(column).is_compressed && start < length) {
             let texts = memory.get(start..length).filter(|texts| texts.len() == raw_bytes);
             return Ok(Some((rows.clone(), texts.ok_or_else(undecodable)?)));
         }

@@ -1,7 +1,7 @@
-//! One row of a page, without the others: what a question for a few rows pays for.
+//! Some rows of a page, without the others: what a question for a few rows pays for.
 //!
-//! The page is read, its checksum compared and its values decompressed, as they must be; but of its values only those of the row are
-//! decoded, into a [`Page`] of one row. Wherever [`Raw::into_page`] gives a page, the row is the same here; of a page that it refuses a
+//! The page is read, its checksum compared and its values decompressed, as they must be; but of its values only those of these rows are
+//! decoded, each into a [`Page`] of one row. Wherever [`Raw::into_page`] gives a page, the row is the same here; of a page that it refuses a
 //! row may be given all the same, if nothing is wrong with that one.
 
 use std::borrow::Cow;
@@ -28,31 +28,38 @@ thread_local! {
 }
 
 impl Raw<'_> {
-    /// Row `nth` of a data page, as a page of its own whose first row is `row`.
-    pub(super) fn into_row(
+    /// Some rows of a data page that begins with row `first_row`, each as a page of its own, in the order in which they are asked for.
+    pub(super) fn into_rows(
         self,
         column: Column,
-        nth: u32,
-        row: u32,
+        first_row: u32,
+        rows: impl IntoIterator<Item = u32>,
         is_compressed: bool,
-        dictionary: Option<Arc<Dictionary>>,
-    ) -> Option<Page> {
+        dictionary: Option<&Arc<Dictionary>>,
+        mut each: impl FnMut(Page) -> Option<()>,
+    ) -> Option<()> {
         let parts = self.parts(column)?;
-        let Found { shape, presence, slots, count } = find(&parts, column, nth)?;
-        let values = if slots.is_empty() {
-            Values::Empty
-        } else {
-            let bytes = parts.values.bytes(is_compressed, VALUES.take())?;
-            let values = values_of(&bytes, &parts, column, count, slots);
-            if let Cow::Owned(memory) = bytes
-                && memory.capacity() <= VALUES_BYTES_KEPT
-            {
-                VALUES.set(memory);
+        let finder = Finder::new(&parts, column)?;
+        let mut bytes = None;
+        for row in rows {
+            let Found { shape, presence, slots, count } = finder.find(&parts, row.checked_sub(first_row)?)?;
+            let mut values = Values::Empty;
+            if !slots.is_empty() {
+                let bytes = match &bytes {
+                    Some(bytes) => bytes,
+                    None => bytes.insert(parts.values.bytes(is_compressed, || VALUES.take())?),
+                };
+                values = values_of(bytes, &parts, column, count, slots)?;
             }
-            values?
-        };
-        let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Words(_)));
-        Some(Page { column, first_row: row, rows: 1, shape, presence, values, dictionary })
+            let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Words(_))).cloned();
+            each(Page { column, first_row: row, rows: 1, shape, presence, values, dictionary })?;
+        }
+        if let Some(Cow::Owned(memory)) = bytes
+            && memory.capacity() <= VALUES_BYTES_KEPT
+        {
+            VALUES.set(memory);
+        }
+        Some(())
     }
 }
 
@@ -66,36 +73,59 @@ struct Found {
     count: usize,
 }
 
-fn find(parts: &Parts<'_>, column: Column, nth: u32) -> Option<Found> {
-    let none = |shape| Found { shape, presence: Presence::None, slots: 0..0, count: 0 };
-    let max = u32::from(column.place().level_max());
-    if nth >= parts.rows {
-        return None;
+impl Found {
+    const fn nothing(shape: Shape) -> Self {
+        Self { shape, presence: Presence::None, slots: 0..0, count: 0 }
     }
-    if let (false, Levels::Each(bytes, width)) = (column.is_list(), &parts.definitions) {
-        let (is_there, before) = rank(bytes, *width, parts.entries, max, nth as usize)?;
-        if !is_there {
-            return Some(none(Shape::OneEach));
+}
+
+/// How rows of a page are found.
+enum Finder<'p> {
+    /// By counting levels up to the row: of a column that is no list. Levels, bits of each, and which one says that there is a value.
+    Levels(&'p [u8], u32, u32),
+    /// In what the levels of all rows mean.
+    Shape(Shape, Presence, usize),
+}
+
+impl<'p> Finder<'p> {
+    fn new(parts: &'p Parts<'_>, column: Column) -> Option<Self> {
+        if let (false, Levels::Each(bytes, width)) = (column.is_list(), &parts.definitions) {
+            return Some(Self::Levels(bytes, *width, u32::from(column.place().level_max())));
         }
-        let count = parts.entries.checked_sub(parts.nulls)?;
-        return Some(Found { shape: Shape::OneEach, presence: Presence::All, slots: before..before + 1, count });
+        let (shape, presence, count) = shape(column, parts.rows, parts.entries, &parts.repetitions, &parts.definitions)?;
+        Some(Self::Shape(shape, presence, count))
     }
-    let (shape, presence, count) = shape(column, parts.rows, parts.entries, &parts.repetitions, &parts.definitions)?;
-    let elements = match &shape {
-        Shape::OneEach => nth..nth + 1,
-        Shape::Empty => return Some(none(Shape::Empty)),
-        Shape::Lists(starts) => {
-            let [start, end] = *starts.get(nth as usize..)?.first_chunk()?;
-            start..end
+
+    fn find(&self, parts: &Parts<'_>, nth: u32) -> Option<Found> {
+        if nth >= parts.rows {
+            return None;
         }
-    };
-    if elements.is_empty() {
-        return Some(none(Shape::Empty));
+        let (shape, presence, count) = match self {
+            Self::Levels(bytes, width, max) => {
+                let (is_there, before) = rank(bytes, *width, parts.entries, *max, nth as usize)?;
+                if !is_there {
+                    return Some(Found::nothing(Shape::OneEach));
+                }
+                let count = parts.entries.checked_sub(parts.nulls)?;
+                return Some(Found { shape: Shape::OneEach, presence: Presence::All, slots: before..before + 1, count });
+            }
+            Self::Shape(shape, presence, count) => (shape, presence, *count),
+        };
+        let (own, elements) = match shape {
+            Shape::OneEach => (Shape::OneEach, nth..nth + 1),
+            Shape::Empty => return Some(Found::nothing(Shape::Empty)),
+            Shape::Lists(starts) => {
+                let [start, end] = *starts.get(nth as usize..)?.first_chunk()?;
+                if start == end {
+                    return Some(Found::nothing(Shape::Empty));
+                }
+                (Shape::Lists(vec![0, end.checked_sub(start)?]), start..end)
+            }
+        };
+        let first = presence.rank(elements.start);
+        let (of_row, values) = Presence::of(elements.map(|element| presence.slot(element).is_some()));
+        Some(Found { shape: own, presence: of_row, slots: first..first + values, count })
     }
-    let shape = if matches!(shape, Shape::OneEach) { shape } else { Shape::Lists(vec![0, elements.end - elements.start]) };
-    let first = presence.rank(elements.start);
-    let (own, values) = Presence::of(elements.map(|element| presence.slot(element).is_some()));
-    Some(Found { shape, presence: own, slots: first..first + values, count })
 }
 
 /// Whether the entry has a value, and how many before it have one.

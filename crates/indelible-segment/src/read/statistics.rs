@@ -1,7 +1,7 @@
 //! Bounds and counts of nulls, made again from the pages of one column as they go by.
 
 use super::page::{Page, Shape, Values};
-use super::{ColumnPlaces, Segment};
+use super::{ColumnPlaces, PageBounds, Segment};
 use crate::column::Column;
 use crate::container::footer::{Bounds, Zone};
 use crate::error::Result;
@@ -26,14 +26,14 @@ impl Statistics {
     pub(super) fn page(&mut self, segment: &Segment, page: &Page, differs: &mut dyn FnMut(&'static str, u32)) -> Result<()> {
         let column = page.column();
         let places = segment.columns.of(column);
-        let told = places.zones.as_ref().and_then(|zones| zones.get(self.pages));
+        let told = segment.zones(column)?.and_then(|zones| zones.get(self.pages));
         self.pages += 1;
         let zone = self.zone(page, needs_bounds(column, places));
         let zone = zone.ok_or_else(|| segment.damaged("a page has a value that its dictionary has not", page.first_row()))?;
         if !page.first_row().is_multiple_of(STRIDE) {
             differs("a page begins where none may", page.first_row());
         }
-        if told.is_some_and(|told| *told != zone) {
+        if told.is_some_and(|told| told != (zone.nulls, zone.bounds.as_ref().map(PageBounds::from))) {
             differs("the bounds of a page are not those of its values", page.first_row());
         }
         self.nulls += zone.nulls;
@@ -116,7 +116,7 @@ impl Statistics {
 
 /// Bounds that nobody tells need not be made. Those of ids decide whether there is an index of them.
 fn needs_bounds(column: Column, places: &ColumnPlaces) -> bool {
-    places.zones.is_some() || places.bounds.is_some() || column == Column::Id
+    places.has_zones() || places.bounds.is_some() || column == Column::Id
 }
 
 fn add(bounds: &mut Option<Bounds>, value: Bounds, column: Column) {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Segment;
 use super::page::{Page, Shape, Values};
 use super::store::Dictionary;
-use super::{ColumnPlaces, Segment};
 use crate::column::PerColumn;
 use crate::container::footer::Zone;
 use crate::error::Result;
-use crate::index::{BLOCK_ROWS, IndexBuilder, IndexField, ids_need_index};
+use crate::index::{BLOCK_ROWS, IndexBuilder, IndexField, id_index};
 use crate::write::column_of;
 
 /// The terms of a segment's rows.
@@ -23,8 +23,9 @@ pub(super) struct Terms {
 }
 
 impl Terms {
-    pub(super) fn new(ids: &ColumnPlaces) -> Self {
-        let has_ids = ids_need_index(ids.zones.as_deref());
+    /// `ids`: what the file says of the pages of ids; `is_there`: its index has ids.
+    pub(super) fn new(ids: Option<&[Zone]>, is_there: bool) -> Self {
+        let has_ids = id_index(ids).or(is_there);
         let dictionaries = PerColumn::new(|_| None);
         Self { builder: IndexBuilder::default(), dictionaries, has_ids, words: Vec::new(), others: Vec::new() }
     }
@@ -95,12 +96,12 @@ impl Terms {
 
     /// The index's bytes. `zones`: the bounds of the pages of ids.
     pub(super) fn finish(self, rows: u32, zones: &[Zone]) -> Vec<u8> {
-        let Self { builder, dictionaries, .. } = self;
+        let Self { builder, dictionaries, has_ids, .. } = self;
         let word = |field, word| match dictionaries.of(column_of(field)) {
             Some(dictionary) => dictionary.bytes(word).unwrap_or_default(),
             None => &[],
         };
-        builder.finish(rows, word, Some(zones))
+        builder.finish(rows, word, id_index(Some(zones)).or(has_ids))
     }
 }
 

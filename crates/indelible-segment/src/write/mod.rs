@@ -5,6 +5,8 @@ mod dictionary;
 mod page;
 mod rows;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 
@@ -14,7 +16,7 @@ use indelible_format::{Hash, Head, Record};
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
 use crate::error::{Result, SegmentError};
-use crate::index::IndexField;
+use crate::index::{IdIndex, IndexField, id_index};
 use crate::limits::ROWS_MAX;
 use crate::proof::Proof;
 use column::Finished;
@@ -162,6 +164,12 @@ impl<W: Write> SegmentWriter<W> {
     /// # Errors
     /// `Damaged`: `proof` is about other positions than were pushed. `Io`: the output could not be written.
     pub fn finish(self, proof: &Proof) -> Result<(W, Summary)> {
+        // Where that is left to the writer, ids are not worth their bytes.
+        self.finish_as(proof, |ids| ids.or(false))
+    }
+
+    /// `with_ids` says whether ids are indexed.
+    fn finish_as(self, proof: &Proof, with_ids: impl Fn(IdIndex) -> bool) -> Result<(W, Summary)> {
         let Self { mut out, mut columns, mut maker, log, first_seq, rows, whole, .. } = self;
         if !proof.is_complete() || (proof.log, proof.first_seq, proof.count) != (log, first_seq, rows) {
             return Err(SegmentError::Damaged { what: "the proof is about other positions", seq: first_seq });
@@ -186,7 +194,7 @@ impl<W: Write> SegmentWriter<W> {
         }
         let word =
             |field: IndexField, word| dictionaries.get(column_of(field).index()).map_or(&[][..], |words| words.value(word));
-        let block = index.finish(u32::try_from(rows).unwrap_or(u32::MAX), word, ids.as_deref());
+        let block = index.finish(u32::try_from(rows).unwrap_or(u32::MAX), word, with_ids(id_index(ids.as_deref())));
         let index_place = out.put_block(&block)?;
         let proof_place = out.put_block(&proof.encode())?;
         put_page_indexes(&indexes, &mut chunks, &mut out)?;

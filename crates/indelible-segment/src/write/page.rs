@@ -1,6 +1,6 @@
 //! One page as it stands in the file: header, checksum, levels, and values that are compressed where that pays.
 
-use crate::codec::{Compressor, Crc32, compress_bound};
+use crate::codec::{Compressor, Crc32, compress_bound, compressor};
 use crate::container::page_header::{Body, PageHeader};
 use crate::encoding::rle;
 use crate::error::{Result, SegmentError};
@@ -33,7 +33,7 @@ pub(crate) struct Habit {
 impl PageMaker {
     pub(crate) fn new(level: i32) -> Result<Self> {
         Ok(Self {
-            compressor: Compressor::new(level).map_err(SegmentError::Io)?,
+            compressor: compressor(level).map_err(SegmentError::Io)?,
             packed: Vec::new(),
             decided: None,
             levels: Vec::new(),

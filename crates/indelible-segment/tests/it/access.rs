@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use indelible_format::Record;
 use indelible_format::event::Field;
-use indelible_segment::{BLOCK_ROWS, Bounds, Column, PageCache, Scratch, Segment};
+use indelible_format::leaf::Seed;
+use indelible_segment::{BLOCK_ROWS, Column, Options, PageBounds, PageCache, Scratch, Segment, SegmentWriter};
 
 use crate::support::{mixed, read, write};
 
@@ -25,6 +26,55 @@ fn random_access_gives_what_streaming_gives() {
         cache.forget(segment.id());
         assert_eq!(cache.bytes(), 0);
     }
+}
+
+/// In any order, far apart or next to each other, one of them twice.
+#[test]
+fn rows_read_together_are_those_read_one_by_one() {
+    let records = mixed(30_500, 21);
+    let segment = Segment::open(write(3, &records).0).unwrap();
+    let mut rng = fastrand::Rng::with_seed(22);
+    for cache_bytes in [0, 1 << 20, 64 << 20] {
+        let cache = PageCache::new(cache_bytes);
+        for round in 0..40 {
+            let near = rng.u32(..29_000);
+            let row = |rng: &mut fastrand::Rng| if round % 2 == 0 { rng.u32(..30_500) } else { near + rng.u32(..1_000) };
+            let mut rows: Vec<u32> = (0..rng.usize(..150)).map(|_| row(&mut rng)).collect();
+            rows.extend(rows.first().copied());
+            let mut next = 0;
+            segment
+                .records_of(&rows, &cache, &mut |nth, record| {
+                    assert_eq!(nth, next);
+                    next += 1;
+                    assert!(records[rows[nth] as usize] == record, "row {}", rows[nth]);
+                })
+                .unwrap();
+            assert_eq!(next, rows.len());
+        }
+        assert!(cache.bytes() <= cache_bytes);
+    }
+    assert!(segment.records_of(&[5, 30_500], &PageCache::new(0), &mut |_, _| {}).is_err());
+}
+
+/// What was read of a segment is counted: nothing of what it says grows with its rows until it is asked.
+#[test]
+fn an_open_segment_takes_little_memory() {
+    let records = mixed(30_500, 23);
+    let mut writer = SegmentWriter::new(Vec::new(), 1, 700, Options::default()).unwrap();
+    records.iter().for_each(|record| writer.push(&Record::parse(record).unwrap()).unwrap());
+    let mut proof = crate::support::proof(700, 30_500);
+    proof.seeds.iter_mut().zip(0..).for_each(|(seed, nth)| *seed = Seed([nth; 32]));
+    let segment = Segment::open(writer.finish(&proof).unwrap().0).unwrap();
+    let opened = segment.memory();
+    assert!(opened < 16 << 10, "{opened}");
+    let pages: usize = Column::ALL.iter().map(|column| segment.pages(*column).unwrap().len()).sum();
+    let asked = segment.memory() - opened;
+    assert!(asked >= pages * 4 && asked < pages * 64 + (16 << 10), "{asked} for {pages} pages");
+    for (seq, group) in (700..31_200).map(|seq| (seq, seq / 256 - 700 / 256)).step_by(97) {
+        assert_eq!(segment.seed(seq).unwrap().map(|seed| seed.0), Some([u8::try_from(group).unwrap(); 32]), "{seq}");
+    }
+    assert!(segment.seed(699).unwrap().is_none() && segment.seed(31_200).unwrap().is_none());
+    assert_eq!(segment.proof().unwrap(), proof);
 }
 
 #[test]
@@ -105,7 +155,7 @@ fn zone_maps_hold_what_their_pages_hold() {
     assert_eq!(segment.time_range(), times().min().zip(times().max()));
     for column in Column::ALL.iter().copied() {
         let mut next = 0;
-        for page in segment.pages(column) {
+        for page in segment.pages(column).unwrap() {
             assert_eq!(page.first_row, next);
             assert_eq!(page.first_row % 256, 0, "{column:?}");
             next += page.rows;
@@ -113,15 +163,15 @@ fn zone_maps_hold_what_their_pages_hold() {
             for row in page.first_row..next {
                 let decoded = segment.page(column, row, &cache).unwrap();
                 match bounds {
-                    Bounds::Numbers(min, max) => {
+                    PageBounds::Numbers(min, max) => {
                         let order = |number: i64| if column.is_unsigned() { number ^ i64::MIN } else { number };
-                        let inside = |number| (order(*min)..=order(*max)).contains(&order(number));
+                        let inside = |number| (order(min)..=order(max)).contains(&order(number));
                         assert!(decoded.number(row).is_none_or(inside), "{column:?} {row}");
                     }
-                    Bounds::Bytes(min, max) => {
+                    PageBounds::Bytes(min, max) => {
                         let elements = decoded.elements(row).filter_map(|element| decoded.element_bytes(element));
                         for value in elements {
-                            assert!(&**min <= value && value <= &**max, "{column:?} {row}");
+                            assert!(min <= value && value <= max, "{column:?} {row}");
                         }
                     }
                 }
@@ -160,7 +210,7 @@ fn ranges_of_rows_say_what_each_row_says() {
     let cache = PageCache::new(64 << 20);
     let mut rng = fastrand::Rng::with_seed(8);
     for column in Column::ALL.iter().copied() {
-        for info in segment.pages(column) {
+        for info in segment.pages(column).unwrap() {
             let again = segment.page_info(column, info.first_row + info.rows - 1).unwrap();
             assert_eq!((again.first_row, again.rows, again.nulls), (info.first_row, info.rows, info.nulls));
             let page = segment.page(column, info.first_row, &cache).unwrap();
@@ -188,7 +238,7 @@ fn plain_texts_are_those_of_the_page() {
     let segment = Segment::open(write(0, &records).0).unwrap();
     let (cache, mut memory, mut compared) = (PageCache::new(64 << 20), Vec::new(), 0);
     for column in Column::ALL.iter().copied() {
-        for info in segment.pages(column) {
+        for info in segment.pages(column).unwrap() {
             let page = segment.page(column, info.first_row, &cache).unwrap();
             let Some((rows, texts)) = segment.plain_texts(column, info.first_row, &mut memory).unwrap() else {
                 assert!(page.plain().is_none(), "{column:?}");

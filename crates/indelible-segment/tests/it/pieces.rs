@@ -42,6 +42,12 @@ fn a_row_of_a_large_dictionary_is_the_row_with_a_cache_or_without() {
             assert_eq!(segment.record(nth as u64, &cache, &mut scratch).unwrap(), Some(records[nth].as_slice()), "{nth}");
         }
         assert!(cache.bytes() <= cache_bytes);
+        for _ in 0..if cache_bytes == 0 { 3 } else { 60 } {
+            let rows: Vec<u32> = (0..100).map(|_| rng.u32(..u32::try_from(records.len()).unwrap())).collect();
+            let each = &mut |nth: usize, record: &[u8]| assert!(record == records[rows[nth] as usize], "{}", rows[nth]);
+            segment.records_of(&rows, &cache, each).unwrap();
+        }
+        assert!(cache.bytes() <= cache_bytes);
     }
     // The dictionaries themselves are 250 KB and more.
     let (cache, mut scratch) = (PageCache::new(64 << 20), Scratch::default());

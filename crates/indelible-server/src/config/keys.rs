@@ -61,8 +61,8 @@ pub const KEYS: &[Key] = &[
     key(
         "store.search_cache",
         Kind::Bytes(MIB, 1 << 40),
-        "32MiB",
-        "Decoded pages kept for searching; as much again for what is not sealed yet",
+        "64MiB",
+        "Memory kept for searching: half of it for decoded pages, the rest for open segments, answers and what is not sealed yet",
     ),
     key(
         "store.disk_reserve",

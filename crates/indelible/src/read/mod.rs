@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indelible_format::Record;
-use indelible_format::limits::GROUP_LEAVES;
 use indelible_segment::{PageCache, Scratch, Segment};
 use parking_lot::MutexGuard;
 
 pub use frames::Stored;
+pub use shelf::SearchMemory;
 pub use tenant::TenantCopy;
 
 use crate::config::SEARCH_CACHE_BYTES;
@@ -175,6 +175,12 @@ impl Reader {
         self.results().counts()
     }
 
+    /// What all that share this reader's memory keep in it now.
+    #[must_use]
+    pub fn search_memory(&self) -> SearchMemory {
+        self.shelf.memory()
+    }
+
     /// What of the unsealed part was read so far.
     pub(crate) fn tail_lock(&self) -> MutexGuard<'_, Tail> {
         self.shelf.tail()
@@ -225,8 +231,7 @@ impl Reader {
         let mut scratch = Scratch::default();
         let bytes = segment.record(seq, self.cache(), &mut scratch).map_err(|error| files::failed(&info.file, error))?;
         let bytes = bytes.map(<[u8]>::to_vec);
-        let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
-        let seed = usize::try_from(group).ok().and_then(|group| segment.proof().seeds.get(group)).cloned();
+        let seed = segment.seed(seq).map_err(|error| files::failed(&info.file, error))?;
         Ok(bytes.map(|bytes| Stored { log: info.log, seq, bytes, seed }))
     }
 

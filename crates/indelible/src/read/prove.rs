@@ -142,7 +142,7 @@ impl Reader {
                 break;
             }
             let segment = self.segment(info)?;
-            let seeds = &segment.proof().seeds;
+            let seeds = segment.proof().map_err(|error| files::failed(&info.file, error))?.seeds;
             let read = segment.records(next..last, &mut |seq, bytes| {
                 let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
                 if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {

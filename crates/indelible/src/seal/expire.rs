@@ -158,7 +158,7 @@ impl Sealer {
         let mut group = Group::default();
         for info in segments {
             let segment = files::open_segment(&self.world, &self.dir, info)?;
-            let seeds = &segment.proof().seeds;
+            let seeds = segment.proof().map_err(|error| files::failed(&info.file, error))?.seeds;
             let mut failed = None;
             let read = segment.records(0..u64::MAX, &mut |seq, bytes| {
                 let nth = usize::try_from(seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES).unwrap_or(usize::MAX);

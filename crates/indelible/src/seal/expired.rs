@@ -228,7 +228,8 @@ pub(crate) fn group_roots<S: Deref<Target = Segment>>(
         manifest.expired(log).map_or_else(|| Ok(Vec::new()), |info| read(world, dir, info).map(|expired| expired.roots))?;
     for info in manifest.whole(log) {
         let known = (roots.len() as u64).saturating_sub(info.first_seq / GROUP_LEAVES);
-        roots.extend(open(info)?.proof().roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
+        let proof = open(info)?.proof().map_err(|error| files::failed(&info.file, error))?;
+        roots.extend(proof.roots.iter().skip(usize::try_from(known).unwrap_or(usize::MAX)));
     }
     Ok(roots)
 }

@@ -87,8 +87,7 @@ pub(crate) fn open_segment(world: &World, dir: &Path, info: &SegmentInfo) -> Res
     };
     let file = file.map_err(|error| Error::io(format!("could not open segments/{}", info.file), error))?;
     let segment = read_segment(SegmentFile(file), &info.file)?;
-    let proof = segment.proof();
-    if (proof.log, proof.first_seq, proof.count) != (info.log, info.first_seq, info.count) {
+    if (segment.log(), segment.first_seq(), u64::from(segment.rows())) != (info.log, info.first_seq, info.count) {
         return Err(damaged(&info.file, &"it holds other positions than the manifest says"));
     }
     Ok(segment)

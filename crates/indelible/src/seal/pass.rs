@@ -120,19 +120,19 @@ impl Sealer {
         let first_of_log = !pass.written.iter().any(|written| written.info.log == log);
         let merged = if first_of_log { mergeable(self.manifest.whole(log), size - first_seq, shape.rows_max) } else { &[] };
         let origin = self.identity.origin(log).unwrap_or_default();
-        let mut seeds = Vec::new();
         if let Some(first) = merged.first() {
             first_seq = first.first_seq;
             let segment = files::open_segment(&self.world, &self.dir, first)?;
-            before.clone_from(&segment.proof().before);
+            before = segment.proof().map_err(|error| files::failed(&first.file, error))?.before;
         }
         let info = SegmentInfo::begin(log, first_seq, generation);
         let origin = Origin { origin, before };
         let mut building = Building::create(&self.world, &self.dir, info, origin, size, how, shape.options)?;
         for info in merged {
             let segment = files::open_segment(&self.world, &self.dir, info)?;
-            seeds.clone_from(&segment.proof().seeds);
-            pass.merged_roots.entry(log).or_default().extend_from_slice(&segment.proof().roots);
+            let proof = segment.proof().map_err(|error| files::failed(&info.file, error))?;
+            let seeds = proof.seeds;
+            pass.merged_roots.entry(log).or_default().extend_from_slice(&proof.roots);
             let mut rows = Rows::new(&self.world, &self.dir, log, std::slice::from_ref(info), &[]);
             while let Some(bytes) = rows.next()? {
                 let record = Record::parse(bytes).ok_or_else(|| files::damaged(&info.file, &"a row is no record"))?;

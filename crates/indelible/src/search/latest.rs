@@ -69,7 +69,7 @@ impl Reader {
     /// what this reader has not seen yet is read once.
     ///
     /// # Errors
-    /// `Io`, `Corrupt`.
+    /// `Io`, `Corrupt`, `Cancelled`. Nothing was shown then.
     pub fn latest(
         &self,
         query: &Query,
@@ -96,7 +96,7 @@ impl Reader {
                     return Ok(Latest { shown, next: end, incomplete: moment.problem, heads: moment.heads, explain });
                 }
                 // A segment may have been replaced since the moment.
-                Err(_) if self.manifest()?.generation != moment.manifest.generation => {}
+                Err(error) if self.is_stale(&moment, &error)? => {}
                 Err(error) => return Err(error),
             }
         }
@@ -215,6 +215,7 @@ impl<'q> Descent<'q> {
                 }
                 self.block = None;
             }
+            tools.query.still_wanted()?;
             let Some(at) = moment.block_count().checked_sub(self.tail + 1) else { return Ok(None) };
             self.tail += 1;
             let Some(block) = moment.block(at) else { return Ok(None) };
@@ -238,6 +239,7 @@ impl<'q> Descent<'q> {
         explain: &mut Explain,
     ) -> Result<Option<Found>> {
         loop {
+            tools.query.still_wanted()?;
             while let Some((row, is_certain)) = self.pending.pop() {
                 let Some((rows, _)) = &mut self.rows else { break };
                 if !is_certain && !rows.matches(row, explain)? {

@@ -12,7 +12,7 @@ use indelible_segment::{BLOCK_ROWS, Segment};
 use super::explain::Explain;
 use super::sealed::{self, Passed, Rows, Tools};
 use crate::digest::LogHead;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
 use crate::read::tail::{Moment, Opened};
 use crate::seal::{Manifest, SegmentInfo, files};
@@ -33,12 +33,10 @@ pub struct Query {
     pub log: Option<u32>,
     /// Whether counts of a sealed segment may be those of an earlier answer, which are the same; true unless it is changed.
     pub remembered: bool,
-    /// Raised when nobody waits for the answer any more: what is being asked then ends soon, incomplete, and says so.
+    /// Raised when nobody waits for the answer any more. Whatever is being asked then ends with `Cancelled`, at the latest behind the block
+    /// of 1,024 events that it is at; only unsealed events that this reader has not seen yet are first taken in, as others need them, too.
     pub cancel: Option<Arc<AtomicBool>>,
 }
-
-/// Why an answer that was given up on is not complete.
-pub(crate) const CANCELLED: &str = "nobody waited for the answer";
 
 /// What a search found out, besides the events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +87,19 @@ impl Query {
     }
 
     /// Whether nobody waits any more.
-    pub(crate) fn is_cancelled(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed))
+    }
+
+    /// Asked wherever more is about to be read.
+    ///
+    /// # Errors
+    /// `Cancelled`: nobody waits any more.
+    pub(crate) fn still_wanted(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "the search was given up: nobody waits for its answer"));
+        }
+        Ok(())
     }
 
     pub(crate) const fn matcher(&self) -> &Matcher {
@@ -116,8 +125,8 @@ impl Reader {
     /// **Cost**: blocks of sealed events that cannot match are passed over; one pass over the journal. Constant memory.
     ///
     /// # Errors
-    /// `Io`, `Corrupt` (a segment). A journal that is damaged, or an event whose head cannot be read, makes the answer incomplete, not an
-    /// error.
+    /// `Io`, `Corrupt` (a segment), `Cancelled`. A journal that is damaged, or an event whose head cannot be read, makes the answer
+    /// incomplete, not an error.
     pub fn search(&self, query: &Query, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
         self.search_from(query, &[], each)
     }
@@ -146,14 +155,18 @@ impl Reader {
             match self.search_at(&moment, query, &mut done, &mut explain, &mut each) {
                 Ok(unreadable) => {
                     explain.count(&counted, &self.cache().counts());
-                    let problem = if query.is_cancelled() { Some(CANCELLED.into()) } else { moment.problem.clone() };
-                    let incomplete = incomplete(problem, unreadable);
+                    let incomplete = incomplete(moment.problem.clone(), unreadable);
                     return Ok(Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain });
                 }
-                Err(_) if self.manifest()?.generation != moment.manifest.generation => {}
+                Err(error) if self.is_stale(&moment, &error)? => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether `error` may come of a segment that was replaced since `moment`: then the same is asked once more.
+    pub(crate) fn is_stale(&self, moment: &Moment, error: &Error) -> Result<bool> {
+        Ok(error.kind() != ErrorKind::Cancelled && self.manifest()?.generation != moment.manifest.generation)
     }
 
     /// Gives how many events have no head that can be read.
@@ -171,6 +184,7 @@ impl Reader {
             if info.end() <= from {
                 continue;
             }
+            tools.query.still_wanted()?;
             let flow = self.search_segment(&tools, info, from, explain, &mut |view| {
                 done.insert(view.log, view.seq + 1);
                 each(view)
@@ -194,9 +208,7 @@ impl Reader {
     ) -> Result<u64> {
         let mut unreadable = 0;
         for nth in 0..moment.block_count() {
-            if tools.query.is_cancelled() {
-                break;
-            }
+            tools.query.still_wanted()?;
             let Some(block) = moment.block(nth) else { break };
             let rows = tools.rows(block);
             explain.tail_records_by_index += u64::from(block.len()) - rows.count();
@@ -238,14 +250,12 @@ impl Reader {
         }
         let segment = self.segment(info)?;
         if tools.query.is_all() {
-            return search_all(&segment, info, from, explain, each);
+            return search_all(&segment, tools.query, info, from, explain, each);
         }
         let blocks = sealed::candidates(tools, info, &segment, explain)?;
         let mut rows = Rows::new(tools, info, segment);
         for block in blocks {
-            if tools.query.is_cancelled() {
-                return Ok(ControlFlow::Break(()));
-            }
+            tools.query.still_wanted()?;
             let Passed { first, must, may } = rows.sift(block, &(from..u64::MAX), explain)?;
             for place in may.places() {
                 let seq = info.first_seq + u64::from(first + place);
@@ -278,7 +288,7 @@ impl Reader {
             let gathered = self.gather_at(&moment, query, gather);
             let (sum, matched, mut explain, unreadable) = match gathered {
                 Ok(gathered) => gathered,
-                Err(_) if self.manifest()?.generation != moment.manifest.generation => continue,
+                Err(error) if self.is_stale(&moment, &error)? => continue,
                 Err(error) => return Err(error),
             };
             explain.count(&counted, &self.cache().counts());
@@ -329,6 +339,7 @@ impl Reader {
                 gather.join(&mut sum.part, part);
                 continue;
             }
+            query.still_wanted()?;
             let segment = self.segment(info)?;
             let blocks = sealed::candidates(&tools, info, &segment, &mut sum.explain)?;
             let nth = asked_of.len();
@@ -344,6 +355,7 @@ impl Reader {
                 let mut part = G::Part::default();
                 let mut matched = 0;
                 for block in &piece.blocks {
+                    query.still_wanted()?;
                     let passed = rows.sift(*block, &(0..u64::MAX), &mut worked.explain)?;
                     matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut part)?;
                 }
@@ -386,6 +398,7 @@ impl Reader {
 /// Shows every event of a segment from a position on: read in order, past the cache, as none of them need be looked for.
 fn search_all(
     segment: &Segment,
+    query: &Query,
     info: &SegmentInfo,
     from: u64,
     explain: &mut Explain,
@@ -393,7 +406,12 @@ fn search_all(
 ) -> Result<ControlFlow<()>> {
     explain.blocks += u64::from(segment.rows().div_ceil(BLOCK_ROWS));
     let mut flow = ControlFlow::Continue(());
+    let mut wanted = Ok(());
     let read = segment.records(from..u64::MAX, &mut |seq, bytes| {
+        wanted = query.still_wanted();
+        if wanted.is_err() {
+            return ControlFlow::Break(());
+        }
         explain.rows_sifted += 1;
         let Some(record) = Record::parse(bytes).filter(|record| record.kind() == Kind::Event) else {
             return ControlFlow::Continue(());
@@ -404,7 +422,7 @@ fn search_all(
         flow
     });
     read.map_err(|error| files::failed(&info.file, error))?;
-    Ok(flow)
+    wanted.map(|()| flow)
 }
 
 /// What is gathered from everything that matches.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use indelible_format::Record;
-use indelible_segment::{BLOCK_ROWS, Bounds, Column, IndexField, PageCache, Scratch, Segment, SegmentError};
+use indelible_segment::{BLOCK_ROWS, Bounds, Column, IndexField, PageBounds, PageCache, Scratch, Segment, SegmentError};
 
 use super::Query;
 use super::explain::Explain;
@@ -13,6 +13,9 @@ use super::view::View;
 use crate::error::Result;
 use crate::read::tail::{Block, Wanted};
 use crate::seal::{SegmentInfo, files};
+
+/// What a segment says, or why it does not.
+type Told<T> = std::result::Result<T, SegmentError>;
 
 /// What searches of one call share.
 pub(crate) struct Tools<'q> {
@@ -63,11 +66,13 @@ pub(crate) fn candidates(tools: &Tools<'_>, info: &SegmentInfo, segment: &Segmen
         for (field, term) in &need.0 {
             let blocks = match segment.blocks_of(*field, term).map_err(damaged)? {
                 Some(blocks) => Some(blocks.numbers().to_vec()),
-                None if *field == IndexField::Id => Some(blocks_of_id(segment, term)),
+                None if *field == IndexField::Id => Some(blocks_of_id(segment, term).map_err(damaged)?),
                 None => None,
             };
             let blocks = match blocks {
-                Some(blocks) if *field == IndexField::TargetId => Some(union(blocks, &blocks_of_whole(segment))),
+                Some(blocks) if *field == IndexField::TargetId => {
+                    Some(union(blocks, &blocks_of_whole(segment).map_err(damaged)?))
+                }
                 blocks => blocks,
             };
             // Where one of the terms is not indexed, anything may pass.
@@ -82,7 +87,7 @@ pub(crate) fn candidates(tools: &Tools<'_>, info: &SegmentInfo, segment: &Segmen
     explain.blocks_by_index += u64::from(all) - left.len() as u64;
     let (since, until) = (tools.query.since.unwrap_or(i64::MIN), tools.query.until.unwrap_or(i64::MAX));
     if tools.query.since.is_some() || tools.query.until.is_some() {
-        let timely = blocks_of_time(segment, since, until);
+        let timely = blocks_of_time(segment, since, until).map_err(damaged)?;
         let before = left.len();
         left.retain(|block| timely.iter().any(|range| range.contains(block)));
         explain.blocks_by_time += (before - left.len()) as u64;
@@ -91,11 +96,11 @@ pub(crate) fn candidates(tools: &Tools<'_>, info: &SegmentInfo, segment: &Segmen
 }
 
 /// Ranges of blocks that may have an event of these times, by the bounds of pages.
-fn blocks_of_time(segment: &Segment, since: i64, until: i64) -> Vec<std::ops::Range<u32>> {
+fn blocks_of_time(segment: &Segment, since: i64, until: i64) -> Told<Vec<std::ops::Range<u32>>> {
     let mut ranges: Vec<std::ops::Range<u32>> = Vec::new();
-    for page in segment.pages(Column::Time) {
-        if let Some(Bounds::Numbers(least, greatest)) = page.bounds
-            && (*greatest < since || *least >= until)
+    for page in segment.pages(Column::Time)? {
+        if let Some(PageBounds::Numbers(least, greatest)) = page.bounds
+            && (greatest < since || least >= until)
         {
             continue;
         }
@@ -105,21 +110,21 @@ fn blocks_of_time(segment: &Segment, since: i64, until: i64) -> Vec<std::ops::Ra
             _ => ranges.push(range),
         }
     }
-    ranges
+    Ok(ranges)
 }
 
 /// Ids that come in order are found by the bounds of their pages.
-fn blocks_of_id(segment: &Segment, id: &[u8]) -> Vec<u32> {
+fn blocks_of_id(segment: &Segment, id: &[u8]) -> Told<Vec<u32>> {
     let mut blocks = Vec::new();
     // Of many segments nearly all are told apart by this.
     if let Some(Bounds::Bytes(least, greatest)) = segment.bounds(Column::Id)
         && !(&**least..=&**greatest).contains(&id)
     {
-        return blocks;
+        return Ok(blocks);
     }
-    for page in segment.pages(Column::Id) {
+    for page in segment.pages(Column::Id)? {
         let may = match page.bounds {
-            Some(Bounds::Bytes(least, greatest)) => (&**least..=&**greatest).contains(&id),
+            Some(PageBounds::Bytes(least, greatest)) => (least..=greatest).contains(&id),
             _ => page.nulls != Some(u64::from(page.rows)),
         };
         if may {
@@ -127,16 +132,19 @@ fn blocks_of_id(segment: &Segment, id: &[u8]) -> Vec<u32> {
         }
     }
     blocks.dedup();
-    blocks
+    Ok(blocks)
 }
 
 /// Blocks with records that are kept whole: those may have more targets than have columns, and an index.
-fn blocks_of_whole(segment: &Segment) -> Vec<u32> {
+fn blocks_of_whole(segment: &Segment) -> Told<Vec<u32>> {
     let mut blocks = Vec::new();
-    for page in segment.pages(Column::Record).filter(|page| page.nulls != Some(u64::from(page.rows))) {
+    if segment.is_empty(Column::Record) {
+        return Ok(blocks);
+    }
+    for page in segment.pages(Column::Record)?.filter(|page| page.nulls != Some(u64::from(page.rows))) {
         blocks.extend(page.first_row / BLOCK_ROWS..(page.first_row + page.rows).div_ceil(BLOCK_ROWS));
     }
-    blocks
+    Ok(blocks)
 }
 
 fn union(mut one: Vec<u32>, other: &[u32]) -> Vec<u32> {
@@ -182,6 +190,11 @@ impl<'q> Rows<'q> {
 
     pub(crate) fn segment(&self) -> &Segment {
         &self.segment
+    }
+
+    /// For who goes on with it later, or on another thread.
+    pub(crate) fn shared(&self) -> Arc<Segment> {
+        Arc::clone(&self.segment)
     }
 
     /// Its file.
@@ -231,7 +244,7 @@ impl<'q> Rows<'q> {
         explain: &mut Explain,
         each: &mut dyn FnMut(&View<'_>),
     ) -> Result<bool> {
-        let (query, log) = (self.tools.query, self.segment.proof().log);
+        let (query, log) = (self.tools.query, self.segment.log());
         let seq = self.segment.first_seq() + u64::from(row);
         let Some(record) = Record::parse(self.record(row, explain)?) else { return Ok(false) };
         let Some(head) = record.head() else { return Ok(false) };

@@ -115,7 +115,7 @@ impl Verifier<'_> {
     fn segment(&mut self, info: &SegmentInfo, sparse: bool, beginning: Option<&Beginning>, replay: &mut Replay) -> Result<()> {
         let log = info.log;
         let segment = self.reader.segment(info)?;
-        let proof = segment.proof();
+        let proof = segment.proof().map_err(|error| files::failed(&info.file, error))?;
         let place = format!("segments/{}", info.file);
         if self.identity.origin(log).is_some() && !self.identity.may_have_sealed(&proof.origin, log, info.end()) {
             self.fail(Code::StoreIdentity, Some(log), Some(info.first_seq), format!("{place} is of the log {}", proof.origin));

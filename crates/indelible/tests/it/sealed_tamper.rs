@@ -141,7 +141,7 @@ fn a_segment_made_anew_with_another_value_is_found_by_the_checkpoint() {
     let name = path(&segments(&machine, 1)[0]);
     let good = machine.disk.contents(&name).unwrap();
     let segment = Segment::open(good).unwrap();
-    let proof = segment.proof().clone();
+    let proof = segment.proof().unwrap();
     let mut records = Vec::new();
     segment
         .records(0..u64::MAX, &mut |_, record| {
@@ -177,7 +177,7 @@ fn columns_that_say_other_things_than_the_records_are_found() {
     let machine = sealed();
     let name = path(&segments(&machine, 1)[0]);
     let segment = Segment::open(machine.disk.contents(&name).unwrap()).unwrap();
-    let proof = segment.proof().clone();
+    let proof = segment.proof().unwrap();
     let mut writer = SegmentWriter::new(Vec::new(), proof.log, proof.first_seq, indelible_segment::Options::default()).unwrap();
     writer.keep_whole(proof.first_seq..proof.first_seq + proof.count);
     segment

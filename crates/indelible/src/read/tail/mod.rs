@@ -1,7 +1,7 @@
 //! The part of a store that is not sealed yet, kept ready for searching: it is read once, as it comes, and of each record stays where it is and
 //! a print of each of its terms. The records of the newest frames stay, too; others are read again when they are wanted.
 //!
-//! Memory is bounded: beyond a share of `search_cache_bytes` the oldest prints are given up, and the records they told of all looked at.
+//! Memory is bounded: beyond its share of `search_cache_bytes` the oldest prints are given up, and the records they told of all looked at.
 
 mod block;
 mod stock;
@@ -27,9 +27,8 @@ use stock::Stock;
 pub(crate) use block::{Block, Wanted};
 pub(crate) use stock::Opened;
 
-/// Of `search_cache_bytes`: for payloads of frames one in so many, for places and prints of records one in so many.
-const PAYLOADS_SHARE: usize = 8;
-const BLOCKS_SHARE: usize = 1;
+/// For payloads of frames one part in so many; the rest for places and prints of records.
+const PAYLOADS_SHARE: usize = 5;
 
 /// What is behind the sealed part, as far as it was read.
 pub(crate) struct Tail {
@@ -164,17 +163,23 @@ impl Reader {
 }
 
 impl Tail {
-    /// Of a store in `dir`; `cache_bytes`: as the configuration says.
-    pub(crate) fn new(world: &World, dir: &Path, cache_bytes: usize) -> Self {
+    /// Of a store in `dir`; keeps at most `bytes`.
+    pub(crate) fn new(world: &World, dir: &Path, bytes: usize) -> Self {
+        let payloads = bytes / PAYLOADS_SHARE;
         let recent = Recent {
             closed: Arc::default(),
             open: Arc::new(Block::new()),
             bytes: 0,
-            bytes_max: cache_bytes / BLOCKS_SHARE,
+            bytes_max: bytes - payloads,
             frames: 0,
-            stock: Arc::new(Stock::new(world.clone(), dir.to_owned(), cache_bytes / PAYLOADS_SHARE)),
+            stock: Arc::new(Stock::new(world.clone(), dir.to_owned(), payloads)),
         };
         Self { cursor: None, generation: 0, recent, heads: BTreeMap::new(), next: BTreeMap::new(), problem: None, quiet: None }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.recent.bytes + self.recent.open.memory() + self.recent.stock.bytes()
     }
 
     /// Takes up a new manifest: what it has sealed is let go.
@@ -192,8 +197,11 @@ impl Tail {
         }
         self.recent.let_go(manifest);
         self.generation = manifest.generation;
-        self.problem = None;
-        self.cursor = None;
+        // A cursor in a file that is still there goes on: else all that is not sealed would be read from the disk once more, while others wait.
+        let place = self.cursor.as_ref().and_then(Cursor::place);
+        if self.problem.take().is_some() || place.is_none_or(|place| place.file < manifest.start.file) {
+            self.cursor = None;
+        }
         Ok(())
     }
 

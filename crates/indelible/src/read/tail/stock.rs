@@ -69,6 +69,11 @@ impl Stock {
         kept.files = kept.files.split_off(&file);
     }
 
+    /// Bytes of the frames that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.kept.lock().bytes
+    }
+
     fn payload(&self, number: u64) -> Option<Arc<[u8]>> {
         let kept = self.kept.lock();
         let at = number.checked_sub(kept.frames.front()?.0)?;

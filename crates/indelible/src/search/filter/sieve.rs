@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use indelible_format::json::Kind;
 use indelible_format::{Class, Field, Outcome, Severity, limits};
-use indelible_segment::{BLOCK_ROWS, Bounds, Column, Page, PageCache, Segment, SegmentError};
+use indelible_segment::{BLOCK_ROWS, Column, Page, PageBounds, PageCache, Segment, SegmentError};
 
 use super::glob::{Form, Glob};
 use super::mask::Mask;
@@ -65,7 +65,7 @@ type Result<T> = std::result::Result<T, SegmentError>;
 impl<'s> Sieve<'s> {
     pub(crate) fn new(matcher: &'s Matcher, segment: Arc<Segment>, cache: &'s PageCache, passing: &'s PageCache) -> Self {
         let root = matcher.root();
-        let (known, numbers, log) = (vec![Vec::new(); leaves(root)], vec![None; leaves(root)], segment.proof().log);
+        let (known, numbers, log) = (vec![Vec::new(); leaves(root)], vec![None; leaves(root)], segment.log());
         Self { root, segment, cache, passing, log, known, numbers, asked: None, memory: Vec::new(), unpacked: Vec::new() }
     }
 
@@ -308,7 +308,7 @@ impl<'s> Sieve<'s> {
 
     /// Rows whose time lies between two, both included. What the bounds of a page say need not be asked of its rows.
     pub(crate) fn times(&self, column: Column, low: i64, high: i64, first: u32, scope: Mask) -> Result<Mask> {
-        match self.bounds(column, first, scope) {
+        match self.bounds(column, first, scope)? {
             Some((least, greatest)) if greatest < low || high < least => return Ok(Mask::NONE),
             Some((least, greatest)) if low <= least && greatest <= high => return Ok(scope),
             _ => {}
@@ -317,16 +317,16 @@ impl<'s> Sieve<'s> {
     }
 
     /// Least and greatest number of the page that holds all of the block.
-    fn bounds(&self, column: Column, first: u32, scope: Mask) -> Option<(i64, i64)> {
+    fn bounds(&self, column: Column, first: u32, scope: Mask) -> Result<Option<(i64, i64)>> {
+        let Some(last) = scope.places_back().next().map(|last| first + last) else { return Ok(None) };
         let info = self.segment.page_info(column, first)?;
-        let last = first + scope.places_back().next()?;
-        match info.bounds? {
+        Ok(match info.bounds {
             // A page with rows that have none says nothing of those.
-            Bounds::Numbers(least, greatest) if info.nulls == Some(0) && last < info.first_row + info.rows => {
-                Some((*least, *greatest))
+            Some(PageBounds::Numbers(least, greatest)) if info.nulls == Some(0) && last < info.first_row + info.rows => {
+                Some((least, greatest))
             }
             _ => None,
-        }
+        })
     }
 
     fn head(&mut self, text: HeadText, glob: Option<&Glob>, nth: usize, first: u32, scope: Mask) -> Result<Sifted> {
