@@ -13,6 +13,15 @@ def blocks(page, language=""):
     return [body for found, body in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if found == language]
 
 
+def spans(pattern):
+    """What stands in code on any page and fits."""
+    found = set()
+    for name in os.listdir(PAGES):
+        with open(os.path.join(PAGES, name), encoding="utf-8") as file:
+            found.update(re.findall("`(" + pattern + ")[^`]*`", file.read()))
+    return found
+
+
 def put(text, **places):
     """The text with other values in place of those that a reader replaces, too. Each has to be there."""
     for old, new in places.items():

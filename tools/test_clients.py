@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 from unittest import mock
 
-from client_pages import blocks, exported, put, run, shell
+from client_pages import blocks, exported, put, run, shell, spans
 from test_sealed import BINARY, CORPUS, needs
 
 try:
@@ -225,6 +225,17 @@ class Clients(unittest.TestCase):
         key = next(log["verifier_key"] for log in json.loads(server.call("/api/v1/checkpoints")[1]) if log["log"] == "main")
         subprocess.run([BINARY, "verify", "--proof", "event.tlog-proof", "--key", key], cwd=root, check=True, capture_output=True)
         self.assertEqual(server.stop(), 0)
+
+    def test_the_pages_name_keys_and_metrics_that_there_are(self):
+        keys = {setting["key"] for setting in json.loads(self.server.call("/api/v1/config")[1])}
+        named = spans(r"(?:limits|listen|syslog|tls|store|rate)\.[a-z_]+")
+        self.assertGreater(len(named), 8)
+        # An action, and no key.
+        self.assertEqual(named - keys, {"syslog.auth"})
+        metrics = self.server.call("/metrics")[1].decode()
+        named = spans(r"indelible_[a-z_]+")
+        self.assertEqual({name for name in named if f"# TYPE {name.removesuffix('_total')} " not in metrics}, set())
+        self.assertGreater(len(named), 0)
 
     def test_kubernetes_event_lists(self):
         folder = os.path.join(CORPUS, "k8s-audit-falco")
