@@ -232,6 +232,8 @@ class Clients(unittest.TestCase):
         self.assertGreater(len(named), 8)
         # An action, and no key.
         self.assertEqual(named - keys, {"syslog.auth"})
+        # What was never counted is not told of.
+        self.server.call("/_bulk", b'{"delete":{"_index":"shop","_id":"1"}}\n')
         metrics = self.server.call("/metrics")[1].decode()
         named = spans(r"indelible_[a-z_]+")
         self.assertEqual({name for name in named if f"# TYPE {name.removesuffix('_total')} " not in metrics}, set())
