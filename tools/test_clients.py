@@ -5,6 +5,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,7 +16,9 @@ import time
 import unittest
 import urllib.parse
 import urllib.request
+from unittest import mock
 
+from client_pages import blocks, exported, put, run, shell, spans
 from test_sealed import BINARY, CORPUS, needs
 
 try:
@@ -38,9 +41,13 @@ def free_port():
 class Server:
     """`indelible serve` in a home of its own."""
 
-    def __init__(self, root, *settings):
+    def __init__(self, root, *settings, config=""):
         environment = {"HOME": root, "INDELIBLE_DATA": os.path.join(root, "audit"), "INDELIBLE_STATE": os.path.join(root, "state")}
         words = [word for setting in ("listen.http=127.0.0.1:0", *settings) for word in ("--set", setting)]
+        if config:
+            with open(os.path.join(root, "indelible.toml"), "w", encoding="utf-8") as file:
+                file.write(config)
+            words += ["--config", "indelible.toml"]
         self.process = subprocess.Popen([BINARY, "serve", "-o", "json", *words], env=environment, cwd=root, stdout=subprocess.PIPE, text=True)
         ready = json.loads(self.process.stdout.readline())
         self.url, self.token, self.root, self.environment = ready["url"], ready["token"], root, environment
@@ -81,7 +88,7 @@ class Clients(unittest.TestCase):
         run = lambda *words: subprocess.run(words, cwd=cls.root, check=True, capture_output=True)
         run("openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2",
             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-        cls.server = Server(cls.root, f"listen.syslog_udp=127.0.0.1:{cls.udp}", f"listen.syslog_tcp=127.0.0.1:{cls.tcp}")
+        cls.server = Server(cls.root, config=put(blocks("syslog", "toml")[0], **{"5514": cls.udp, "6601": cls.tcp}))
 
     @classmethod
     def tearDownClass(cls):
@@ -96,18 +103,16 @@ class Clients(unittest.TestCase):
             self.skipTest(f"a client is absent ({MISSING}): pip install -r tools/clients.txt")
 
     def otlp(self, exporter, name):
-        from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-        from opentelemetry.sdk.resources import Resource
-
-        provider = LoggerProvider(resource=Resource.create({"service.name": f"shop-{name}", "host.name": "web-1"}))
-        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
-        logger = logging.Logger(name)
-        logger.addHandler(LoggingHandler(logger_provider=provider))
-        for nth in range(600):
-            logger.error("payment %d failed", nth, extra={"user.id": f"user-{nth % 7}", "nth": nth, "ratio": 0.5, "event.name": f"payment.{name}"})
-        self.assertTrue(provider.force_flush())
-        provider.shutdown()
+        """Hundreds of records by an exporter of the page, through the provider of the page."""
+        page = run(blocks("otlp", "python")[2], exporter=exporter)
+        provider, logger = page["provider"], page["log"]
+        try:
+            for nth in range(600):
+                logger.error("payment %d failed", nth, extra={"user.id": f"user-{nth % 7}", "nth": nth, "ratio": 0.5, "event.name": f"payment.{name}"})
+            self.assertTrue(provider.force_flush())
+        finally:
+            logger.handlers.clear()
+            provider.shutdown()
         events = self.server.soon(f"action:payment.{name}", 600)
         self.assertEqual(len(events), 600)
         by_nth = {event["details"]["attributes"]["nth"]: event for event in events}
@@ -116,24 +121,23 @@ class Clients(unittest.TestCase):
         self.assertEqual((event["actor"]["id"], event["severity"], event["source"]), ("user-1", "medium", "otlp"))
         self.assertEqual(event["details"]["body"], "payment 8 failed")
         self.assertEqual(event["details"]["attributes"]["ratio"], 0.5)
-        self.assertEqual(event["details"]["resource"]["attributes"]["service.name"], f"shop-{name}")
-        self.assertEqual(event["origin"]["host"], "web-1")
+        self.assertEqual(event["details"]["resource"]["attributes"]["service.name"], "shop")
+        self.assertEqual((event["origin"]["host"], event["targets"][0]["id"]), ("web-1", "shop"))
+        self.assertTrue(self.server.soon("action:payment.fail actor.id:alice details.attributes.amount:12.5", 1), "what the page itself records")
 
     def test_opentelemetry_over_http(self):
+        # As the environment of the page says.
         from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-        headers = {"authorization": f"Bearer {self.server.token}"}
-        self.otlp(OTLPLogExporter(endpoint=self.server.url + "/v1/logs", headers=headers), "http")
+        with mock.patch.dict(os.environ, exported(blocks("otlp", "sh")[0], URL=self.server.url, TOKEN=self.server.token)):
+            self.otlp(OTLPLogExporter(), "http")
 
     def test_opentelemetry_over_http_compressed(self):
-        from opentelemetry.exporter.otlp.proto.http import Compression
-        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-        headers = {"authorization": f"Bearer {self.server.token}"}
-        self.otlp(OTLPLogExporter(endpoint=self.server.url + "/v1/logs", headers=headers, compression=Compression.Gzip), "gzip")
+        page = run(blocks("otlp", "python")[0], URL=self.server.url, TOKEN=self.server.token)
+        self.otlp(page["exporter"], "gzip")
 
     def test_opentelemetry_over_grpc(self):
-        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-        headers = (("authorization", f"Bearer {self.server.token}"),)
-        self.otlp(OTLPLogExporter(endpoint=self.server.url, headers=headers, insecure=True), "grpc")
+        page = run(blocks("otlp", "python")[1], URL=self.server.url, TOKEN=self.server.token)
+        self.otlp(page["exporter"], "grpc")
 
     def test_opentelemetry_json_of_the_specification(self):
         path = os.path.join(CORPUS, "otlp-proto", "examples", "logs.json")
@@ -147,13 +151,15 @@ class Clients(unittest.TestCase):
         self.assertEqual(event["details"]["attributes"]["array.attribute"], ["many", "values"])
 
     def test_elasticsearch_bulk(self):
-        client = elasticsearch.Elasticsearch(self.server.url, api_key=self.server.token, request_timeout=30)
+        client = run(blocks("elastic", "python")[0], URL=self.server.url, TOKEN=self.server.token)["client"]
+        [shown] = self.server.events("action:order.ship")
+        self.assertEqual((shown["actor"]["name"], shown["targets"][0]["id"]), ("al", "shop"), "what the page itself records")
         self.assertEqual(client.info()["tagline"], "The audit log that can prove itself")
-        actions = [{"_op_type": "create", "_index": "shop", "_id": f"doc-{nth}", "_source": {"action": "order.ship", "user": {"name": "al"}, "nth": nth}}
+        actions = [{"_op_type": "create", "_index": "shop", "_id": f"doc-{nth}", "_source": {"action": "order.send", "user": {"name": "al"}, "nth": nth}}
                    for nth in range(500)]
         self.assertEqual(elasticsearch.helpers.bulk(client, actions), (500, []))
         self.assertEqual(elasticsearch.helpers.bulk(client, actions), (500, []), "sent again")
-        events = self.server.events("action:order.ship")
+        events = self.server.events("action:order.send")
         self.assertEqual(sorted(event["details"]["nth"] for event in events), list(range(500)), "recorded once")
         self.assertEqual((events[0]["actor"]["name"], events[0]["targets"][0]["id"]), ("al", "shop"))
         with self.assertRaises(elasticsearch.helpers.BulkIndexError) as refused:
@@ -173,8 +179,10 @@ class Clients(unittest.TestCase):
             return json.loads(answer)
 
         token = self.server.token
-        body = '{"time":1769860800.5,"host":"web-9","event":{"action":"cart.add","user":"bo"}}{"event":"plain text","sourcetype":"x"}'
-        self.assertEqual(curl("/services/collector/event", body, token), {"text": "Success", "code": 0})
+        shown = blocks("splunk", "sh")
+        told = [json.loads(shell(script, URL=self.server.url, TOKEN=token)) for script in shown]
+        self.assertEqual(told, [{"text": "Success", "code": 0}] * len(shown))
+        body = '{"event":"plain text","sourcetype":"x"}'
         [event] = self.server.events("action:cart.add")
         self.assertEqual((event["time"], event["origin"]["host"]), ("2026-01-31T12:00:00.500000000Z", "web-9"))
         self.assertEqual(event["details"]["_hec"], {"host": "web-9", "time": 1769860800.5})
@@ -182,24 +190,54 @@ class Clients(unittest.TestCase):
         self.assertEqual(curl("/services/collector", body, "indl_000000000000_wrong", expect=403)["code"], 4)
         self.assertEqual(curl("/services/collector", '{"event":"a"}{"fields":{}}', token, expect=400), {"text": "Event field is required", "code": 12, "invalid-event-number": 1})
         self.assertEqual(curl("/services/collector", "nonsense", token, expect=400)["code"], 6)
-        self.assertEqual(curl("/services/collector/raw", "first line\nsecond line\n", token)["code"], 0)
+        self.assertEqual(len(self.server.events('details.event:"plain text"')), 1)
         self.assertEqual(len(self.server.events('raw:"second line"')), 1)
 
     def test_cloudevents_structured_and_binary(self):
-        from cloudevents.core.bindings.http import to_binary, to_structured
-        from cloudevents.core.formats.json import JSONFormat
-        from cloudevents.core.v1.event import CloudEvent
-
-        for nth, form in enumerate([to_structured, to_binary]):
-            event = CloudEvent({"id": f"ce-{nth}", "type": "com.example.parcel.move", "source": "/depot", "specversion": "1.0", "subject": f"parcel-{nth}",
-                                "datacontenttype": "application/json"}, {"weight": nth + 0.5})
-            message = form(event, JSONFormat())
-            for _ in range(2):
-                status, _ = self.server.call("/cloudevents", message.body, dict(message.headers))
-                self.assertEqual(status, 204)
+        [shown] = blocks("cloudevents", "python")
+        for nth, form in enumerate(["to_structured", "to_binary"]):
+            code = put(shown, **{"ce-1": f"ce-{nth}", "parcel-1": f"parcel-{nth}", "1.5": nth + 0.5})
+            code = put(code, **{"= to_structured(": f"= {form}("})
+            page = run(code, URL=self.server.url, TOKEN=self.server.token)
+            message = page["message"]
+            again, _ = self.server.call("/cloudevents", message.body, dict(message.headers))
+            self.assertEqual((page["answer"].status_code, again), (204, 204))
         events = self.server.events("source:cloudevents")
         self.assertEqual(sorted(event["details"]["data"]["weight"] for event in events), [0.5, 1.5], "each once")
         self.assertEqual({event["targets"][-1]["id"] for event in events}, {"parcel-0", "parcel-1"})
+
+    def test_the_api_by_curl(self):
+        # On a server of its own, whose first positions the page names.
+        root = os.path.join(self.root, "curl")
+        os.mkdir(root)
+        server = Server(root)
+        printed = [shell(script, cwd=root, URL=server.url, TOKEN=server.token) for script in blocks("curl", "sh")]
+        self.assertEqual(json.loads(printed[0])["durable"], True)
+        self.assertEqual(json.loads(printed[1]), {"count": 1000, "durable": True})
+        again = shell(blocks("curl", "sh")[1], cwd=root, URL=server.url, TOKEN=server.token)
+        self.assertEqual(json.loads(again), {"count": 1000, "durable": True})
+        self.assertEqual(len(server.events("action:door.open")), 1000, "recorded once")
+        found, _ = json.JSONDecoder().raw_decode(printed[2])
+        self.assertEqual((found["shown"], found["complete"]), (10, True))
+        for name, magic in [("events.parquet", b"PAR1"), ("event.tlog-proof", b"c2sp.org/tlog-proof@v1\n")]:
+            with open(os.path.join(root, name), "rb") as file:
+                self.assertTrue(file.read().startswith(magic), name)
+        key = next(log["verifier_key"] for log in json.loads(server.call("/api/v1/checkpoints")[1]) if log["log"] == "main")
+        subprocess.run([BINARY, "verify", "--proof", "event.tlog-proof", "--key", key], cwd=root, check=True, capture_output=True)
+        self.assertEqual(server.stop(), 0)
+
+    def test_the_pages_name_keys_and_metrics_that_there_are(self):
+        keys = {setting["key"] for setting in json.loads(self.server.call("/api/v1/config")[1])}
+        named = spans(r"(?:limits|listen|syslog|tls|store|rate)\.[a-z_]+")
+        self.assertGreater(len(named), 8)
+        # An action, and no key.
+        self.assertEqual(named - keys, {"syslog.auth"})
+        # What was never counted is not told of.
+        self.server.call("/_bulk", b'{"delete":{"_index":"shop","_id":"1"}}\n')
+        metrics = self.server.call("/metrics")[1].decode()
+        named = spans(r"indelible_[a-z_]+")
+        self.assertEqual({name for name in named if f"# TYPE {name.removesuffix('_total')} " not in metrics}, set())
+        self.assertGreater(len(named), 0)
 
     def test_kubernetes_event_lists(self):
         folder = os.path.join(CORPUS, "k8s-audit-falco")
@@ -218,8 +256,13 @@ class Clients(unittest.TestCase):
         self.assertGreater(len(items), 10)
         distinct = {(item["auditID"], item.get("stage")) for item in items}
         body = json.dumps({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}).encode()
+        [configuration] = blocks("kubernetes", "yaml")
+        configuration = put(configuration, **{"https://audit.example.com:8410": self.server.url, "indl_…": self.server.token})
+        address = re.search(r'server: "([^"]+)"', configuration).group(1)
+        headers = {"authorization": "Bearer " + re.search(r'token: "([^"]+)"', configuration).group(1), "content-type": "application/json"}
         for _ in range(2):
-            self.assertEqual(self.server.call("/k8s/audit", body, {"content-type": "application/json"})[0], 200)
+            with urllib.request.urlopen(urllib.request.Request(address, data=body, headers=headers)) as answer:
+                self.assertEqual(answer.status, 200)
         events = self.server.events("source:kubernetes-audit")
         self.assertGreaterEqual(len(events), len(distinct), "each request and stage")
         details = [event["details"] for event in events]
@@ -227,9 +270,8 @@ class Clients(unittest.TestCase):
             self.assertIn(item, details, "every value as it was")
 
     def test_logger_over_udp_and_tcp(self):
-        for words, mark in [(["-d", "-P", str(self.udp), "--rfc5424"], "by-udp"), (["-T", "-P", str(self.tcp), "--rfc3164"], "by-tcp"),
-                            (["-T", "-P", str(self.tcp), "--octet-count", "--rfc5424"], "by-octets")]:
-            subprocess.run(["logger", "-n", "127.0.0.1", *words, "-t", "sshd", "-p", "auth.err", f"login failed {mark}"], check=True)
+        shell(put(blocks("syslog", "sh")[0], **{"5514": self.udp, "6601": self.tcp}))
+        for mark in ["by-udp", "by-tcp", "by-octets"]:
             [event] = self.server.soon(f'details.message:"login failed {mark}"', 1)
             self.assertEqual((event["action"], event["severity"], event["targets"][0]), ("syslog.auth", "medium", {"id": "sshd", "type": "program"}))
             self.assertIn(mark, event["raw"]["text"])
@@ -240,24 +282,20 @@ class Clients(unittest.TestCase):
         # A second server: TLS for syslog means TLS for HTTP too.
         root = os.path.join(self.root, "tls")
         os.mkdir(root)
-        secure = Server(root, f"listen.syslog_tls=127.0.0.1:{self.tls}", f"tls.certificate={self.root}/cert.pem", f"tls.key={self.root}/key.pem")
+        certificate, key = f"{self.root}/cert.pem", f"{self.root}/key.pem"
+        places = {"6514": self.tls, "/etc/indelible/cert.pem": certificate, "/etc/indelible/key.pem": key}
+        secure = Server(root, config=put(blocks("syslog", "toml")[1], **places))
         relay = free_port()
+        elastic = put(blocks("elastic")[0], **{"8410": self.server.port, "indl_…": self.server.token, "/var/log/indelible-errors": f"{self.root}/errors"})
+        tls = put(blocks("syslog")[0], **{"6514": self.tls, "/etc/ssl/certs/indelible.pem": certificate})
         configuration = os.path.join(self.root, "rsyslog.conf")
         with open(configuration, "w", encoding="utf-8") as file:
             file.write(f"""
-global(workDirectory="{self.root}" defaultNetstreamDriverCAFile="{self.root}/cert.pem")
+global(workDirectory="{self.root}")
 module(load="imtcp")
-module(load="omelasticsearch")
 input(type="imtcp" port="{relay}" address="127.0.0.1")
-template(name="document" type="list" option.jsonf="on") {{
-  property(outname="message" name="msg" format="jsonf")
-  property(outname="host" name="hostname" format="jsonf")
-  property(outname="program" name="programname" format="jsonf")
-}}
-action(type="omelasticsearch" server="127.0.0.1" serverport="{self.server.port}" usehttps="off" bulkmode="on" searchIndex="rsyslog" searchType=""
-       template="document" uid="indelible" pwd="{self.server.token}" errorFile="{self.root}/errors" action.resumeRetryCount="3")
-action(type="omfwd" target="127.0.0.1" port="{self.tls}" protocol="tcp" StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="anon"
-       TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format")
+{elastic}
+{tls}
 """)
         daemon = subprocess.Popen(["rsyslogd", "-n", "-f", configuration, "-i", os.path.join(self.root, "rsyslog.pid")],
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -306,6 +344,13 @@ action(type="omfwd" target="127.0.0.1" port="{self.tls}" protocol="tcp" StreamDr
             self.assertNotIn(b"200", plain.recv(4096))
         done = subprocess.run(["curl", "-s", "--cacert", f"{self.root}/cert.pem", f"https://localhost:{secure.port}/livez"], capture_output=True, text=True, check=False)
         self.assertEqual(done.stdout, "ok\n", done.stderr)
+        # Asked by the configuration that started it, as containers do: this very certificate, and no other.
+        run_openssl = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "other-key.pem", "-out", "other.pem", "-days", "2", "-subj", "/CN=localhost"]
+        subprocess.run(run_openssl, cwd=self.root, check=True, capture_output=True)
+        for certificate, code in [("cert.pem", 0), ("other.pem", 1)]:
+            words = [f"listen.http=127.0.0.1:{secure.port}", f"tls.certificate={self.root}/{certificate}", f"tls.key={self.root}/key.pem"]
+            health = subprocess.run([BINARY, "health", *[word for setting in words for word in ("--set", setting)]], env=secure.environment, capture_output=True, text=True, check=False)
+            self.assertEqual(health.returncode, code, health.stdout + health.stderr)
         self.assertEqual(secure.stop(), 0)
 
 

@@ -24,14 +24,19 @@ impl Arguments {
         self.rest.len() < before
     }
 
-    /// The number behind `option`; decimal, or hexadecimal behind `0x`.
-    pub(crate) fn take_number(&mut self, option: &str) -> Result<Option<u64>, String> {
+    /// What stands behind `option`.
+    pub(crate) fn take_text(&mut self, option: &str) -> Result<Option<String>, String> {
         let Some(at) = self.rest.iter().position(|argument| argument == option) else { return Ok(None) };
         self.rest.remove(at);
         if at == self.rest.len() {
-            return Err(format!("{option} needs a number"));
+            return Err(format!("{option} needs something behind it"));
         }
-        let text = self.rest.remove(at);
+        Ok(Some(self.rest.remove(at)))
+    }
+
+    /// The number behind `option`; decimal, or hexadecimal behind `0x`.
+    pub(crate) fn take_number(&mut self, option: &str) -> Result<Option<u64>, String> {
+        let Some(text) = self.take_text(option)? else { return Ok(None) };
         let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
         number.map(Some).map_err(|_| format!("{option} needs a number, not `{text}`"))
     }

@@ -9,6 +9,7 @@ mod bench;
 mod checks;
 mod fuzz;
 mod gate;
+mod package;
 mod process;
 mod setup;
 mod sim;
@@ -25,6 +26,8 @@ cargo xtask sim [FILTER] [--runs N] [--seed S]
 cargo xtask fuzz [TARGET] [--seconds N]     libFuzzer on one decoder, or on each in turn
 cargo xtask bench [--peers] [--rocksdb] [ARGUMENTS…]
                                             the benchmarks in release mode; `all` if nothing is said
+cargo xtask package deb [--binary FILE]     a Debian package of the command, in target/package; built in release mode, or FILE as it is
+cargo xtask package try [--binary FILE]     what the gate tries of package, unit and container file
 cargo xtask help                            this page
 
 INDELIBLE_CORPUS   folder with real events; default: ../shared/data beside the workspace
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         "sim" => sim::run(arguments),
         "fuzz" => fuzz::run(arguments),
         "bench" => bench::run(arguments),
+        "package" => package::run(arguments),
         "help" | "--help" | "-h" => {
             process::say(HELP.trim_end());
             Ok(ExitCode::SUCCESS)

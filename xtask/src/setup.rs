@@ -20,6 +20,9 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("rsyslogd", "rsyslog", "clients of the server"),
     ("/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so", "rsyslog-elasticsearch", "clients of the server"),
     ("/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so", "rsyslog-gnutls", "clients of the server"),
+    ("systemd-analyze", "systemd", "the unit of the server"),
+    ("dpkg-deb", "dpkg", "the Debian package"),
+    ("strip", "binutils", "the Debian package"),
 ];
 
 /// rustfmt and clippy.

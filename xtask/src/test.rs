@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 use crate::arguments::Arguments;
 use crate::checks;
 use crate::gate::{Gate, Outcome};
+use crate::package;
 use crate::process::{self, cargo, command, root, target_dir};
 use crate::setup;
 
@@ -80,6 +81,7 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
         tests.env("INDELIBLE_BINARY", target_dir().join("debug").join("indelible"));
         told.run(tests)
     });
+    package::tries(&mut gate, &target_dir().join("debug").join("indelible"));
     gate.step("fuzz targets", || {
         // Without libFuzzer: the targets build on stable and hold on damaged examples.
         let mut targets = cargo(&["test", "--quiet", "--locked", "--lib", "--manifest-path", "fuzz/Cargo.toml"]);

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bench, checkpoint, completions, config, demo, doctor, drill, emit, export, facets, hold, import, init, man, prove,
+    backup, bench, checkpoint, completions, config, demo, doctor, drill, emit, export, facets, health, hold, import, init, man, prove,
     restore, retention, seal, search, segments, serve, show, stats, tail, token, verify,
 };
 use crate::data_dir::Place;
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Restore(restore::RestoreArgs),
     /// Serve the store: HTTP API, other people's protocols, C2SP logs
     Serve(serve::ServeArgs),
+    /// Ask the server of this machine whether it records
+    Health(health::HealthArgs),
     /// Write, check and show the server's configuration
     Config(config::ConfigArgs),
     /// Make, list and revoke tokens of a server

@@ -1,30 +1,34 @@
 //! What the server records of itself: reads, exports, refusals, changes. Events of the tenant `_system`, in the same log as everything else.
 //!
-//! Refusals may come in floods, so those alike within a second are one event whose `weight` says how many. What cannot be recorded when it
-//! happens (the disk is full, a lane is) is counted, and the count is recorded as soon as that goes.
+//! Refusals may come in floods, which must not become floods of events: of those that are alike, the first is recorded within a second, and what
+//! follows once a minute, as one event whose `weight` says how many. Only so many are told apart in a minute; the rest are one more kind. What
+//! cannot be recorded when it happens (the disk is full, a lane is) is counted, and the count is recorded as soon as that goes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use indelible::{Draft, Outcome, Store, taxonomy};
 use parking_lot::Mutex;
 
-use crate::access::{SYSTEM_TENANT, Scope};
+use crate::access::{SYSTEM_TENANT, Scope, TooMany, is_tenant_name};
 use crate::http::caller::Caller;
 use crate::metrics::Metrics;
 
 /// Source of these events.
 const SOURCE: &str = "indelible-server";
-/// Refusals told apart within a second; the rest are one.
+/// Refusals told apart within a minute; the rest are one.
 const APART_MAX: usize = 1_024;
+/// For how long those gather that are like one that was recorded.
+const GATHERING: Duration = Duration::from_secs(60);
 
 /// Writes them.
 pub(crate) struct Audit {
     store: Store,
     metrics: Arc<Metrics>,
-    refusals: Mutex<HashMap<Refusal, u64>>,
+    refusals: Mutex<HashMap<Refusal, Gathered>>,
     unrecorded: AtomicU64,
 }
 
@@ -32,7 +36,29 @@ pub(crate) struct Audit {
 struct Refusal {
     address: Option<IpAddr>,
     token: Option<String>,
-    why: &'static str,
+    why: Why,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Why {
+    /// A token that does not hold.
+    Login(&'static str),
+    Scope(Scope),
+    /// To record for a tenant that is not the token's; named if it can be a name.
+    Tenant(Option<String>),
+    /// To see an event of another tenant, or of the log itself.
+    Hidden,
+    /// Beyond a rate of this.
+    Rate(&'static str),
+    /// More kinds than are told apart.
+    Others,
+}
+
+/// Refusals of one kind that are not recorded yet, and when they will be.
+#[derive(Debug)]
+struct Gathered {
+    count: u64,
+    due: Instant,
 }
 
 impl Audit {
@@ -42,17 +68,30 @@ impl Audit {
 
     /// A token that does not hold.
     pub(crate) fn failed_login(&self, address: Option<IpAddr>, why: &'static str) {
-        self.refuse(Refusal { address, token: None, why });
+        self.refuse(Refusal { address, token: None, why: Why::Login(why) });
     }
 
     /// A token without the scope.
     pub(crate) fn denied(&self, caller: &Caller, scope: Scope) {
-        let why = match scope {
-            Scope::Emit => "no scope emit",
-            Scope::Read => "no scope read",
-            Scope::Audit => "no scope audit",
-            Scope::Admin => "no scope admin",
-        };
+        self.refuse_caller(caller, Why::Scope(scope));
+    }
+
+    /// A token that would record for a tenant that is not its own, or that is not there.
+    pub(crate) fn other_tenant(&self, caller: &Caller, tenant: &str) {
+        self.refuse_caller(caller, Why::Tenant(is_tenant_name(tenant).then(|| tenant.to_owned())));
+    }
+
+    /// A token that asked for an event of another tenant; its caller is told that there is none.
+    pub(crate) fn hidden(&self, caller: &Caller) {
+        self.refuse_caller(caller, Why::Hidden);
+    }
+
+    /// A token beyond a rate.
+    pub(crate) fn limited(&self, caller: &Caller, many: TooMany) {
+        self.refuse_caller(caller, Why::Rate(many.what));
+    }
+
+    fn refuse_caller(&self, caller: &Caller, why: Why) {
         self.refuse(Refusal { address: caller.address, token: Some(caller.token.id.clone()), why });
     }
 
@@ -60,11 +99,11 @@ impl Audit {
         let mut refusals = self.refusals.lock();
         let full = refusals.len() >= APART_MAX;
         let refusal = if full && !refusals.contains_key(&refusal) {
-            Refusal { address: None, token: None, why: "more than are told apart" }
+            Refusal { address: None, token: None, why: Why::Others }
         } else {
             refusal
         };
-        *refusals.entry(refusal).or_default() += 1;
+        refusals.entry(refusal).or_insert_with(|| Gathered { count: 0, due: Instant::now() }).count += 1;
     }
 
     /// Somebody read events: what was asked, in the words of the API.
@@ -102,16 +141,28 @@ impl Audit {
         recorded
     }
 
-    /// Writes what gathered; called every second, and before the end.
+    /// Writes what gathered and is due; called every second.
     pub(crate) fn tick(&self) {
-        let refusals = std::mem::take(&mut *self.refusals.lock());
+        self.write(Instant::now());
+    }
+
+    /// Writes all that gathered; called before the end.
+    pub(crate) fn finish(&self) {
+        self.write(Instant::now() + GATHERING);
+    }
+
+    fn write(&self, now: Instant) {
+        let refusals = due(&mut self.refusals.lock(), now);
         for (refusal, count) in refusals {
-            let (action, outcome) = match refusal.token {
-                Some(_) => (taxonomy::ACCESS_DENY, Outcome::Denied),
-                None => (taxonomy::USER_LOGIN, Outcome::Failure),
+            let (action, outcome) = match refusal.why {
+                Why::Login(_) => (taxonomy::USER_LOGIN, Outcome::Failure),
+                _ => (taxonomy::ACCESS_DENY, Outcome::Denied),
             };
-            let address = refusal.address.map(|address| address.to_string());
-            let mut draft = Draft::new(action).outcome(outcome).detail("reason", refusal.why);
+            let (address, reason) = (refusal.address.map(|address| address.to_string()), refusal.why.told());
+            let mut draft = Draft::new(action).outcome(outcome).detail("reason", &*reason);
+            if let Why::Tenant(Some(tenant)) = &refusal.why {
+                draft = draft.target("tenant", tenant);
+            }
             draft.actor.id = refusal.token.as_deref();
             draft.actor.kind = Some("token");
             draft.origin.ip = address.as_deref();
@@ -126,5 +177,61 @@ impl Audit {
                 self.unrecorded.fetch_add(unrecorded, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// Takes what is due, so that what is like it gathers from now on. What nothing was like for so long is forgotten.
+fn due(refusals: &mut HashMap<Refusal, Gathered>, now: Instant) -> Vec<(Refusal, u64)> {
+    let mut due = Vec::new();
+    refusals.retain(|refusal, gathered| {
+        if gathered.due > now {
+            return true;
+        }
+        let count = std::mem::take(&mut gathered.count);
+        if count > 0 {
+            due.push((refusal.clone(), count));
+            gathered.due = now + GATHERING;
+        }
+        count > 0
+    });
+    due
+}
+
+impl Why {
+    fn told(&self) -> String {
+        match self {
+            Self::Login(why) => (*why).to_owned(),
+            Self::Scope(scope) => format!("no scope {}", scope.name()),
+            Self::Tenant(_) => "no token of this tenant".to_owned(),
+            Self::Hidden => "an event of another tenant".to_owned(),
+            Self::Rate(what) => format!("too many {what}"),
+            Self::Others => "more than are told apart".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(nth: u8) -> Refusal {
+        Refusal { address: Some([192, 0, 2, nth].into()), token: None, why: Why::Hidden }
+    }
+
+    #[test]
+    fn of_a_flood_the_first_is_told_at_once_and_the_rest_once_a_minute() {
+        let mut refusals = HashMap::new();
+        let start = Instant::now();
+        let come = |refusals: &mut HashMap<_, Gathered>, nth, count| {
+            refusals.entry(refusal(nth)).or_insert_with(|| Gathered { count: 0, due: start }).count += count;
+        };
+        come(&mut refusals, 1, 3);
+        assert_eq!(due(&mut refusals, start), [(refusal(1), 3)]);
+        come(&mut refusals, 1, 500);
+        come(&mut refusals, 2, 1);
+        assert_eq!(due(&mut refusals, start + GATHERING / 2), [(refusal(2), 1)], "another is told at once");
+        assert_eq!(due(&mut refusals, start + GATHERING), [(refusal(1), 500)]);
+        assert_eq!(due(&mut refusals, start + GATHERING * 2), []);
+        assert!(refusals.is_empty(), "{refusals:?}");
     }
 }

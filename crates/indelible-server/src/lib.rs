@@ -13,6 +13,8 @@ pub mod config;
 mod http;
 mod ingest;
 mod metrics;
+mod notify;
+pub mod probe;
 mod read;
 mod run;
 mod server;

@@ -33,6 +33,46 @@ pub(crate) enum Question {
     Proof,
 }
 
+/// Why a connection ended that did not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Broken {
+    /// No TLS, another version of it, a certificate that is not trusted, or nothing at all.
+    Handshake,
+    /// No whole head of a request came in time.
+    NoRequest,
+    /// After the last request no other came in time: how most connections end that are kept alive.
+    Idle,
+    /// What came is no HTTP.
+    Malformed,
+    /// Streams were opened and reset, or headers sent, without end.
+    Flooded,
+}
+
+/// Why a body was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Untaken {
+    /// It broke off, or whoever sent it went away.
+    Broken,
+    /// It did not come in time.
+    Slow,
+    /// It is larger than may be, as it comes or decompressed.
+    Large,
+    /// It is compressed in a way that is not known, or does not decompress.
+    Coding,
+    /// Too many were being read.
+    Room,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByEnd {
+    why: Broken,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByFault {
+    pub(crate) why: Untaken,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ByProtocol {
     pub(crate) protocol: Protocol,
@@ -67,6 +107,9 @@ pub(crate) struct Metrics {
     pub(crate) unaudited: Counter,
     pub(crate) connections: Gauge,
     pub(crate) connections_refused: Counter,
+    connections_broken: Family<ByEnd, Counter>,
+    pub(crate) bodies_refused: Family<ByFault, Counter>,
+    pub(crate) certificate_expires: Gauge,
     pub(crate) tails: Gauge,
     store: StoreMetrics,
 }
@@ -81,6 +124,7 @@ struct StoreMetrics {
     redacted: Counter,
     segments: Counter,
     seal_failures: Counter,
+    stalled: Gauge,
     shed: Family<ByLane, Counter>,
     lane_bytes: Family<ByLane, Gauge>,
     result_hits: Counter,
@@ -114,13 +158,24 @@ impl Metrics {
         let failed_logins = Counter::default();
         registry.register("failed_logins", "Requests whose token did not hold", failed_logins.clone());
         let limited = Counter::default();
-        registry.register("limited", "Requests that were beyond a rate", limited.clone());
+        registry.register("limited", "Requests, batches and failed logins that were beyond a rate", limited.clone());
         let unaudited = Counter::default();
         registry.register("unaudited", "Reads and refusals that could not be recorded when they happened", unaudited.clone());
         let connections = Gauge::default();
         registry.register("connections", "Connections that are open", connections.clone());
         let connections_refused = Counter::default();
         registry.register("connections_refused", "Connections that were one too many", connections_refused.clone());
+        let connections_broken = Family::default();
+        registry.register("connections_broken", "Connections that did not end well", connections_broken.clone());
+        let bodies_refused = Family::default();
+        registry.register("bodies_refused", "Bodies that were not taken", bodies_refused.clone());
+        let certificate_expires = Gauge::default();
+        registry.register_with_unit(
+            "certificate_expires",
+            "When the certificate does, since 1970 UTC; 0 without TLS",
+            Unit::Seconds,
+            certificate_expires.clone(),
+        );
         let tails = Gauge::default();
         registry.register("tails", "Live tails that are open", tails.clone());
         let store = StoreMetrics::default();
@@ -131,6 +186,7 @@ impl Metrics {
         registry.register("redacted", "Values redacted before hashing", store.redacted.clone());
         registry.register("segments_sealed", "Segments sealed", store.segments.clone());
         registry.register("seal_failures", "Attempts to seal that failed", store.seal_failures.clone());
+        registry.register("stalled", "Whether there is no room on the disk: 1 until there is", store.stalled.clone());
         registry.register("events_shed", "Events shed by a full lane; each loss is recorded", store.shed.clone());
         registry.register_with_unit("lane", "Bytes waiting in a lane", Unit::Bytes, store.lane_bytes.clone());
         registry.register("result_cache_hits", "Segments whose answer was known", store.result_hits.clone());
@@ -148,9 +204,17 @@ impl Metrics {
             unaudited,
             connections,
             connections_refused,
+            connections_broken,
+            bodies_refused,
+            certificate_expires,
             tails,
             store,
         }
+    }
+
+    /// Counts a connection that did not end well.
+    pub(crate) fn broken(&self, why: Broken) {
+        self.connections_broken.get_or_create(&ByEnd { why }).inc();
     }
 
     /// Everything as OpenMetrics text.
@@ -171,6 +235,7 @@ impl Metrics {
         ] {
             raise(counter, now);
         }
+        own.stalled.set(i64::from(store.stalled().is_some()));
         for (lane, stats) in ["critical", "normal", "telemetry"].into_iter().zip(&stats.lanes) {
             raise(&own.shed.get_or_create(&ByLane { lane }), stats.shed);
             let waiting = i64::try_from(stats.bytes).unwrap_or(i64::MAX);

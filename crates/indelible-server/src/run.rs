@@ -15,6 +15,7 @@ use crate::api;
 use crate::config::{Config, Sources};
 use crate::http::{serve, tls};
 use crate::ingest::{bulk, cloudevents, hec, kubernetes, otlp, syslog};
+use crate::notify::{self, Manager};
 use crate::server::Server;
 
 /// Why the server could not start, or did not end well.
@@ -29,6 +30,9 @@ pub enum ServeError {
     /// Certificate or key cannot be used.
     #[error("{0}")]
     Tls(String),
+    /// The service manager cannot be told anything.
+    #[error("{0}")]
+    Manager(String),
     /// An address cannot be listened on.
     #[error("could not listen on {0}")]
     Listen(String, #[source] std::io::Error),
@@ -52,64 +56,73 @@ pub struct Ready {
 
 /// How often what gathered is written, and the log looked after.
 const TICK: Duration = Duration::from_secs(1);
+/// Time for questions that are still being worked on to notice that nobody waits.
+const QUESTIONS_END: Duration = Duration::from_secs(5);
+/// Time in which a store closes, disk permitting.
+const STORE_CLOSES: Duration = Duration::from_secs(60);
 
 /// Serves `store` until SIGTERM or SIGINT, then lets requests end, drains the store and closes it. SIGHUP reads the configuration again. `ready`
-/// is called once requests are taken.
+/// is called once requests are taken. A service manager that wants to know (`sd_notify(3)`) is told all of it.
 ///
 /// # Errors
 /// It could not start; or the store did not close well: what was acknowledged is safe all the same.
 pub fn serve(store: Store, sources: Sources, config: Config, ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("indelible-serve").build();
     let runtime = runtime.map_err(|error| ServeError::System("could not start the runtime", error))?;
+    let manager = Manager::of(&|name| std::env::var_os(name)).map_err(ServeError::Manager)?;
     let data = store.reader()?.dir().to_owned();
     let server = Arc::new(Server::new(store.clone(), Access::open(&data)?, sources, config)?);
-    let result = runtime.block_on(run(&server, &data, ready));
-    // Questions that are still being worked on are told that nobody waits.
-    runtime.shutdown_timeout(Duration::from_secs(5));
-    server.audit.tick();
+    let result = runtime.block_on(run(&server, &manager, &data, ready));
+    runtime.shutdown_timeout(QUESTIONS_END);
+    // From here on nobody gives signs of life; the store gets the whole of the manager's time.
+    manager.status("closing the store");
+    manager.alive();
+    server.audit.finish();
     drop(server);
     store.close()?;
     result
 }
 
-async fn run(server: &Arc<Server>, data: &Path, ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
+async fn run(server: &Arc<Server>, manager: &Manager, data: &Path, ready: impl FnOnce(Ready)) -> Result<(), ServeError> {
     let config = server.config();
     let failed = |error| ServeError::System("could not listen for signals", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
-    let token = first_token(server)?;
     let tls = match config.text("tls.certificate") {
         "" => None,
         certificate => {
-            let key = config.text("tls.key");
-            Some(
-                tls::server(Path::new(certificate), Path::new(key), None, &[b"h2".as_slice(), b"http/1.1"])
-                    .map_err(ServeError::Tls)?,
-            )
+            let (certificate, key) = (Path::new(certificate), Path::new(config.text("tls.key")));
+            let tls = tls::server(certificate, key, None, &[b"h2".as_slice(), b"http/1.1"]).map_err(ServeError::Tls)?;
+            tell_validity(server, certificate, &tls);
+            Some(tls.config)
         }
     };
     let listener = listen(config.text("listen.http")).await?;
     let syslog = syslog(server).await?;
+    // Last: who gets a token has to see it, and whatever fails before is tried again by another start.
+    let token = first_token(server)?;
     let address = listener.local_addr().map_err(|error| ServeError::System("could not tell the address", error))?;
     server.audit.own(Draft::new(taxonomy::SERVICE_START).outcome(Outcome::Success).detail("version", env!("CARGO_PKG_VERSION")));
+    let serves = format!("serving {} at {}://{address}", data.display(), if tls.is_some() { "https" } else { "http" });
     ready(Ready { address, tls: tls.is_some(), token, data: data.to_owned() });
     let serving = tokio::spawn(serve::run(Arc::clone(server), listener, tls, routes(server)));
+    // Also while requests end: until the runtime itself does.
+    tokio::spawn(notify::keep_alive(manager.clone(), server.store.clone()));
+    manager.ready(&serves);
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             _ = tick.tick() => server.audit.tick(),
             _ = hang_up.recv() => {
-                let reloaded = server.reload();
-                if let Err(error) = &reloaded {
-                    eprintln!("the configuration was not taken up:\n{error}");
-                }
-                api::record_reload(server, reloaded.is_ok());
+                manager.reloading();
+                manager.ready(&reload(server, &serves));
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
+    manager.stopping(config.time("drain.time") + QUESTIONS_END + STORE_CLOSES);
     server.audit.own(Draft::new(taxonomy::SERVICE_STOP).outcome(Outcome::Success));
     server.drain();
     // It has a time limit of its own.
@@ -118,6 +131,20 @@ async fn run(server: &Arc<Server>, data: &Path, ready: impl FnOnce(Ready)) -> Re
         let _ = listening.await;
     }
     Ok(())
+}
+
+/// Reads the configuration again; gives the server's status after that.
+fn reload(server: &Server, serves: &str) -> String {
+    let reloaded = server.reload();
+    api::record_reload(server, reloaded.is_ok());
+    match reloaded {
+        Ok(waiting) if waiting.is_empty() => format!("{serves}; the configuration was read again"),
+        Ok(waiting) => format!("{serves}; for the next start: {}", waiting.join(", ")),
+        Err(error) => {
+            eprintln!("the configuration was not taken up:\n{error}");
+            format!("{serves}; the configuration was not taken up: {error}")
+        }
+    }
 }
 
 /// Everything that is served on the one port.
@@ -133,6 +160,15 @@ fn routes(server: &Arc<Server>) -> Router {
 
 async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address.to_owned(), error))
+}
+
+/// A certificate that no client accepts is not a reason to stop recording, but one to say so. Its end is in the metrics.
+fn tell_validity(server: &Server, certificate: &Path, tls: &tls::Tls) {
+    let Some(validity) = tls.validity else { return };
+    server.metrics.certificate_expires.set(validity.until.timestamp());
+    if let Some(fault) = validity.fault(chrono::Utc::now()) {
+        eprintln!("warning: {} will not be accepted by clients: {fault}", certificate.display());
+    }
 }
 
 /// The listeners for syslog that are configured.
@@ -153,7 +189,7 @@ async fn syslog(server: &Arc<Server>) -> Result<Vec<tokio::task::JoinHandle<()>>
         let clients = Some(config.text("tls.syslog_clients")).filter(|path| !path.is_empty()).map(Path::new);
         let (certificate, key) = (Path::new(config.text("tls.certificate")), Path::new(config.text("tls.key")));
         let tls = tls::server(certificate, key, clients, &[]).map_err(ServeError::Tls)?;
-        listening.push(tokio::spawn(syslog::tcp(Arc::clone(server), listen(address).await?, Some(tls.into()))));
+        listening.push(tokio::spawn(syslog::tcp(Arc::clone(server), listen(address).await?, Some(tls.config))));
     }
     Ok(listening)
 }

@@ -8,10 +8,12 @@ use indelible::{Identity, Reader, Store};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
-use crate::access::{Access, Limits, Rate};
+use crate::access::{Access, Limits, Rate, TooMany};
 use crate::audit::Audit;
 use crate::config::{Config, Sources};
+use crate::http::Problem;
 use crate::http::body::{BodyLimits, Room};
+use crate::http::caller::Caller;
 use crate::metrics::Metrics;
 use crate::read::live::Live;
 
@@ -25,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) room: Room,
     pub(crate) searches: Arc<Semaphore>,
+    pub(crate) exports: Arc<Semaphore>,
     pub(crate) tails: Arc<Semaphore>,
     pub(crate) live: Arc<Live>,
     sources: Sources,
@@ -44,9 +47,10 @@ impl Server {
             audit: Audit::new(store.clone(), Arc::clone(&metrics)),
             store,
             access,
-            metrics,
-            room: Room::new(config.size("limits.bodies")),
+            room: Room::new(config.size("limits.bodies"), metrics.bodies_refused.clone()),
             searches: Arc::new(Semaphore::new(config.size("limits.searches"))),
+            exports: Arc::new(Semaphore::new(config.size("limits.exports"))),
+            metrics,
             tails: Arc::new(Semaphore::new(config.size("limits.tails"))),
             live: Arc::default(),
             default_tenant: config.text("store.tenant").to_owned(),
@@ -64,6 +68,13 @@ impl Server {
 
     pub(crate) fn limits(&self) -> Arc<Limits> {
         Arc::clone(&self.limits.read())
+    }
+
+    /// The answer to a caller beyond a rate, which is counted and recorded.
+    pub(crate) fn too_many(&self, caller: &Caller, many: TooMany) -> Problem {
+        self.metrics.limited.inc();
+        self.audit.limited(caller, many);
+        many.into()
     }
 
     pub(crate) fn default_tenant(&self) -> &str {

@@ -343,6 +343,15 @@ impl Store {
         handle.shared.flush()
     }
 
+    /// Why nothing can be written at this moment, if so: the disk has no room. What waits is written as soon as it has, without being asked.
+    ///
+    /// What would be emitted now would wait in memory, and perhaps be recorded later: who can refuse it does so instead. **Cost**: one load.
+    #[must_use]
+    pub fn stalled(&self) -> Option<Error> {
+        let shared = &self.inner.as_ref()?.shared;
+        if shared.stalled.load(Ordering::Acquire) { shared.board.stalled() } else { None }
+    }
+
     /// Seals everything that is durable now into segments, and removes the journal files that held it.
     ///
     /// **Durability**: as before; at every moment each event is in the journal or in a segment that the manifest names. **Cost**: reads

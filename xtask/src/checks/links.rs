@@ -8,7 +8,7 @@ use crate::gate::Outcome;
 use crate::process::root;
 
 /// Code spans that begin with one of these name a path from the root.
-const ROOTS: &[&str] = &["crates/", "docs/", "tools/", "xtask/", "fuzz/", ".ci/"];
+const ROOTS: &[&str] = &["crates/", "docs/", "tools/", "xtask/", "fuzz/", "packaging/", ".ci/"];
 /// Made by running things; not part of the tree.
 const MADE: &[&str] = &["fuzz/corpus", "fuzz/artifacts"];
 

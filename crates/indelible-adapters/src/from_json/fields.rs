@@ -1,6 +1,7 @@
 //! The members of an event, read and checked, before a draft borrows them.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,7 +56,7 @@ impl<'i> PostedEvent<'i> {
         let mut has_action = false;
         for (key, value) in event.entries() {
             let name = key.text();
-            let place = Place { at, name: &name };
+            let place = Place { within: Within::Event(at), step: Step::Name(&name) };
             match name.as_ref() {
                 "action" => {
                     fields.action = place.text(value)?;
@@ -153,25 +154,52 @@ fn target<'d>(texts: &'d [Text<'_>; 3]) -> Target<'d> {
     Target { kind, id, name }
 }
 
-/// A member, for what is said about it.
+/// A member, for what is said about it: its pointer is made only then.
+#[derive(Clone, Copy)]
 struct Place<'p> {
-    at: &'p str,
-    name: &'p str,
+    within: Within<'p>,
+    step: Step<'p>,
+}
+
+#[derive(Clone, Copy)]
+enum Within<'p> {
+    /// An event, whose pointer this is.
+    Event(&'p str),
+    Member(&'p Place<'p>),
+}
+
+#[derive(Clone, Copy)]
+enum Step<'p> {
+    Name(&'p str),
+    Nth(usize),
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Nth(nth) => write!(f, "{nth}"),
+        }
+    }
 }
 
 impl Place<'_> {
     fn refused(&self, code: &'static str, message: impl Into<String>) -> EventError {
-        // RFC 6901: these two are escaped.
-        let name = self.name.replace('~', "~0").replace('/', "~1");
-        EventError::new(format!("{}/{name}", self.at), code, message)
+        EventError::new(self.pointer(), code, message)
     }
 
     fn wrong(&self, expected: &str) -> EventError {
-        self.refused("type", format!("{} has to be {expected}", self.name))
+        self.refused("type", format!("{} has to be {expected}", self.step))
     }
 
     fn pointer(&self) -> String {
-        self.refused("", "").pointer
+        let before = match self.within {
+            Within::Event(at) => at.to_owned(),
+            Within::Member(place) => place.pointer(),
+        };
+        // RFC 6901: these two are escaped.
+        let step = self.step.to_string().replace('~', "~0").replace('/', "~1");
+        format!("{before}/{step}")
     }
 
     fn text<'i>(&self, value: Node<'_, 'i>) -> Read<Cow<'i, str>> {
@@ -227,13 +255,12 @@ impl Place<'_> {
         if value.kind() != Kind::Object {
             return Err(self.wrong(&format!("an object of {}", names.join(", "))));
         }
-        let at = self.pointer();
         for (key, member) in value.entries() {
             let name = key.text();
-            let place = Place { at: &at, name: &name };
+            let place = Place { within: Within::Member(self), step: Step::Name(&name) };
             let Some((slot, _)) = texts.iter_mut().zip(names).find(|(_, known)| *known == name) else {
                 let known = names.join(", ");
-                return Err(place.refused("unknown_member", format!("{} has no member {name}; it has {known}", self.name)));
+                return Err(place.refused("unknown_member", format!("{} has no member {name}; it has {known}", self.step)));
             };
             *slot = place.optional(member)?;
         }
@@ -250,9 +277,8 @@ impl Place<'_> {
         if value.len() > limits::TARGETS_MAX {
             return Err(self.refused("too_many", format!("{} targets, the limit is {}", value.len(), limits::TARGETS_MAX)));
         }
-        let at = self.pointer();
         let read = |(nth, target)| {
-            let place = Place { at: &at, name: &format!("{nth}") };
+            let place = Place { within: Within::Member(self), step: Step::Nth(nth) };
             place.group(target, ["type", "id", "name"])
         };
         value.elements().enumerate().map(read).collect()

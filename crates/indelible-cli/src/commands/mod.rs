@@ -15,6 +15,7 @@ pub(crate) mod drill;
 pub(crate) mod emit;
 pub(crate) mod export;
 pub(crate) mod facets;
+pub(crate) mod health;
 pub(crate) mod hold;
 pub(crate) mod import;
 pub(crate) mod init;
@@ -61,6 +62,7 @@ pub(crate) fn run(cli: Cli) -> Result<Exit> {
         Command::Bench(args) => bench::run(place, &args),
         Command::Demo(args) => demo::run(place, &args),
         Command::Serve(args) => serve::run(place, &args),
+        Command::Health(args) => health::run(place, &args),
         Command::Config(args) => config::run(place, &args),
         Command::Token(args) => token::run(place, &args),
         Command::Tenant(args) => token::run_tenant(place, &args),

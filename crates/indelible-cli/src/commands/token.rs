@@ -72,7 +72,7 @@ pub(crate) struct TenantArgs {
 enum TenantVerb {
     /// Make a tenant
     Create {
-        /// 1 to 64 of a-z, 0-9, dot, - and _, beginning with a letter or digit
+        /// 1 to 64 of a-z, 0-9, dot, - and _, beginning and ending with a letter or digit
         #[arg(value_name = "NAME")]
         name: String,
     },

@@ -99,10 +99,7 @@ print(json.dumps({
 fn agree(home: &Home, python: &Path, options: &[&str]) -> Value {
     home.run(["export", "--out", "f.ndjson", "--overwrite"]).ok();
     home.run([&["export", "-o", "parquet", "--out", "f.parquet", "--overwrite"], options].concat()).ok();
-    let (table, lines) = (home.path("f.parquet"), home.path("f.ndjson"));
-    let compared = Command::new(python).args(["-c", COMPARE]).args([table, lines]).output().unwrap();
-    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
-    let found: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    let found = compare(python, &home.path("f.parquet"), &home.path("f.ndjson"));
     let count = &found["trailer"]["count"];
     assert_eq!((&found["pyarrow"], &found["duckdb"]), (count, count));
     let told = std::fs::read_to_string(home.path("f.ndjson")).unwrap();
@@ -110,6 +107,14 @@ fn agree(home: &Home, python: &Path, options: &[&str]) -> Value {
     told["indelible_export"]["format"] = "parquet".into();
     assert_eq!(found["trailer"], told["indelible_export"]);
     found
+}
+
+/// Reads both, and compares event by event. Gives what was counted, and the trailer of the table.
+#[track_caller]
+pub(crate) fn compare(python: &Path, table: &Path, lines: &Path) -> Value {
+    let compared = Command::new(python).args(["-c", COMPARE]).args([table, lines]).output().unwrap();
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
+    serde_json::from_slice(&compared.stdout).unwrap()
 }
 
 fn import(files: &[PathBuf]) -> Home {

@@ -23,14 +23,15 @@ pub use token::{NewToken, Secret, Token, TokenSpec};
 pub const SYSTEM_TENANT: &str = "_system";
 
 /// What a tenant may be called.
-pub const TENANT_NAMES: &str = "1 to 64 of a-z, 0-9, dot, - and _, beginning with a letter or digit";
+pub const TENANT_NAMES: &str = "1 to 64 of a-z, 0-9, dot, - and _, beginning and ending with a letter or digit";
 
 /// Whether a tenant can be called so: one spelling, no look-alikes, nothing that means something in a path.
 #[must_use]
 pub fn is_tenant_name(name: &str) -> bool {
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let rest = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
-    first && name.len() <= 64 && name.bytes().all(rest) && !name.contains("..")
+    let seen = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let any = |byte: u8| seen(byte) || matches!(byte, b'.' | b'-' | b'_');
+    let ends = [name.bytes().next(), name.bytes().next_back()];
+    ends.iter().all(|end| end.is_some_and(seen)) && name.len() <= 64 && name.bytes().all(any) && !name.contains("..")
 }
 
 /// A tenant.

@@ -1,7 +1,7 @@
 //! What a token is for, and what it does not get to see.
 
 /// One thing a token may be for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     /// Record events.
     Emit,

@@ -82,7 +82,7 @@ pub(crate) struct TenantDoc {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTenantDoc {
-    /// 1 to 64 of a-z, 0-9, dot, - and _, beginning with a letter or digit.
+    /// 1 to 64 of a-z, 0-9, dot, - and _, beginning and ending with a letter or digit.
     name: String,
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::search::write_reach;
-use super::{Parameters, json};
+use super::{Asking, json};
 use crate::access::{Masks, Scope};
 use crate::http::Problem;
 use crate::http::caller::Call;
@@ -35,20 +35,12 @@ const STRETCHES_MAX: usize = 100_000;
 pub(crate) struct FacetParameters {
     /// The fields, separated by commas.
     fields: Option<String>,
-    /// A query in the search language; all events if left out.
-    q: Option<String>,
-    /// Only events of this time and later.
-    since: Option<String>,
-    /// Only events before this time.
-    until: Option<String>,
-    /// Only events of this log.
-    log: Option<String>,
     /// Values told of each field, 100 if left out.
     limit: Option<usize>,
 }
 
 /// Which values fields have, the most frequent first
-#[utoipa::path(get, path = "/api/v1/facets", tag = "search", security(("token" = [])), params(FacetParameters),
+#[utoipa::path(get, path = "/api/v1/facets", tag = "search", security(("token" = [])), params(Asked, FacetParameters),
     responses(
         (status = 200, description = "Values and counts", body = super::openapi::FacetsDoc),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
@@ -56,11 +48,10 @@ pub(crate) struct FacetParameters {
 pub(crate) async fn facets(
     State(server): State<Arc<Server>>,
     call: Call,
-    Parameters(parameters): Parameters<FacetParameters>,
+    Asking(asked, parameters): Asking<FacetParameters>,
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let FacetParameters { fields, q, since, until, log, limit } = parameters;
-    let asked = Asked { q, since, until, log };
+    let FacetParameters { fields, limit } = parameters;
     let query = asked.compile(&caller, &server.identity, server.now())?;
     let fields = fields.unwrap_or_default();
     let selectors = selectors(&fields, caller.masks())?;
@@ -103,20 +94,12 @@ pub(crate) struct StatsParameters {
     by: Option<String>,
     /// Count each stretch of time by itself: `1m`, `1h`, `1d`, `1w`.
     interval: Option<String>,
-    /// A query in the search language; all events if left out.
-    q: Option<String>,
-    /// Only events of this time and later.
-    since: Option<String>,
-    /// Only events before this time.
-    until: Option<String>,
-    /// Only events of this log.
-    log: Option<String>,
     /// Groups told, 100 if left out.
     limit: Option<usize>,
 }
 
 /// How many events there are, by fields and time
-#[utoipa::path(get, path = "/api/v1/stats", tag = "search", security(("token" = [])), params(StatsParameters),
+#[utoipa::path(get, path = "/api/v1/stats", tag = "search", security(("token" = [])), params(Asked, StatsParameters),
     responses(
         (status = 200, description = "Groups and counts", body = super::openapi::StatsDoc),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
@@ -124,13 +107,13 @@ pub(crate) struct StatsParameters {
 pub(crate) async fn stats(
     State(server): State<Arc<Server>>,
     call: Call,
-    Parameters(parameters): Parameters<StatsParameters>,
+    Asking(asked, parameters): Asking<StatsParameters>,
 ) -> Result<Response, Problem> {
-    count(server, call, parameters, "stats").await
+    count(server, call, asked, parameters, "stats").await
 }
 
 /// How many events each stretch of time has
-#[utoipa::path(get, path = "/api/v1/histogram", tag = "search", security(("token" = [])), params(StatsParameters),
+#[utoipa::path(get, path = "/api/v1/histogram", tag = "search", security(("token" = [])), params(Asked, StatsParameters),
     responses(
         (status = 200, description = "Stretches and counts; `interval` is 1h if left out", body = super::openapi::StatsDoc),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
@@ -138,17 +121,22 @@ pub(crate) async fn stats(
 pub(crate) async fn histogram(
     State(server): State<Arc<Server>>,
     call: Call,
-    Parameters(mut parameters): Parameters<StatsParameters>,
+    Asking(asked, mut parameters): Asking<StatsParameters>,
 ) -> Result<Response, Problem> {
     parameters.interval.get_or_insert_with(|| "1h".to_owned());
     parameters.limit.get_or_insert(GROUPS_TOLD_MAX);
-    count(server, call, parameters, "histogram").await
+    count(server, call, asked, parameters, "histogram").await
 }
 
-async fn count(server: Arc<Server>, call: Call, parameters: StatsParameters, operation: &str) -> Result<Response, Problem> {
+async fn count(
+    server: Arc<Server>,
+    call: Call,
+    asked: Asked,
+    parameters: StatsParameters,
+    operation: &str,
+) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let StatsParameters { by, interval, q, since, until, log, limit } = parameters;
-    let asked = Asked { q, since, until, log };
+    let StatsParameters { by, interval, limit } = parameters;
     let query = asked.compile(&caller, &server.identity, server.now())?;
     let by = by.unwrap_or_default();
     let fields = selectors(&by, caller.masks())?;

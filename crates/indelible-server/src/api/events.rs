@@ -1,5 +1,8 @@
 //! `POST /api/v1/events`: one event, an array of them, or one a line; and their receipts.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -115,39 +118,46 @@ async fn record(
 ) -> Result<Response, Problem> {
     let config = server.config();
     let single = kind == Kind::Json && body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'[');
+    let max = config.size("limits.batch_events");
+    let lines = if kind == Kind::Lines { body.iter().filter(|byte| **byte == b'\n').count() + 1 } else { 1 };
     let mut batch = Batch {
         server,
         caller,
         key,
-        events: Vec::new(),
+        events: Vec::with_capacity(lines.min(max)),
+        tenants: HashMap::new(),
         faults: Vec::new(),
         memory: Vec::new(),
-        max: config.size("limits.batch_events"),
+        max,
     };
     let mut document = Document::new();
     match kind {
         Kind::Json => read_events(&mut document, body, config.size("limits.decompressed"), &mut |event| batch.take(event))
             .map_err(|error| Problem { status: StatusCode::BAD_REQUEST, ..Problem::invalid(vec![fault(error)]) })?,
         Kind::Lines => {
+            let mut at = String::new();
             for (nth, line) in body.split(|byte| *byte == b'\n').enumerate() {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 if !line.iter().all(u8::is_ascii_whitespace) {
-                    batch.take(read_event(&mut document, line, &format!("/{nth}")));
+                    at.clear();
+                    let _ = write!(at, "/{nth}");
+                    batch.take(read_event(&mut document, line, &at));
                 }
             }
         }
     }
-    let Batch { events, faults, max, .. } = batch;
+    let Batch { events, tenants, faults, .. } = batch;
     if events.len() > max {
         return Err(Problem::too_large(format!("{} events, the limit is {max}", events.len())).hint("send smaller batches"));
     }
     if !faults.is_empty() {
         return Err(Problem::invalid(faults));
     }
-    admit(server, caller, &events)?;
+    tenants.iter().try_for_each(|(tenant, count)| ingest::admit(server, caller, tenant, *count))?;
     let mut intake = Intake::new(server, Protocol::Api, events.len());
     for (nth, event) in events.iter().enumerate() {
-        with_draft(server, caller, event, key, nth, |draft| intake.emit(&draft))??;
+        let tenant = event.tenant().map_or_else(|| caller.tenant(server, None), Ok)?;
+        with_draft(caller, tenant, event, key, nth, |draft| intake.emit(&draft))?;
     }
     if prefer.queued {
         let told = format!("{{\"count\":{},\"durable\":false}}", events.len());
@@ -165,30 +175,20 @@ async fn record(
     Ok(answer(StatusCode::CREATED, out, prefer))
 }
 
-fn admit(server: &Server, caller: &Caller, events: &[PostedEvent<'_>]) -> Result<(), Problem> {
-    let mut by_tenant: Vec<(&str, usize)> = Vec::new();
-    for event in events {
-        let tenant = caller.tenant(server, event.tenant())?;
-        match by_tenant.iter_mut().find(|(known, _)| *known == tenant) {
-            Some((_, count)) => *count += 1,
-            None => by_tenant.push((tenant, 1)),
-        }
-    }
-    by_tenant.iter().try_for_each(|(tenant, count)| ingest::admit(server, caller, tenant, *count))
-}
-
 /// Events of one request, each checked as it is read.
 struct Batch<'b, 'i> {
     server: &'b Server,
     caller: &'b Caller,
     key: Option<&'b str>,
     events: Vec<PostedEvent<'i>>,
+    /// How many there are of each tenant. All of them are the caller's.
+    tenants: HashMap<String, usize>,
     faults: Vec<Fault>,
     memory: Vec<u8>,
     max: usize,
 }
 
-impl<'i> Batch<'_, 'i> {
+impl<'b, 'i> Batch<'b, 'i> {
     fn take(&mut self, event: Result<PostedEvent<'i>, EventError>) {
         let nth = self.events.len() + self.faults.len();
         if self.faults.len() > FAULTS_MAX || nth > self.max {
@@ -198,35 +198,53 @@ impl<'i> Batch<'_, 'i> {
             Ok(event) => event,
             Err(error) => return self.faults.push(fault(error)),
         };
-        let memory = &mut self.memory;
-        let at = format!("/{nth}");
-        match with_draft(self.server, self.caller, &event, self.key, nth, |draft| ingest::check(&draft, memory)) {
-            Ok(Ok(())) => self.events.push(event),
-            Ok(Err(rejection)) => self.faults.push(ingest::fault(&at, &rejection)),
+        let at = || format!("/{nth}");
+        let tenant = match self.tenant(&event) {
+            Ok(tenant) => tenant,
             Err(problem) => {
-                let fault = Fault { pointer: format!("{at}/tenant"), code: problem.code.to_owned(), detail: problem.detail };
-                self.faults.push(fault);
+                let pointer = format!("{}/tenant", at());
+                return self.faults.push(Fault { pointer, code: problem.code.to_owned(), detail: problem.detail });
             }
+        };
+        let memory = &mut self.memory;
+        match with_draft(self.caller, tenant, &event, self.key, nth, |draft| ingest::check(&draft, memory)) {
+            Ok(()) => self.events.push(event),
+            Err(rejection) => self.faults.push(ingest::fault(&at(), &rejection)),
         }
+    }
+
+    /// Whose event it is, which is counted.
+    fn tenant<'e>(&mut self, event: &'e PostedEvent<'_>) -> Result<&'e str, Problem>
+    where
+        'b: 'e,
+    {
+        let said = event.tenant();
+        if let Some((said, count)) = said.and_then(|said| Some((said, self.tenants.get_mut(said)?))) {
+            *count += 1;
+            return Ok(said);
+        }
+        let (caller, server): (&'b Caller, &'b Server) = (self.caller, self.server);
+        let tenant = caller.tenant(server, said)?;
+        *self.tenants.entry(tenant.to_owned()).or_default() += 1;
+        Ok(tenant)
     }
 }
 
-/// The draft as it is recorded: under the caller's tenant, and the request's key.
+/// The draft as it is recorded: under this tenant, and the request's key.
 fn with_draft<R>(
-    server: &Server,
     caller: &Caller,
+    tenant: &str,
     event: &PostedEvent<'_>,
     key: Option<&str>,
     nth: usize,
     with: impl FnOnce(Draft<'_>) -> R,
-) -> Result<R, Problem> {
-    let tenant = caller.tenant(server, event.tenant())?;
-    Ok(event.with_draft(|draft| {
+) -> R {
+    event.with_draft(|draft| {
         let own = draft.idempotency_key.map(|own| format!("{}/{own}", caller.token.id));
         let key = own.or_else(|| key.map(|key| format!("{key}/{nth}")));
         let draft = Draft { tenant: Some(tenant), idempotency_key: key.as_deref(), ..draft };
         with(draft)
-    }))
+    })
 }
 
 fn fault(error: EventError) -> Fault {
@@ -251,7 +269,7 @@ fn answer(status: StatusCode, body: Vec<u8>, prefer: Prefer) -> Response {
 
 fn write_receipts(out: &mut Vec<u8>, receipts: &[Recorded], identity: &Identity, prefer: Prefer) {
     let durable = receipts.iter().filter(|one| matches!(one, Recorded::Durable(_) | Recorded::Somewhere)).count();
-    out.extend_from_slice(format!("{{\"count\":{durable},\"durable\":true").as_bytes());
+    let _ = write!(out, "{{\"count\":{durable},\"durable\":true");
     if !prefer.minimal {
         out.extend_from_slice(b",\"receipts\":");
         let mut separator = b'[';
@@ -281,11 +299,12 @@ pub(crate) fn write_receipt(out: &mut Vec<u8>, recorded: &Recorded, identity: &I
     write_string(out, origin);
     out.extend_from_slice(b",\"log\":");
     write_string(out, identity.log_name(*log));
+    // Writing to memory does not fail.
     if let (Some(seq), Some(leaf)) = (seq, leaf) {
-        out.extend_from_slice(format!(",\"seq\":{seq},\"leaf\":\"{leaf}\"").as_bytes());
+        let _ = write!(out, ",\"seq\":{seq},\"leaf\":\"{leaf}\"");
     }
     if let Some(tenant_seq) = tenant_seq {
-        out.extend_from_slice(format!(",\"tenant_seq\":{tenant_seq}").as_bytes());
+        let _ = write!(out, ",\"tenant_seq\":{tenant_seq}");
     }
-    out.extend_from_slice(format!(",\"idempotence\":\"{}\",\"durable\":true}}", idempotence.name()).as_bytes());
+    let _ = write!(out, ",\"idempotence\":\"{}\",\"durable\":true}}", idempotence.name());
 }

@@ -24,7 +24,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use crate::http::Problem;
 use crate::server::Server;
 
-pub(crate) use parameters::Parameters;
+pub(crate) use parameters::{Asking, Parameters};
 
 /// That the configuration was read again because of a signal.
 pub(crate) fn record_reload(server: &Server, taken: bool) {

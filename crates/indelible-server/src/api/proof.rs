@@ -36,7 +36,7 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(even
     }
     server.audit.read(&caller, "prove", &event, &asked::told(&caller.tenants()));
     let proof = ask(&server, Question::Proof, move |server, _| {
-        let (log, seq) = asked::locate(&server.reader, &caller.tenants(), &event, server.now())?;
+        let (log, seq) = asked::locate(server, &caller, &event)?;
         // Covers the event, if nothing did yet.
         let signed = server.store.checkpoint(log)?;
         Ok(server.reader.prove_under(&signed, seq, masks::hidden(caller.masks()))?.to_string())

@@ -11,7 +11,7 @@ use indelible_adapters::write_event_without;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Parameters, json};
+use super::{Asking, Parameters, json};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
@@ -25,14 +25,6 @@ use crate::server::Server;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct SearchParameters {
-    /// A query in the search language; all events if left out.
-    q: Option<String>,
-    /// Only events of this time and later.
-    since: Option<String>,
-    /// Only events before this time.
-    until: Option<String>,
-    /// Only events of this log.
-    log: Option<String>,
     /// Events of one page, 100 if left out.
     #[param(minimum = 1)]
     limit: Option<u64>,
@@ -44,18 +36,11 @@ pub(crate) struct SearchParameters {
     explain: Option<bool>,
 }
 
-impl SearchParameters {
-    fn asked(&self) -> Asked {
-        let Self { q, since, until, log, .. } = self.clone();
-        Asked { q, since, until, log }
-    }
-}
-
 /// Events of a page if nobody says how many.
 const PAGE: u64 = 100;
 
 /// Find events, the newest first
-#[utoipa::path(get, path = "/api/v1/search", tag = "search", security(("token" = [])), params(SearchParameters),
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", security(("token" = [])), params(Asked, SearchParameters),
     responses(
         (status = 200, description = "A page of events", body = super::openapi::PageDoc),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
@@ -64,10 +49,9 @@ const PAGE: u64 = 100;
 pub(crate) async fn search(
     State(server): State<Arc<Server>>,
     call: Call,
-    Parameters(parameters): Parameters<SearchParameters>,
+    Asking(asked, parameters): Asking<SearchParameters>,
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let asked = parameters.asked();
     let query = asked.compile(&caller, &server.identity, server.now())?;
     let limit = parameters.limit.unwrap_or(PAGE);
     let most = server.config().number("limits.search_events");
@@ -121,7 +105,7 @@ pub(crate) async fn show(State(server): State<Arc<Server>>, call: Call, Path(eve
     let caller = call.caller(&server, Scope::Read)?;
     server.audit.read(&caller, "show", &event, &asked::told(&caller.tenants()));
     let body = ask(&server, Question::Show, move |server, _| {
-        let (log, seq) = asked::locate(&server.reader, &caller.tenants(), &event, server.now())?;
+        let (log, seq) = asked::locate(server, &caller, &event)?;
         let stored = server.reader.record(log, seq)?.ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
         let record = stored.record().ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
         let mut out = Vec::new();
@@ -183,7 +167,7 @@ pub(crate) async fn context(
     let query = asked.compile(&caller, &server.identity, server.now())?;
     server.audit.read(&caller, "context", &event, &asked::told(&caller.tenants()));
     let body = ask(&server, Question::Search, move |server, cancel| {
-        let (log, seq) = asked::locate(&server.reader, &caller.tenants(), &event, server.now())?;
+        let (log, seq) = asked::locate(server, &caller, &event)?;
         let mut query = cancel.on(query);
         query.log = Some(log);
         let mut page = Page::new(server, &caller);

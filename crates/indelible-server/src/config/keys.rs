@@ -90,12 +90,17 @@ pub const KEYS: &[Key] = &[
     ),
     live("syslog.tenant", Kind::Text, "default", "Tenant of events that come by syslog"),
     live("syslog.zone", Kind::Text, "UTC", "Offset of RFC 3164 times, which say none: UTC, or +02:00"),
-    key("limits.connections", Kind::Number(1, 1_000_000), "12000", "Connections at once; more are refused"),
+    key(
+        "limits.connections",
+        Kind::Number(1, 1_000_000),
+        "12000",
+        "Connections at once; more are refused. Fewer where the limit on open files is low",
+    ),
     key(
         "limits.header_time",
         Kind::Time(100, DAY),
         "30s",
-        "Time for the head of an HTTP/1 request to arrive, the wait for it included",
+        "Time for a connection's first request, and on HTTP/1 for the head of each, the wait for it included",
     ),
     key(
         "limits.body_time",
@@ -126,6 +131,12 @@ pub const KEYS: &[Key] = &[
     ),
     live("limits.search_time", Kind::Time(10, DAY), "30s", "Time that a question may take"),
     key("limits.searches", Kind::Number(1, 1024), "4", "Questions that are worked on at once; more wait"),
+    key(
+        "limits.exports",
+        Kind::Number(1, 1024),
+        "4",
+        "Exports at once; more wait. Their readers have limits.body_time for each piece",
+    ),
     live("limits.search_events", Kind::Number(1, 1_000_000), "10000", "Events of one page of a search"),
     key("limits.tails", Kind::Number(0, 1_000_000), "2000", "Live tails at once"),
     live("rate.token_events", Kind::Number(0, u32::MAX as u64), "0", "Events a second for each token; 0: no limit"),

@@ -10,9 +10,12 @@ use http_body_util::BodyExt as _;
 use hyper::HeaderMap;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
+use crate::metrics::{ByFault, Untaken};
 
 /// How large and slow bodies may be.
 #[derive(Debug, Clone, Copy)]
@@ -25,32 +28,101 @@ pub(crate) struct BodyLimits {
     pub(crate) pause: Duration,
 }
 
+/// How much of a told length is reserved at once.
+const BELIEVED_BYTES: usize = 1 << 20;
+/// How long the rest of a body that is not taken may pause, and how long it may last.
+const LINGER: Duration = Duration::from_millis(250);
+const LINGER_MAX: Duration = Duration::from_secs(2);
 /// How many of the longest pauses a whole body may take.
 const PAUSES_MAX: u32 = 10;
 
-/// Room for bodies in memory, shared by all requests; in KiB, so that it fits a semaphore.
+/// Room for bodies in memory, shared by all requests; and the count of those that were not taken.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>, u32);
+pub(crate) struct Room {
+    /// In KiB, so that it fits a semaphore.
+    pieces: Arc<Semaphore>,
+    pieces_max: u32,
+    refused: Family<ByFault, Counter>,
+}
 
 /// A body, and its place in the room for as long as it is worked on.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(crate) bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
+    room: Vec<OwnedSemaphorePermit>,
 }
 
+impl Received {
+    /// Takes room for what is made of it in memory, besides its own bytes.
+    ///
+    /// # Errors
+    /// There is none: come again.
+    pub(crate) async fn grow(&mut self, bytes: usize, limits: BodyLimits, room: &Room) -> Result<(), Problem> {
+        self.room.push(room.take(bytes, limits.pause).await?);
+        Ok(())
+    }
+
+    /// What its bytes from `from` on are, decompressed. Room is taken as they unfold: waited for as far as most bodies do, and beyond
+    /// that only if there is some, so that those that unfold without end do not wait for each other with all of it.
+    ///
+    /// # Errors
+    /// Larger than it may be; not compressed in this way; no room.
+    pub(crate) async fn decompressed(
+        mut self,
+        from: usize,
+        coding: Coding,
+        limits: BodyLimits,
+        room: &Room,
+    ) -> Result<Self, Problem> {
+        let first = self.bytes.len().saturating_mul(USUAL).min(limits.decompressed);
+        self.grow(first, limits, room).await?;
+        let Self { bytes, room: mut permits } = self;
+        let packed = bytes.get(from..).unwrap_or_default();
+        let mut more = |bytes| room.try_take(bytes).map(|permit| permits.push(permit));
+        // Some ten milliseconds of work at most: the limit is on what comes out.
+        let unfolded = tokio::task::block_in_place(|| coding.decode(packed, first, limits.decompressed, &mut more))?;
+        Ok(Self { bytes: unfolded.into(), room: permits })
+    }
+}
+
+/// How many times its size a body is expected to be once decompressed.
+const USUAL: usize = 4;
+
 impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let pieces = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
-        Self(Arc::new(Semaphore::new(pieces as usize)), pieces)
+    pub(crate) fn new(bytes: usize, refused: Family<ByFault, Counter>) -> Self {
+        let pieces_max = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
+        Self { pieces: Arc::new(Semaphore::new(pieces_max as usize)), pieces_max, refused }
     }
 
     /// Waits for room for so many bytes; what is larger than everything takes everything. Not for ever: requests that each hold a part and
     /// want more would wait for each other.
     async fn take(&self, bytes: usize, patience: Duration) -> Result<OwnedSemaphorePermit, Problem> {
-        let pieces = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.1);
-        let taken = tokio::time::timeout(patience, Arc::clone(&self.0).acquire_many_owned(pieces)).await;
+        let pieces = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.pieces_max);
+        let taken = tokio::time::timeout(patience, Arc::clone(&self.pieces).acquire_many_owned(pieces)).await;
         taken.ok().and_then(Result::ok).ok_or_else(|| Problem::busy("too many bodies are being read at once"))
+    }
+
+    /// Room for so many bytes, if there is some now.
+    fn try_take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let pieces = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.pieces_max);
+        let taken = Arc::clone(&self.pieces).try_acquire_many_owned(pieces);
+        taken.map_err(|_| Problem::busy("too many bodies are being decompressed at once"))
+    }
+
+    /// Counts a body that is not taken.
+    pub(crate) fn count(&self, why: Untaken) {
+        self.refused.get_or_create(&ByFault { why }).inc();
+    }
+}
+
+/// Counts a body that broke off, unless it is told how it ended: a request whose sender goes away is dropped wherever it waits.
+struct Ends<'r>(&'r Room, Option<Untaken>);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if let Some(why) = self.1 {
+            self.0.count(why);
+        }
     }
 }
 
@@ -58,16 +130,31 @@ impl Room {
 ///
 /// # Errors
 /// Too large, too slow, broken off, compressed in a way that is not known or that does not hold.
-pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLimits, room: &Room) -> Result<Received, Problem> {
+pub(crate) async fn receive(headers: &HeaderMap, body: Body, limits: BodyLimits, room: &Room) -> Result<Received, Problem> {
+    let mut ends = Ends(room, Some(Untaken::Broken));
+    let received = read(headers, body, limits, room).await;
+    ends.1 = received.as_ref().err().map(|problem| match problem.status {
+        StatusCode::REQUEST_TIMEOUT => Untaken::Slow,
+        StatusCode::PAYLOAD_TOO_LARGE => Untaken::Large,
+        StatusCode::SERVICE_UNAVAILABLE => Untaken::Room,
+        _ if problem.code == "encoding" => Untaken::Coding,
+        _ => Untaken::Broken,
+    });
+    received
+}
+
+async fn read(headers: &HeaderMap, mut body: Body, limits: BodyLimits, room: &Room) -> Result<Received, Problem> {
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if let Some(told) = told.filter(|told| *told > limits.bytes) {
+        let_pass(&mut body, limits.bytes).await;
         return Err(too_large(told, limits.bytes));
     }
     let coding = Coding::of(headers)?;
     // Taken as it comes, not as it is told: a length that lies reserves nothing.
     let mut permits = Vec::new();
     let mut taken = 0;
-    let mut bytes = Vec::new();
+    // What is told and does not come takes no memory: pages are there once they are written to. Not much is believed all the same.
+    let mut bytes = Vec::with_capacity(told.unwrap_or(0).min(BELIEVED_BYTES));
     let started = Instant::now();
     loop {
         // Who sends a byte now and then ends, too.
@@ -80,6 +167,7 @@ pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLim
         };
         let Ok(piece) = piece.into_data() else { continue };
         if bytes.len() + piece.len() > limits.bytes {
+            let_pass(&mut body, limits.bytes).await;
             return Err(too_large(bytes.len() + piece.len(), limits.bytes));
         }
         while taken < bytes.len() + piece.len() {
@@ -89,15 +177,22 @@ pub(crate) async fn receive(headers: &HeaderMap, mut body: Body, limits: BodyLim
         }
         bytes.extend_from_slice(&piece);
     }
-    let bytes = match coding {
-        Coding::Plain => bytes,
-        _ => {
-            permits.push(room.take(bytes.len().saturating_mul(4).min(limits.decompressed), limits.pause).await?);
-            // A few milliseconds of work at most: the limit is on what comes out.
-            tokio::task::block_in_place(|| coding.decode(&bytes, limits.decompressed))?
+    let received = Received { bytes: bytes.into(), room: permits };
+    if coding == Coding::Plain { Ok(received) } else { received.decompressed(0, coding, limits, room).await }
+}
+
+/// Takes what still comes, up to `most` bytes, and forgets it: a connection that ends while its peer sends takes the answer with it.
+async fn let_pass(body: &mut Body, most: usize) {
+    let mut passed = 0;
+    let pass = async {
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER, body.frame()).await {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+            if passed > most {
+                return;
+            }
         }
     };
-    Ok(Received { bytes: bytes.into(), _room: permits })
+    let _ = tokio::time::timeout(LINGER_MAX, pass).await;
 }
 
 fn too_large(bytes: usize, limit: usize) -> Problem {
@@ -106,7 +201,7 @@ fn too_large(bytes: usize, limit: usize) -> Problem {
 
 /// How a body is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Coding {
+pub(crate) enum Coding {
     Plain,
     Gzip,
     Deflate,
@@ -129,24 +224,43 @@ impl Coding {
         }
     }
 
-    fn decode(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Problem> {
-        let mut out = Vec::new();
-        let read = match self {
-            Self::Plain => return Ok(bytes.to_vec()),
-            Self::Gzip => flate2::read::MultiGzDecoder::new(bytes).take(limit as u64 + 1).read_to_end(&mut out),
-            Self::Deflate => flate2::read::ZlibDecoder::new(bytes).take(limit as u64 + 1).read_to_end(&mut out),
-            // 8 MiB of window: what RFC 8878 asks every decoder to support.
-            Self::Zstd => zstd::stream::read::Decoder::new(bytes).and_then(|mut decoder| {
-                decoder.window_log_max(23)?;
-                decoder.take(limit as u64 + 1).read_to_end(&mut out)
-            }),
-        };
-        match read {
-            Err(error) => Err(Problem::bad("encoding", format!("the body does not decompress: {error}"))),
-            Ok(_) if out.len() > limit => {
-                Err(Problem::too_large(format!("the body decompresses to more than {limit} bytes")).hint("send smaller batches"))
+    /// `most`: bytes that may come out. There is room for `room` of them, and for as many as `more` grants besides.
+    fn decode(
+        self,
+        bytes: &[u8],
+        mut room: usize,
+        most: usize,
+        more: &mut dyn FnMut(usize) -> Result<(), Problem>,
+    ) -> Result<Vec<u8>, Problem> {
+        let wrong = |error| Problem::bad("encoding", format!("the body does not decompress: {error}"));
+        let mut reader: Box<dyn std::io::Read + '_> = match self {
+            Self::Plain => Box::new(bytes),
+            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+            Self::Deflate => Box::new(flate2::read::ZlibDecoder::new(bytes)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::new(bytes).map_err(wrong)?;
+                // 8 MiB of window: what RFC 8878 asks every decoder to support.
+                decoder.window_log_max(23).map_err(wrong)?;
+                Box::new(decoder)
             }
-            Ok(_) => Ok(out),
+        };
+        let mut out = Vec::new();
+        loop {
+            if out.len() >= room {
+                let bytes = room.max(64 << 10);
+                more(bytes)?;
+                room += bytes;
+            }
+            let wanted = room.min(most + 1) - out.len();
+            out.reserve_exact(wanted);
+            let read = reader.by_ref().take(wanted as u64).read_to_end(&mut out).map_err(wrong)?;
+            if out.len() > most {
+                let told = format!("the body decompresses to more than {most} bytes");
+                return Err(Problem::too_large(told).hint("send smaller batches"));
+            }
+            if read < wanted {
+                return Ok(out);
+            }
         }
     }
 }
@@ -161,10 +275,14 @@ mod tests {
         BodyLimits { bytes, decompressed, pause: Duration::from_millis(50) }
     }
 
+    fn room(bytes: usize) -> Room {
+        Room::new(bytes, Family::default())
+    }
+
     async fn read(coding: &'static str, body: Vec<u8>, limits: BodyLimits) -> Result<Bytes, (u16, &'static str)> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, coding.parse().unwrap());
-        let received = receive(&headers, Body::from(body), limits, &Room::new(1 << 20)).await;
+        let received = receive(&headers, Body::from(body), limits, &room(1 << 20)).await;
         received.map(|received| received.bytes).map_err(|problem| (problem.status.as_u16(), problem.code))
     }
 
@@ -195,14 +313,21 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn who_does_not_go_on_is_not_waited_for() {
-        let never = Body::from_stream(futures_never());
-        let received = receive(&HeaderMap::new(), never, limits(4096, 4096), &Room::new(1 << 20)).await;
+        let room = room(1 << 20);
+        let count = |why| room.refused.get_or_create(&ByFault { why }).get();
+        let never = || Body::from_stream(futures_never());
+        let received = receive(&HeaderMap::new(), never(), limits(4096, 4096), &room).await;
         assert_eq!(received.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
+        // Who goes away is counted, too.
+        let none = HeaderMap::new();
+        let gone = receive(&none, never(), limits(4096, 4096), &room);
+        tokio::time::timeout(Duration::from_millis(1), gone).await.unwrap_err();
+        assert_eq!((count(Untaken::Slow), count(Untaken::Broken)), (1, 1));
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn requests_that_want_more_room_than_there_is_do_not_wait_for_each_other() {
-        let room = Room::new(256 << 10);
+        let room = room(256 << 10);
         let limits = limits(1 << 20, 1 << 20);
         let bodies = (0..8).map(|_| {
             let room = room.clone();

@@ -55,14 +55,17 @@ impl Caller {
         let secret = secret(headers)?;
         match server.access.check(&secret, server.now()) {
             Some(token) => {
-                server.limits().request(&token.id)?;
-                Ok(Self { token, address })
+                let caller = Self { token, address };
+                server.limits().request(&caller.token.id).map_err(|many| server.too_many(&caller, many))?;
+                Ok(caller)
             }
             None => {
                 server.metrics.failed_logins.inc();
                 server.audit.failed_login(address, "no such token, or it has expired or was revoked");
                 if let Some(address) = address {
-                    server.limits().failed_login(address)?;
+                    server.limits().failed_login(address).inspect_err(|_| {
+                        server.metrics.limited.inc();
+                    })?;
                 }
                 Err(Problem::unauthenticated("this token does not hold: unknown, expired or revoked"))
             }
@@ -87,6 +90,7 @@ impl Caller {
             }
         };
         if tenant == SYSTEM_TENANT || !self.token.is_for(tenant) || !server.access.has_tenant(tenant) {
+            server.audit.other_tenant(self, tenant);
             return Err(Problem::forbidden(format!("this token does not record for tenant {tenant:?}")));
         }
         Ok(tenant)
@@ -169,6 +173,7 @@ impl axum::extract::FromRequestParts<Arc<Server>> for Call {
             return Err(Problem::bad("token_in_url", "a token does not belong into a URL, where proxies and logs keep it")
                 .hint("send it in the header authorization, and revoke this one: it has been seen"));
         }
-        Ok(Self { headers: parts.headers.clone(), peer })
+        // Nobody else looks at them.
+        Ok(Self { headers: std::mem::take(&mut parts.headers), peer })
     }
 }

@@ -88,6 +88,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(Duration::from_secs(1))
     }
 
+    /// Try again when there is room.
+    pub(crate) fn disk_full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", detail).after(Duration::from_secs(30))
+    }
+
     pub(crate) fn invalid(faults: Vec<Fault>) -> Self {
         let detail = match faults.as_slice() {
             [one] => one.detail.clone(),
@@ -161,7 +166,7 @@ impl From<Error> for Problem {
         let status = |status, code| Self::new(status, code, detail.clone());
         let problem = match error.kind() {
             ErrorKind::Rejected => status(StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
-            _ if full_disk => status(StatusCode::INSUFFICIENT_STORAGE, "disk_full").after(Duration::from_secs(30)),
+            _ if full_disk => Self::disk_full(detail.clone()),
             ErrorKind::Busy => status(StatusCode::SERVICE_UNAVAILABLE, "busy").after(Duration::from_secs(1)),
             ErrorKind::NotFound => status(StatusCode::NOT_FOUND, "not_found"),
             ErrorKind::Expired => status(StatusCode::GONE, "expired"),
@@ -196,6 +201,9 @@ impl From<AccessError> for Problem {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Refused(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail),
+            AccessError::Io(what, cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
+                Self::disk_full(format!("could not {what} access.json: {cause}"))
+            }
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "access", error.to_string()),
         }
     }

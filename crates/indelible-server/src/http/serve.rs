@@ -1,7 +1,9 @@
-//! Connections: accepted up to a number, each with a time for the head of a request to come, and bounded streams and headers.
+//! Connections that speak HTTP: each with a time for the head of a request to come, and bounded streams and headers. One that does not keep to
+//! that ends, and is counted by why.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -11,14 +13,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
+use super::accept::{self, Speak};
 use super::caller::Peer;
-use crate::metrics::ByStatus;
+use super::handles;
+use crate::metrics::{Broken, ByStatus};
 use crate::server::Server;
 
 /// Streams of one HTTP/2 connection at once.
@@ -27,76 +28,47 @@ const STREAMS_MAX: u32 = 256;
 const RESETS_MAX: usize = 64;
 /// Bytes of all headers of a request.
 const HEADER_BYTES_MAX: usize = 32 << 10;
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Accepts until it is told to stop, then lets what is open end.
+/// Serves `routes` until the server stops and what is open has ended.
 pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, routes: Router) {
-    let config = server.config();
-    let places = Arc::new(Semaphore::new(config.size("limits.connections")));
-    let acceptor = tls.map(TlsAcceptor::from);
-    let mut stop = server.stop.subscribe();
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        while connections.try_join_next().is_some() {}
-        let Ok((stream, peer)) = accepted else {
-            // No handles, most often: who waits in the queue waits a little longer.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            server.metrics.connections_refused.inc();
-            continue;
-        };
-        let (server, routes, acceptor, stop) = (Arc::clone(&server), routes.clone(), acceptor.clone(), stop.clone());
-        connections.spawn(async move {
-            server.metrics.connections.inc();
-            connection(&server, stream, peer, acceptor, routes, stop).await;
-            server.metrics.connections.dec();
-            drop(place);
-        });
+    let (wanted, fit) = (server.config().size("limits.connections"), handles::connections());
+    if fit < wanted {
+        eprintln!("limits.connections is {wanted}, but there are handles for {fit} only: raise the limit on open files");
     }
-    drop(listener);
-    let drained = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(config.time("drain.time"), drained).await;
-    connections.shutdown().await;
+    let most = wanted.min(fit);
+    let http = Http { server: Arc::clone(&server), routes };
+    accept::serve(&server, listener, tls, most, http).await;
 }
 
-async fn connection(
-    server: &Arc<Server>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    acceptor: Option<TlsAcceptor>,
+/// HTTP/1 and HTTP/2, whichever the peer begins with.
+#[derive(Clone)]
+struct Http {
+    server: Arc<Server>,
     routes: Router,
-    stop: watch::Receiver<bool>,
-) {
-    let _ = stream.set_nodelay(true);
-    match acceptor {
-        None => speak(server, stream, peer, routes, stop).await,
-        Some(acceptor) => {
-            // Who speaks plain HTTP here, or nothing at all, is not answered.
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                speak(server, stream, peer, routes, stop).await;
-            }
-        }
+}
+
+impl Speak for Http {
+    async fn speak<S>(self, stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        speak(&self.server, stream, peer, self.routes).await;
     }
 }
 
-async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, routes: Router, mut stop: watch::Receiver<bool>)
+async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, routes: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let mut stop = server.stop.subscribe();
     let config = server.config();
+    let head_time = config.time("limits.header_time");
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         // Also ends a connection that idles: the next head does not come.
-        .header_read_timeout(config.time("limits.header_time"))
+        .header_read_timeout(head_time)
         .max_buf_size(64 << 10)
         .max_headers(100);
     builder
@@ -108,7 +80,10 @@ where
         .keep_alive_interval(Some(config.time("limits.idle_time")))
         .keep_alive_timeout(Duration::from_secs(20));
     let metrics = Arc::clone(&server.metrics);
+    let begun = Arc::new(AtomicBool::new(false));
+    let has_begun = Arc::clone(&begun);
     let service = routes.map_request(move |mut request: Request<Incoming>| {
+        has_begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         request
     });
@@ -117,16 +92,55 @@ where
         response
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
-    tokio::pin!(connection);
-    let mut stopping = false;
+    // HTTP/1 has a time for each head, but only once it is known not to be HTTP/2; and HTTP/2 has none.
+    let late = tokio::time::sleep(head_time);
+    tokio::pin!(connection, late);
+    let (mut stopping, mut waiting, mut told) = (false, true, false);
     loop {
         tokio::select! {
-            // How it ended is the peer's business.
-            _ = connection.as_mut() => break,
+            ended = connection.as_mut() => {
+                let why = ended.err().and_then(|error| why(&*error, begun.load(Ordering::Relaxed)));
+                if let Some(why) = why.filter(|_| !told) {
+                    server.metrics.broken(why);
+                }
+                break;
+            }
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = late.as_mut(), if waiting => {
+                let begun = begun.load(Ordering::Relaxed);
+                waiting = !begun && !told;
+                if told && !begun {
+                    // It was asked to end, and did not.
+                    break;
+                }
+                if waiting {
+                    told = true;
+                    server.metrics.broken(Broken::NoRequest);
+                    connection.as_mut().graceful_shutdown();
+                    late.as_mut().reset(tokio::time::Instant::now() + head_time);
+                }
+            }
         }
+    }
+}
+
+/// Why a connection ended that did not end well; `None` where that is the peer's business.
+fn why(error: &(dyn std::error::Error + Send + Sync + 'static), begun: bool) -> Option<Broken> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if error.is_timeout() {
+        return Some(if begun { Broken::Idle } else { Broken::NoRequest });
+    }
+    if error.is_parse() {
+        return Some(Broken::Malformed);
+    }
+    let error = std::error::Error::source(error)?.downcast_ref::<h2::Error>()?;
+    match error.reason() {
+        // It is we who ended it.
+        _ if !error.is_library() => None,
+        Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Broken::Flooded),
+        _ => Some(Broken::Malformed),
     }
 }

@@ -8,22 +8,28 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 
+use super::validity::Validity;
+
 /// What a listener needs to speak TLS.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Of the server's own certificate, the first in its file.
+    pub(crate) validity: Option<Validity>,
+}
+
+/// Reads certificate and key, which have to fit each other.
 ///
 /// # Errors
 /// In words, with the file that is wrong.
-pub(crate) fn server(
-    certificate: &Path,
-    key: &Path,
-    clients: Option<&Path>,
-    protocols: &[&[u8]],
-) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn server(certificate: &Path, key: &Path, clients: Option<&Path>, protocols: &[&[u8]]) -> Result<Tls, String> {
     let wrong = |path: &Path, error: &dyn std::fmt::Display| format!("{} cannot be used: {error}", path.display());
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| wrong(certificate, &error))?;
-    if chain.is_empty() {
+    let Some(own) = chain.first() else {
         return Err(wrong(certificate, &"there is no certificate in it"));
-    }
+    };
+    let validity = Validity::of(own);
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -40,7 +46,8 @@ pub(crate) fn server(
             builder.with_client_cert_verifier(verifier.map_err(|error| wrong(path, &error))?)
         }
     };
-    let mut config = builder.with_single_cert(chain, private).map_err(|error| wrong(certificate, &error))?;
+    let together = |error| format!("{} and {} cannot be used together: {error}", certificate.display(), key.display());
+    let mut config = builder.with_single_cert(chain, private).map_err(together)?;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok(Tls { config: Arc::new(config), validity })
 }

@@ -64,7 +64,14 @@ async fn events(State(server): State<Arc<Server>>, call: Call, body: Body) -> Re
         })?;
     }
     let faults = faults(&foreign.fates().await?, "");
-    if faults.is_empty() { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(Problem::invalid(faults)) }
+    match faults.len() {
+        0 => Ok(StatusCode::NO_CONTENT.into_response()),
+        all if all == events.len() => Err(Problem::invalid(faults)),
+        some => {
+            let detail = format!("{some} of {} events cannot be recorded as they are; the others were recorded", events.len());
+            Err(Problem { detail, ..Problem::invalid(faults) })
+        }
+    }
 }
 
 struct Described {

@@ -10,6 +10,7 @@ pub(crate) mod hec;
 pub(crate) mod kubernetes;
 pub(crate) mod otlp;
 pub(crate) mod syslog;
+mod weight;
 
 use std::time::{Duration, Instant};
 
@@ -63,13 +64,15 @@ pub(crate) fn fault(at: &str, rejection: &Rejection) -> Fault {
     Fault { pointer: format!("{at}{member}"), code: rejection.code().to_owned(), detail: rejection.to_string() }
 }
 
-/// Counts `events` of `caller` for `tenant` against the limits.
+/// Whether `events` of `caller` for `tenant` may be handed over now: there is room on the disk, and they are within the limits.
 pub(crate) fn admit(server: &Server, caller: &Caller, tenant: &str, events: usize) -> Result<(), Problem> {
+    // Here, where nothing of the batch is in a lane yet: what is refused with 507 is then not recorded later after all.
+    if let Some(error) = server.store.stalled() {
+        return Err(error.into());
+    }
     let events = u32::try_from(events).unwrap_or(u32::MAX);
-    server.limits().events(&caller.token.id, caller.token.events_per_second, tenant, events).map_err(|many| {
-        server.metrics.limited.inc();
-        many.into()
-    })
+    let taken = server.limits().events(&caller.token.id, caller.token.events_per_second, tenant, events);
+    taken.map_err(|many| server.too_many(caller, many))
 }
 
 impl<'s> Intake<'s> {
@@ -111,7 +114,8 @@ fn emit<'s>(store: &'s Store, draft: &Draft<'_>) -> indelible::Result<Ticket<'s>
 
 async fn wait_all(tickets: Vec<Ticket<'_>>) -> Result<Receipts, Problem> {
     let mut receipts = Vec::with_capacity(tickets.len());
-    for ticket in tickets {
+    // From the end: when the last of them is durable nearly all are, so a request is woken once and not for every frame that has some of it.
+    for ticket in tickets.into_iter().rev() {
         if ticket.is_shed() {
             receipts.push(Recorded::Shed);
             continue;
@@ -124,6 +128,7 @@ async fn wait_all(tickets: Vec<Ticket<'_>>) -> Result<Receipts, Problem> {
             Err(error) => return Err(error.into()),
         });
     }
+    receipts.reverse();
     Ok(receipts)
 }
 

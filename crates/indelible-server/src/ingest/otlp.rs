@@ -4,15 +4,18 @@
 //! JSON does not have is written as OTLP's own JSON writes it (`{"bytesValue":…}`, `{"doubleValue":"NaN"}`), and a list of attributes that names
 //! a key twice stays a list. `Success` is said when all of it is durable.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request as HttpRequest, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut as _, BytesMut};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use indelible::json::write_string;
@@ -29,21 +32,79 @@ use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Status};
 
 use super::foreign::{Fate, Foreign};
+use super::weight::{self, Most};
 use crate::access::Scope;
 use crate::http::Problem;
-use crate::http::body::receive;
+use crate::http::body::{Coding, Received, receive};
 use crate::http::caller::{Call, Caller, Peer};
-use crate::metrics::Protocol;
+use crate::metrics::{Protocol, Untaken};
 use crate::server::Server;
 
 pub(crate) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
     let limits = server.body_limits();
     let service = LogsServiceServer::new(Service(Arc::clone(server)))
         .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(limits.decompressed.min(limits.bytes.saturating_mul(4)));
-    Router::new()
-        .route("/v1/logs", post(logs))
+        .max_decoding_message_size(limits.decompressed);
+    let grpc = Router::new()
         .route_service("/opentelemetry.proto.collector.logs.v1.LogsService/Export", service)
+        .layer(middleware::from_fn_with_state(Arc::clone(server), grpc));
+    Router::new().route("/v1/logs", post(logs)).merge(grpc)
+}
+
+/// A call over gRPC: its message is taken like any other body, of a caller who may, under limits of time and room, before it is decoded.
+async fn grpc(State(server): State<Arc<Server>>, request: HttpRequest, next: Next) -> Response {
+    match message(&server, request).await {
+        Ok((request, received)) => {
+            let response = next.run(request).await;
+            drop(received);
+            response
+        }
+        Err(problem) => status(problem).into_http(),
+    }
+}
+
+/// Bytes before a message of gRPC: whether it is compressed, and its length.
+const FRAME_HEAD: usize = 5;
+
+async fn message(server: &Server, request: HttpRequest) -> Result<(HttpRequest, Received), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().copied();
+    let caller = Caller::of(server, &parts.headers, peer, Scope::Emit)?;
+    let limits = server.body_limits();
+    let mut received = receive(&parts.headers, body, limits, &server.room).await?;
+    let is_gzip = parts.headers.get("grpc-encoding").is_some_and(|name| name == "gzip");
+    let mut frame = received.bytes.clone();
+    if is_gzip && frame.first() == Some(&1) {
+        received = received.decompressed(FRAME_HEAD, Coding::Gzip, limits, &server.room).await?;
+        let length = u32::try_from(received.bytes.len()).map_err(|_| Problem::too_large("the message is too long"))?;
+        let mut plain = BytesMut::with_capacity(FRAME_HEAD + received.bytes.len());
+        plain.put_u8(0);
+        plain.put_u32(length);
+        plain.put_slice(&received.bytes);
+        frame = plain.freeze();
+        parts.headers.remove("grpc-encoding");
+    }
+    // What is compressed in another way is refused by whoever reads it next.
+    if frame.first() == Some(&0) {
+        grow(server, &mut received, weight::of_protobuf(frame.get(FRAME_HEAD..).unwrap_or_default(), most(server))).await?;
+    }
+    parts.extensions.insert(caller);
+    Ok((HttpRequest::from_parts(parts, Body::from(frame)), received))
+}
+
+/// Takes room for what a request is going to be once decoded, or counts it as too large.
+async fn grow(server: &Server, received: &mut Received, weight: Result<usize, Problem>) -> Result<(), Problem> {
+    let weight = weight.inspect_err(|problem| {
+        if problem.status == StatusCode::PAYLOAD_TOO_LARGE {
+            server.room.count(Untaken::Large);
+        }
+    })?;
+    received.grow(weight, server.body_limits(), &server.room).await
+}
+
+fn most(server: &Server) -> Most {
+    let config = server.config();
+    Most { bytes: config.size("limits.decompressed"), records: config.size("limits.batch_events") }
 }
 
 async fn logs(State(server): State<Arc<Server>>, call: Call, body: Body) -> Response {
@@ -93,7 +154,11 @@ async fn export_http(server: &Server, call: &Call, is_json: bool, body: Body) ->
         let told = "OTLP is application/x-protobuf or application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", told));
     }
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let limits = server.body_limits();
+    let mut received = receive(&call.headers, body, limits, &server.room).await?;
+    let weigh = if is_json { weight::of_json } else { weight::of_protobuf };
+    let weight = weigh(&received.bytes, most(server));
+    grow(server, &mut received, weight).await?;
     let wrong = |error: &dyn std::fmt::Display| Problem::bad("otlp", format!("the request cannot be read: {error}"));
     let request = if is_json {
         // By way of a value: where a build has serde_json keep numbers as texts, the messages' own reader does not know them.
@@ -114,10 +179,8 @@ impl LogsService for Service {
         &self,
         request: Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
-        let peer = request.extensions().get::<Peer>().copied();
-        let headers = request.metadata().clone().into_headers();
-        let caller = Caller::of(&self.0, &headers, peer, Scope::Emit).map_err(status)?;
-        let response = export(&self.0, &caller, request.get_ref()).await.map_err(status)?;
+        let caller = request.extensions().get::<Caller>().ok_or_else(|| Status::internal("nobody calls"))?;
+        let response = export(&self.0, caller, request.get_ref()).await.map_err(status)?;
         Ok(tonic::Response::new(response))
     }
 }
@@ -127,6 +190,7 @@ fn status(problem: Problem) -> Status {
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
         404 => Code::NotFound,
+        408 => Code::DeadlineExceeded,
         413 => Code::InvalidArgument,
         429 => Code::ResourceExhausted,
         503 | 507 => Code::Unavailable,
@@ -177,7 +241,7 @@ fn write_resource(out: &mut Vec<u8>, logs: &ResourceLogs) {
         out.extend_from_slice(b"\"attributes\":");
         write_attributes(out, &resource.attributes);
         if resource.dropped_attributes_count > 0 {
-            out.extend_from_slice(format!(",\"droppedAttributesCount\":{}", resource.dropped_attributes_count).as_bytes());
+            put(out, format_args!(",\"droppedAttributesCount\":{}", resource.dropped_attributes_count));
         }
     }
     out.push(b'}');
@@ -196,7 +260,7 @@ fn write_scope(out: &mut Vec<u8>, scope: Option<&InstrumentationScope>, schema_u
             write_attributes(out, &scope.attributes);
         }
         if scope.dropped_attributes_count > 0 {
-            out.extend_from_slice(format!(",\"droppedAttributesCount\":{}", scope.dropped_attributes_count).as_bytes());
+            put(out, format_args!(",\"droppedAttributesCount\":{}", scope.dropped_attributes_count));
         }
         out.push(b'}');
     }
@@ -207,14 +271,9 @@ fn write_scope(out: &mut Vec<u8>, scope: Option<&InstrumentationScope>, schema_u
 
 fn write_record(out: &mut Vec<u8>, record: &LogRecord) {
     // 64-bit integers are texts, as in OTLP's JSON.
-    out.extend_from_slice(
-        format!(
-            ",\"timeUnixNano\":\"{}\",\"observedTimeUnixNano\":\"{}\"",
-            record.time_unix_nano, record.observed_time_unix_nano
-        )
-        .as_bytes(),
-    );
-    out.extend_from_slice(format!(",\"severityNumber\":{}", record.severity_number).as_bytes());
+    let LogRecord { time_unix_nano, observed_time_unix_nano, .. } = record;
+    put(out, format_args!(",\"timeUnixNano\":\"{time_unix_nano}\",\"observedTimeUnixNano\":\"{observed_time_unix_nano}\""));
+    put(out, format_args!(",\"severityNumber\":{}", record.severity_number));
     member(out, "severityText", &record.severity_text);
     if let Some(body) = &record.body {
         out.extend_from_slice(b",\"body\":");
@@ -224,22 +283,31 @@ fn write_record(out: &mut Vec<u8>, record: &LogRecord) {
     write_attributes(out, &record.attributes);
     for (name, number) in [("droppedAttributesCount", record.dropped_attributes_count), ("flags", record.flags)] {
         if number > 0 {
-            out.extend_from_slice(format!(",\"{name}\":{number}").as_bytes());
+            put(out, format_args!(",\"{name}\":{number}"));
         }
     }
     for (name, bytes) in [("traceId", &record.trace_id), ("spanId", &record.span_id)] {
         if !bytes.is_empty() {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            member(out, name, &hex);
+            put(out, format_args!(",\"{name}\":\""));
+            let digit = |nibble: u8| nibble + if nibble > 9 { b'a' - 10 } else { b'0' };
+            bytes.iter().for_each(|byte| out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]));
+            out.push(b'"');
         }
     }
     member(out, "eventName", &record.event_name);
 }
 
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    // Writing to memory does not fail.
+    let _ = out.write_fmt(text);
+}
+
 /// A member of text, unless it is empty.
 fn member(out: &mut Vec<u8>, name: &str, text: &str) {
     if !text.is_empty() {
-        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
         write_string(out, text);
     }
 }
@@ -275,9 +343,9 @@ fn write_value(out: &mut Vec<u8>, value: Option<&AnyValue>) {
         None => out.extend_from_slice(b"null"),
         Some(Value::StringValue(text)) => write_string(out, text),
         Some(Value::BoolValue(is)) => out.extend_from_slice(if *is { b"true" } else { b"false" }),
-        Some(Value::IntValue(number)) => out.extend_from_slice(number.to_string().as_bytes()),
+        Some(Value::IntValue(number)) => put(out, format_args!("{number}")),
         // Always with a point or an exponent, so that it is not taken for an integer.
-        Some(Value::DoubleValue(number)) if number.is_finite() => out.extend_from_slice(format!("{number:?}").as_bytes()),
+        Some(Value::DoubleValue(number)) if number.is_finite() => put(out, format_args!("{number:?}")),
         Some(Value::DoubleValue(number)) => {
             let name = if number.is_nan() {
                 "NaN"
@@ -286,11 +354,9 @@ fn write_value(out: &mut Vec<u8>, value: Option<&AnyValue>) {
             } else {
                 "-Infinity"
             };
-            out.extend_from_slice(format!("{{\"doubleValue\":\"{name}\"}}").as_bytes());
+            put(out, format_args!("{{\"doubleValue\":\"{name}\"}}"));
         }
-        Some(Value::BytesValue(bytes)) => {
-            out.extend_from_slice(format!("{{\"bytesValue\":\"{}\"}}", STANDARD.encode(bytes)).as_bytes())
-        }
+        Some(Value::BytesValue(bytes)) => put(out, format_args!("{{\"bytesValue\":\"{}\"}}", STANDARD.encode(bytes))),
         Some(Value::ArrayValue(list)) => {
             out.push(b'[');
             for (nth, value) in list.values.iter().enumerate() {
@@ -302,8 +368,6 @@ fn write_value(out: &mut Vec<u8>, value: Option<&AnyValue>) {
             out.push(b']');
         }
         Some(Value::KvlistValue(list)) => write_attributes(out, &list.values),
-        Some(Value::StringValueStrindex(index)) => {
-            out.extend_from_slice(format!("{{\"stringValueStrindex\":{index}}}").as_bytes())
-        }
+        Some(Value::StringValueStrindex(index)) => put(out, format_args!("{{\"stringValueStrindex\":{index}}}")),
     }
 }

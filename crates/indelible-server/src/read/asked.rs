@@ -1,7 +1,7 @@
 //! A question as a request puts it, and as the store is asked it.
 
 use indelible::search::{Filter, Query, time};
-use indelible::{Identity, Reader};
+use indelible::Identity;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -9,6 +9,7 @@ use super::masks;
 use crate::access::SYSTEM_TENANT;
 use crate::http::Problem;
 use crate::http::caller::{Caller, Tenants};
+use crate::server::Server;
 
 /// Which events are meant.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -25,6 +26,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// What a URL calls its members.
+    pub(crate) const PARAMETERS: [&str; 4] = ["q", "since", "until", "log"];
+
     /// The query for the store: of the caller's tenants, and of nothing that is masked for it.
     ///
     /// # Errors
@@ -96,8 +100,9 @@ pub(crate) fn includes(tenants: &Tenants, tenant: &str) -> bool {
 /// A position as it is named: `1234`, `telemetry:7`, or the event's own id.
 ///
 /// # Errors
-/// 404 where there is nothing, or nothing of the caller's: the same answer.
-pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -> Result<(u32, u64), Problem> {
+/// 404 where there is nothing, or nothing of the caller's: the same answer. That somebody asked for a place of another's is recorded.
+pub(crate) fn locate(server: &Server, caller: &Caller, text: &str) -> Result<(u32, u64), Problem> {
+    let (reader, tenants) = (&server.reader, &caller.tenants());
     let identity = reader.identity();
     let none = || Problem::not_found(format!("there is no event {text}"));
     let place = match text.rsplit_once(':') {
@@ -112,11 +117,15 @@ pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -
         let tenant = stored.record().and_then(|record| record.head().map(|head| head.tenant.to_owned()));
         // What has no tenant is the log's own, which no tenant is told of.
         let visible = tenant.map_or(*tenants == Tenants::All, |tenant| includes(tenants, &tenant));
-        return if visible { Ok((log, seq)) } else { Err(none()) };
+        if !visible {
+            server.audit.hidden(caller);
+            return Err(none());
+        }
+        return Ok((log, seq));
     }
     let filter = restricted(Filter::field("id").is(text), tenants);
     let mut found = None;
-    reader.latest(&Query::new(&filter, now)?, 1, None, &mut |view| {
+    reader.latest(&Query::new(&filter, server.now())?, 1, None, &mut |view| {
         found = Some((view.log, view.seq));
         std::ops::ControlFlow::Break(())
     })?;

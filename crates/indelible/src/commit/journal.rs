@@ -190,14 +190,10 @@ impl Nursery {
         let sync_failed = |error| Error::io(context(), error);
         let free = self.world.disk.free_bytes(&self.dir).map_err(failed)?;
         if free < bytes.saturating_add(self.reserve_bytes) {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "the disk has {free} bytes left; the next journal file needs {bytes} and {} are kept in reserve",
-                    self.reserve_bytes
-                ),
-            )
-            .with_hint("free disk space or move the store to a larger disk; what was acknowledged is safe"));
+            let reserve = self.reserve_bytes;
+            let told =
+                format!("the disk has {free} bytes left; the next journal file needs {bytes} and {reserve} are kept in reserve");
+            return Err(growth_failed(told, std::io::ErrorKind::StorageFull.into()));
         }
         let path = self.dir.join(&name);
         // A file of this number without a valid header is left over from a crash; it was never in use.
@@ -223,11 +219,13 @@ impl Nursery {
 fn growth_failed(context: String, error: std::io::Error) -> Error {
     // ENFILE, EMFILE
     let passing = error.kind() == std::io::ErrorKind::StorageFull || matches!(error.raw_os_error(), Some(23 | 24));
-    if passing {
-        Error::new(ErrorKind::Busy, "the journal cannot grow now").with_cause(Error::io(context, error))
-    } else {
-        Error::io(context, error)
+    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let cause = Error::io(context, error);
+    if !passing {
+        return cause;
     }
+    let busy = Error::new(ErrorKind::Busy, "the journal cannot grow now").with_cause(cause);
+    if full { busy.with_hint("free disk space or move the store to a larger disk; what was acknowledged is safe") } else { busy }
 }
 
 /// Whether the file system takes no writes any more: EIO, EROFS.

@@ -246,6 +246,12 @@ fn nobody_sleeps_through_a_full_disk() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(store.flush().unwrap_err().kind(), ErrorKind::Busy);
+    // Whoever asks before it emits hears of it, and that it is the disk.
+    let why = store.stalled().expect("it says so");
+    let mut causes = std::iter::successors(std::error::Error::source(&why), |cause| cause.source());
+    let is_full = |cause: &std::io::Error| cause.kind() == std::io::ErrorKind::StorageFull;
+    assert!(causes.any(|cause| cause.downcast_ref().is_some_and(is_full)), "{}", chain(&why));
+    assert!(why.hint().is_some_and(|hint| hint.contains("free disk space") && !hint.contains("open the store again")));
     machine.disk.set_capacity_bytes(1 << 40);
     for (n, ticket) in stuck.into_iter().enumerate() {
         let again = || if n % 2 == 0 { block_on(ticket) } else { ticket.wait() };
@@ -253,6 +259,7 @@ fn nobody_sleeps_through_a_full_disk() {
         while full(again()) {}
     }
     store.flush().unwrap();
+    assert!(store.stalled().is_none());
 }
 
 #[test]

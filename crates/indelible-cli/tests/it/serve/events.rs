@@ -154,3 +154,26 @@ fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let home = served.stop();
     home.run(["verify"]).ok();
 }
+
+#[test]
+fn of_a_batch_of_cloudevents_each_is_taken_by_itself_and_the_answer_says_so() {
+    let served = Served::start();
+    let event = |id: &str, data: &str| json!({"specversion": "1.0", "id": id, "source": "/depot", "type": "parcel.move", "data": data, "datacontenttype": "text/plain"});
+    let post = |events: &[serde_json::Value]| {
+        let headers = [("content-type", "application/cloudevents-batch+json")];
+        served.request("POST", "/cloudevents", &served.admin, &headers, json!(events).to_string().as_bytes())
+    };
+    let large = "x".repeat(2 << 20);
+    let answer = post(&[event("1", "small"), event("2", &large)]).is(422).json();
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!(answer["errors"][0]["pointer"], "/1", "{answer}");
+    assert!(
+        answer["detail"].as_str().unwrap().contains("1 of 2 events")
+            && answer["detail"].as_str().unwrap().contains("others were recorded")
+    );
+    assert_eq!(served.count(&served.admin, "source:cloudevents"), 1);
+    let answer = post(&[event("3", &large)]).is(422).json();
+    assert!(!answer["detail"].as_str().unwrap().contains("others"), "{answer}");
+    post(&[event("1", "small")]).is(204);
+    assert_eq!(served.count(&served.admin, "source:cloudevents"), 1, "sent again, recorded once");
+}

@@ -1,9 +1,18 @@
 //! The server as its clients have it: a real process, real sockets.
 
 mod access;
+mod carried;
 mod copies;
+mod drain;
 mod events;
+mod faults;
+mod faults_access;
+mod faults_connections;
+mod faults_disk;
+mod faults_tls;
 mod live;
+mod managed;
+mod quickstart;
 mod served;
 mod start;
 

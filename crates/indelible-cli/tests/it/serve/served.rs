@@ -77,6 +77,25 @@ impl Served {
         std::mem::replace(&mut self.home, Home::new())
     }
 
+    /// Host and port.
+    pub(super) fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
+    }
+
+    /// What a metric says whose line begins so; 0 where there is no such line.
+    pub(super) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics", &self.admin).is(200).body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |number| number.parse().unwrap())
+    }
+
+    /// Its memory that no file is behind.
+    pub(super) fn anonymous_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+    }
+
     pub(super) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }

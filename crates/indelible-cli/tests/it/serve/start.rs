@@ -130,3 +130,25 @@ fn tokens_and_tenants_are_made_without_a_server_too() {
     let served = Served::start_with(home, &[]);
     served.post("/api/v1/events", &token, &json!({"action": "a.b"})).is(401);
 }
+
+#[test]
+fn health_is_asked_where_the_configuration_says_that_the_server_listens() {
+    let served = Served::start();
+    let listen = served.url.replace("http://", "listen.http=");
+    for live in [&[][..], &["--live"]] {
+        let told = served.home.run([&["health", "-o", "json", "--set", &listen], live].concat()).ok().json();
+        assert_eq!((&told["ok"], told["status"].as_u64()), (&json!(true), Some(200)), "{told}");
+    }
+    let home = served.stop();
+    let gone = home.run(["health", "--set", &listen]).exits(1);
+    assert!(gone.stderr.contains("does not answer"), "{}", gone.stderr);
+    // Whatever answers there, it is not the server.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen.http={}", other.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        use std::io::Write as _;
+        other.accept().unwrap().0.write_all(b"+OK Dovecot ready.\r\n").unwrap();
+    });
+    home.run(["health", "--set", &listen]).exits(1);
+    answering.join().unwrap();
+}

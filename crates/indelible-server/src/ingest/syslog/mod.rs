@@ -6,101 +6,90 @@
 mod framing;
 mod message;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use indelible::ErrorKind;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
+use crate::http::accept::{self, Speak};
 use crate::metrics::{ByProtocol, Protocol};
 use crate::server::Server;
 use framing::Frames;
 
 /// Bytes of one datagram.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
-/// Time for a TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Connections of syslog senders at once.
 const CONNECTIONS_MAX: usize = 4_096;
 
-/// Takes datagrams until the server stops.
+/// Datagrams that have arrived and are still taken when the server stops.
+const DATAGRAMS_LAST_MAX: usize = 65_536;
+
+/// Takes datagrams until the server stops, and then those that have arrived.
 pub(crate) async fn udp(server: Arc<Server>, socket: UdpSocket) {
     let mut stop = server.stop.subscribe();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         let received = tokio::select! {
             received = socket.recv_from(&mut buffer) => received,
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.wait_for(|stop| *stop) => break,
         };
         if let Ok((length, peer)) = received {
             take(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
         }
     }
+    for _ in 0..DATAGRAMS_LAST_MAX {
+        let Ok((length, peer)) = socket.try_recv_from(&mut buffer) else { return };
+        take(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
+    }
 }
 
 /// Takes connections until the server stops.
-pub(crate) async fn tcp(server: Arc<Server>, listener: TcpListener, tls: Option<TlsAcceptor>) {
-    let mut stop = server.stop.subscribe();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        while connections.try_join_next().is_some() {}
-        let Ok((stream, peer)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            server.metrics.connections_refused.inc();
-            continue;
-        };
-        let (server, tls) = (Arc::clone(&server), tls.clone());
-        connections.spawn(async move {
-            match tls {
-                None => read(&server, stream, peer.ip()).await,
-                Some(tls) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                        read(&server, stream, peer.ip()).await;
+pub(crate) async fn tcp(server: Arc<Server>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
+    let syslog = Syslog(Arc::clone(&server));
+    accept::serve(&server, listener, tls, CONNECTIONS_MAX, syslog).await;
+}
+
+/// Messages over a connection.
+#[derive(Clone)]
+struct Syslog(Arc<Server>);
+
+impl Speak for Syslog {
+    /// Reads messages until the sender ends or stops making sense. When the server stops, what has arrived is taken.
+    async fn speak<S>(self, mut stream: S, peer: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let server = &*self.0;
+        let idle = server.config().time("limits.idle_time");
+        let mut stop = server.stop.subscribe();
+        let mut frames = Frames::default();
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            let read = tokio::select! {
+                biased;
+                read = tokio::time::timeout(idle, stream.read(&mut buffer)) => read,
+                _ = stop.wait_for(|stop| *stop) => Ok(Ok(0)),
+            };
+            let count = match read {
+                Ok(Ok(count)) => count,
+                Ok(Err(_)) | Err(_) => 0,
+            };
+            frames.push(buffer.get(..count).unwrap_or_default());
+            loop {
+                match frames.next(count == 0) {
+                    Ok(Some(message)) => take(server, &message, peer.ip()),
+                    Ok(None) => break,
+                    Err(framing::Nonsense) => {
+                        refuse(server);
+                        return;
                     }
                 }
             }
-            drop(place);
-        });
-    }
-    connections.shutdown().await;
-}
-
-/// Reads messages until the sender ends, or stops making sense.
-async fn read(server: &Server, mut stream: impl AsyncRead + Unpin, peer: IpAddr) {
-    let idle = server.config().time("limits.idle_time");
-    let mut frames = Frames::default();
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        let count = match tokio::time::timeout(idle, stream.read(&mut buffer)).await {
-            Ok(Ok(count)) => count,
-            Ok(Err(_)) | Err(_) => 0,
-        };
-        frames.push(buffer.get(..count).unwrap_or_default());
-        loop {
-            match frames.next(count == 0) {
-                Ok(Some(message)) => take(server, &message, peer),
-                Ok(None) => break,
-                Err(framing::Nonsense) => {
-                    refuse(server);
-                    return;
-                }
+            if count == 0 {
+                return;
             }
-        }
-        if count == 0 {
-            return;
         }
     }
 }
