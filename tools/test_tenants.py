@@ -190,6 +190,18 @@ class Statements(CopyTest):
         self.stating(plan[:-1], bend=earlier.extend)
         self.assertEqual(self.codes(self.stating(plan, bend=lambda logs: earlier)), {"tenant-counts"})
 
+    def test_the_command_says_the_same(self):
+        needs(self, BINARY, "INDELIBLE_BINARY")
+        home, earlier = Home(self.root), []
+        self.stating(self.plan()[:-1], bend=earlier.extend)
+        for bend, expected in ((None, set()), (lambda logs: logs[0].update(tenants=b64(bytes(32))), {"tenant-counts"}),
+                               (lambda logs: logs[:1], {"tenant-counts"}), (lambda logs: earlier, {"tenant-counts"}),
+                               (lambda logs: logs[1].update(root=b64(bytes(32))), {"heads-mismatch"}),
+                               (lambda logs: logs[0].update(size=logs[0]["size"] + 1), {"tenant-counts", "heads-mismatch"})):
+            store = self.stating(self.plan(), [event(900, tenant="acme")], bend=bend)
+            home.environment["INDELIBLE_STATE"] = f"{store.directory}.state"
+            self.assertEqual((self.codes(store), home.verify(store.directory)[1]), (expected, expected))
+
     def test_it_is_the_first_record_of_its_frame(self):
         plan, logs = self.plan(), []
         self.stating(plan, bend=logs.extend)
