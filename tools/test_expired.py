@@ -3,6 +3,7 @@
     cd tools && python -m unittest test_expired    # needs the built command and the test kit's example beside it, and requirements.txt
 """
 import base64
+import collections
 import glob
 import hashlib
 import json
@@ -85,6 +86,33 @@ class ExpiredStores(Copies):
         self.assertTrue(all(finding["message"].startswith("PRUNED") for finding in result["findings"] if finding["code"] == "expired"))
         self.assertEqual(str(result["events"]), str(said["events"]))
         self.assertEqual([base64.b64decode(log["root"]).hex() for log in result["logs"]], [log["root"] for log in said["logs"]])
+
+    def test_merged_segments_are_read_beside_sparse_ones(self):
+        directory = self.copy()
+        before = self.verify(directory)
+        self.home.environment["INDELIBLE_STATE"] = tempfile.mkdtemp(dir=self.folder)
+        merged = 0
+        for number in range(3):
+            self.home.run("--data", directory, "emit", "door.open", "--detail", f"n={9_000 + number}")
+            merged += int(json.loads(self.home.run("--data", directory, "seal", "-o", "json"))["merged"])
+        self.assertGreaterEqual(merged, 3, "small segments are taken into the next ones")
+        kinds = collections.Counter()
+        for path in glob.glob(f"{directory}/segments/1-*.parquet"):
+            file = Segment(self.read(path)).file
+            leaves = file.metadata.num_rows - file.read(columns=["leaf"]).column("leaf").null_count
+            kinds["sparse" if leaves else "whole"] += 1
+        self.assertTrue(kinds["sparse"] >= 2 and kinds["whole"] >= 1, kinds)
+        result = self.verify(directory)
+        said = json.loads(self.home.run("--data", directory, "verify", "-o", "json"))
+        self.assertTrue(result["ok"] and said["ok"], result["findings"])
+        self.assertEqual((result["events"], str(result["events"])), (before["events"] + 3, str(said["events"])))
+        self.assertEqual([base64.b64decode(log["root"]).hex() for log in result["logs"]], [log["root"] for log in said["logs"]])
+        # What is found in a merged one is found.
+        data = bytearray(self.read(self.sparse(directory, 1024)))
+        data[data.index(b"door.open")] ^= 1
+        self.replace(directory, self.sparse(directory, 1024), bytes(data))
+        self.home.environment["INDELIBLE_STATE"] = tempfile.mkdtemp(dir=self.folder)
+        self.both_find("segment-damaged", directory)
 
     def test_each_old_checkpoint_is_judged_as_the_writer_judges_it(self):
         seen = set()

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, bench, checkpoint, completions, config, demo, doctor, drill, emit, export, facets, health, hold, import, init, man, prove,
-    restore, retention, seal, search, segments, serve, show, stats, tail, token, verify,
+    backup, bench, checkpoint, completions, config, demo, doctor, drill, emit, export, facets, health, hold, import, init, man,
+    prove, restore, retention, seal, search, segments, serve, show, stats, tail, token, verify,
 };
 use crate::data_dir::Place;
 

@@ -93,12 +93,16 @@ pub(crate) fn verify_copy(path: &Path, key: &VerifierKey, shape: ShapeOption, ou
     } else {
         text(&report, out)?
     }
-    Ok(Exit::Ok)
+    Ok(if report.shows_all() { Exit::Ok } else { Exit::Incomplete })
 }
 
 fn json(report: &TenantReport, out: &mut Out) -> Result<()> {
     let mut object = Object::new();
-    object.boolean("ok", true).text("tenant", &report.tenant).text("origin", &report.origin).number("entry", report.entry);
+    object
+        .boolean("ok", report.shows_all())
+        .text("tenant", &report.tenant)
+        .text("origin", &report.origin)
+        .number("entry", report.entry);
     object.text("at", &report.at).number("tree_size", report.size);
     object.objects("logs", &report.logs, |object, log| {
         object.number("log", log.log).number("size", log.size).number("count", log.count).number("expired", log.first);
@@ -108,10 +112,15 @@ fn json(report: &TenantReport, out: &mut Out) -> Result<()> {
 }
 
 fn text(report: &TenantReport, out: &mut Out) -> Result<()> {
-    let there: u64 = report.logs.iter().map(|log| log.count - log.first).sum();
-    let verdict = out.painted(Tone::Good, "VERIFIED");
     let tenant = out.shown(&report.tenant).into_owned();
-    out.line(&format!("{verdict}: {} events of {tenant}, and none is missing up to {}", grouped(there), report.at))?;
+    if report.shows_all() {
+        let verdict = out.painted(Tone::Good, "VERIFIED");
+        let there = grouped(report.events());
+        out.line(&format!("{verdict}: {there} events of {tenant}, and none is missing up to {}", report.at))?;
+    } else {
+        let verdict = out.painted(Tone::Careful, "NOTHING SHOWN");
+        out.line(&format!("{verdict}: the copy has no event of {tenant}; that there is none cannot be shown this way"))?;
+    }
     let mut logs = Table::new(["log", "positions", "events ever", "expired", "here", "groups withheld"]);
     for log in &report.logs {
         let numbers = [log.size, log.count, log.first, log.count - log.first, log.withheld].map(grouped);

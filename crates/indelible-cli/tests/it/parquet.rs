@@ -1,9 +1,11 @@
 //! Segments are plain Parquet: what others count in `segments/*.parquet` is what the log counts, and no event is there twice.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use indelible::{Config, Draft, Store};
 use indelible_testkit::corpus;
 use serde_json::Value;
 
@@ -69,4 +71,78 @@ fn other_readers_count_what_the_log_counts() {
     let sealed = home.run(["seal", "-o", "json"]).ok().json();
     assert!(text(&sealed["merged"]).parse::<u64>().unwrap() > 0, "the segments before were to be taken in: {sealed}");
     agree(&python, &home, 2902);
+}
+
+/// Counts what is sealed again and again, by the names of the files and by the manifest's list of them (docs/format/store.md), until it
+/// was enough; then once more. Says a line of each reading; one that finds a file gone is made again.
+const WATCH: &str = r#"
+import os, sys
+import duckdb
+data, enough = sys.argv[1], sys.argv[2]
+sql = duckdb.connect()
+sql.execute("SET enable_progress_bar = false")
+COUNT = "SELECT count(*), count(DISTINCT (log, seq)) FROM"
+
+def by_name():
+    rows, positions = sql.execute(f"{COUNT} read_parquet('{data}/segments/*.parquet')").fetchone()
+    assert rows == positions, f"{rows} rows have {positions} positions: some are there twice"
+    return rows
+
+def by_list():
+    sql.execute(f"CREATE OR REPLACE TEMP TABLE listed AS SELECT unnest(segments) AS segment FROM read_json('{data}/manifest')")
+    sql.execute(f"SET VARIABLE files = (SELECT list('{data}/segments/' || segment.file) FROM listed)")
+    rows, positions = sql.execute(f"{COUNT} read_parquet(getvariable('files'))").fetchone()
+    total, = sql.execute("SELECT sum(segment.count) FROM listed").fetchone()
+    assert rows == positions == total, f"{rows} rows have {positions} positions, and should be {total}"
+    return rows
+
+is_last = False
+while not is_last:
+    is_last = os.path.exists(enough)
+    for name, read in (("name", by_name), ("list", by_list)):
+        try:
+            print(name, read(), flush=True)
+        except duckdb.IOException as error:
+            assert not is_last and ("No such file" in str(error) or "No files found" in str(error)), error
+            print(name, "gone", flush=True)
+"#;
+
+/// While small segments are merged and what they replace goes, whoever reads by the manifest's list has every event exactly once, and whoever
+/// reads by name never has one twice.
+#[test]
+fn a_reader_beside_a_writer_that_merges_has_every_event_once() {
+    let Some(python) = python("duckdb") else { return };
+    let home = Home::with_store();
+    let mut config = Config::new(home.data());
+    config.trusted_state_dir = Some(home.path("state"));
+    config.sealing.background = false;
+    let store = Store::open(config).unwrap();
+    let seal = |count: u64| {
+        (0..count).for_each(|n| assert!(store.emit(&Draft::new("file.read").detail("n", n)).is_ok()));
+        store.seal().unwrap().merged
+    };
+    seal(1);
+    let enough = home.path("enough");
+    let mut watcher = Command::new(python);
+    watcher.args(["-c", WATCH]).args([home.data(), enough.clone()]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watcher = watcher.spawn().unwrap();
+    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (mut merged, mut whole, mut last) = (0, BTreeMap::new(), String::new());
+    // A reading for each merging, at the least; they run beside each other.
+    for line in lines.by_ref() {
+        let (by, rows) = line.split_once(' ').unwrap();
+        *whole.entry(by.to_owned()).or_insert(0) += u64::from(rows != "gone");
+        if merged >= 100 && whole.values().all(|readings| *readings >= 25) {
+            break;
+        }
+        merged += seal(20);
+    }
+    std::fs::write(enough, "").unwrap();
+    lines.for_each(|line| last = line);
+    let output = watcher.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sealed: u64 = store.reader().unwrap().segments().unwrap().iter().map(|info| info.count).sum();
+    assert_eq!(last, format!("list {sealed}"), "the last reading, of everything");
+    println!("{merged} segments merged beside {whole:?} whole readings");
+    store.close().unwrap();
 }

@@ -16,7 +16,7 @@ use crate::http::Problem;
 use crate::http::caller::Call;
 use crate::metrics::Question;
 use crate::read::asked::{self, Asked};
-use crate::read::{Cancel, ask, masks};
+use crate::read::{ask, masks};
 use crate::server::Server;
 
 /// Groups that are told if nobody says how many.
@@ -66,7 +66,6 @@ pub(crate) async fn facets(
         let mut last: Option<Summary> = None;
         for (nth, field) in selectors.iter().enumerate() {
             let facet = server.reader.facet(&query, field)?;
-            in_time(cancel)?;
             out.extend_from_slice(if nth > 0 { b",{\"field\":" } else { b"{\"field\":" });
             write_string(&mut out, &field.name().to_string());
             out.extend_from_slice(format!(",\"distinct\":{},\"values\":[", facet.counts.len()).as_bytes());
@@ -149,7 +148,6 @@ async fn count(
         let groups_max = if interval.is_some() { STRETCHES_MAX } else { GROUPS_KEPT };
         let grouping = Grouping { fields: fields.clone(), interval, groups_max, key_bytes_max: KEY_BYTES };
         let answer = server.reader.aggregate(&query, grouping)?;
-        in_time(cancel)?;
         let mut out = Vec::new();
         write_groups(&mut out, &fields, &answer.groups, limit);
         end(out, server, Some(&answer.summary))
@@ -220,13 +218,5 @@ fn bounded(limit: Option<usize>) -> Result<usize, Problem> {
         Ok(limit)
     } else {
         Err(Problem::bad("limit", format!("limit is from 1 to {GROUPS_TOLD_MAX}")))
-    }
-}
-
-fn in_time(cancel: &Cancel) -> Result<(), Problem> {
-    if cancel.is_late() {
-        Err(Problem::busy("the question was not answered in time").hint("narrow its time, or its terms"))
-    } else {
-        Ok(())
     }
 }

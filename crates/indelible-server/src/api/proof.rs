@@ -35,8 +35,8 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(even
         return Err(Problem::forbidden("this token has neither scope read nor scope audit"));
     }
     server.audit.read(&caller, "prove", &event, &asked::told(&caller.tenants()));
-    let proof = ask(&server, Question::Proof, move |server, _| {
-        let (log, seq) = asked::locate(server, &caller, &event)?;
+    let proof = ask(&server, Question::Proof, move |server, cancel| {
+        let (log, seq) = asked::locate(server, &caller, &event, cancel)?;
         // Covers the event, if nothing did yet.
         let signed = server.store.checkpoint(log)?;
         Ok(server.reader.prove_under(&signed, seq, masks::hidden(caller.masks()))?.to_string())

@@ -167,7 +167,10 @@ impl From<Error> for Problem {
         let problem = match error.kind() {
             ErrorKind::Rejected => status(StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
             _ if full_disk => Self::disk_full(detail.clone()),
-            ErrorKind::Busy => status(StatusCode::SERVICE_UNAVAILABLE, "busy").after(Duration::from_secs(1)),
+            // What was cancelled took too long, and mostly has nobody left to be told.
+            ErrorKind::Busy | ErrorKind::Cancelled => {
+                status(StatusCode::SERVICE_UNAVAILABLE, "busy").after(Duration::from_secs(1))
+            }
             ErrorKind::NotFound => status(StatusCode::NOT_FOUND, "not_found"),
             ErrorKind::Expired => status(StatusCode::GONE, "expired"),
             ErrorKind::Closed | ErrorKind::Poisoned => {

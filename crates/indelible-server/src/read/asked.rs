@@ -1,11 +1,11 @@
 //! A question as a request puts it, and as the store is asked it.
 
-use indelible::search::{Filter, Query, time};
 use indelible::Identity;
+use indelible::search::{Filter, Query, time};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::masks;
+use super::{Cancel, masks};
 use crate::access::SYSTEM_TENANT;
 use crate::http::Problem;
 use crate::http::caller::{Caller, Tenants};
@@ -101,7 +101,7 @@ pub(crate) fn includes(tenants: &Tenants, tenant: &str) -> bool {
 ///
 /// # Errors
 /// 404 where there is nothing, or nothing of the caller's: the same answer. That somebody asked for a place of another's is recorded.
-pub(crate) fn locate(server: &Server, caller: &Caller, text: &str) -> Result<(u32, u64), Problem> {
+pub(crate) fn locate(server: &Server, caller: &Caller, text: &str, cancel: &Cancel) -> Result<(u32, u64), Problem> {
     let (reader, tenants) = (&server.reader, &caller.tenants());
     let identity = reader.identity();
     let none = || Problem::not_found(format!("there is no event {text}"));
@@ -125,7 +125,7 @@ pub(crate) fn locate(server: &Server, caller: &Caller, text: &str) -> Result<(u3
     }
     let filter = restricted(Filter::field("id").is(text), tenants);
     let mut found = None;
-    reader.latest(&Query::new(&filter, server.now())?, 1, None, &mut |view| {
+    reader.latest(&cancel.on(Query::new(&filter, server.now())?), 1, None, &mut |view| {
         found = Some((view.log, view.seq));
         std::ops::ControlFlow::Break(())
     })?;

@@ -14,27 +14,20 @@ use crate::http::Problem;
 use crate::metrics::{ByQuestion, Question};
 use crate::server::Server;
 
-/// Told to a question when nobody waits for its answer any more.
+/// Told to a question when nobody waits for its answer any more: the caller has left, or its time is over.
 #[derive(Debug, Clone)]
-pub(crate) struct Cancel {
-    gone: Arc<AtomicBool>,
-    until: Instant,
-}
+pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Whether to stop.
     pub(crate) fn asked(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || Instant::now() >= self.until
+        self.0.load(Ordering::Relaxed)
     }
 
     /// The same question, which the store ends when nobody waits.
     pub(crate) fn on(&self, mut query: Query) -> Query {
-        query.cancel = Some(Arc::clone(&self.gone));
+        query.cancel = Some(Arc::clone(&self.0));
         query
-    }
-
-    pub(crate) fn is_late(&self) -> bool {
-        Instant::now() >= self.until
     }
 }
 
@@ -47,7 +40,8 @@ impl Drop for Guard {
     }
 }
 
-/// Works on a question beside the executor; at most `limits.searches` at once.
+/// Works on a question beside the executor; at most `limits.searches` at once. When its time is over, or the request is dropped, it is told
+/// to end, and makes room for another as soon as it has.
 ///
 /// # Errors
 /// What `work` says; 503 when there were too many or it took too long.
@@ -64,18 +58,13 @@ pub(crate) async fn ask<T: Send + 'static>(
     };
     let permit = tokio::time::timeout(limit, Arc::clone(&server.searches).acquire_owned()).await;
     let permit = permit.map_err(|_| late())?.map_err(|_| Problem::busy("the server is stopping"))?;
-    let gone = Arc::new(AtomicBool::new(false));
-    let guard = Guard(Arc::clone(&gone));
-    let cancel = Cancel { gone, until: started + limit };
     let shared = Arc::clone(server);
-    let task = tokio::task::spawn_blocking(move || {
-        let answer = work(&shared, &cancel);
+    let answer = within(limit.saturating_sub(started.elapsed()), move |cancel| {
+        let answer = work(&shared, cancel);
         drop(permit);
         answer
-    });
-    let grace = Duration::from_millis(200);
-    let answer = tokio::time::timeout((limit + grace).saturating_sub(started.elapsed()), task).await;
-    drop(guard);
+    })
+    .await;
     let answer = answer
         .map_err(|_| late())?
         .map_err(|_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "store", "the question failed"))?;
@@ -83,4 +72,58 @@ pub(crate) async fn ask<T: Send + 'static>(
     server.metrics.questions.get_or_create(&by).inc();
     server.metrics.question_seconds.get_or_create(&by).observe(started.elapsed().as_secs_f64());
     answer
+}
+
+/// Runs `work` beside the executor. When `limit` is over, or nobody waits for this, it is told to end.
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce(&Cancel) -> T + Send + 'static,
+) -> Result<Result<T, tokio::task::JoinError>, tokio::time::error::Elapsed> {
+    let gone = Arc::new(AtomicBool::new(false));
+    let _guard = Guard(Arc::clone(&gone));
+    let cancel = Cancel(gone);
+    tokio::time::timeout(limit, tokio::task::spawn_blocking(move || work(&cancel))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use indelible::search::Filter;
+
+    use super::*;
+
+    /// Work that ends only when it is told to, by way of a query as the store sees it. Sends something when it begins and when it ends.
+    fn endless(heard: mpsc::Sender<()>) -> impl FnOnce(&Cancel) + Send + 'static {
+        move |cancel| {
+            heard.send(()).unwrap();
+            let told = cancel.on(Query::new(&Filter::All, 0).unwrap()).cancel.unwrap();
+            while !(told.load(Ordering::Relaxed) && cancel.asked()) {
+                std::thread::yield_now();
+            }
+            heard.send(()).unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_question_ends_when_its_time_is_over() {
+        let (heard, hears) = mpsc::channel();
+        assert!(within(Duration::from_millis(1), endless(heard)).await.is_err());
+        assert_eq!(hears.iter().count(), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_question_ends_when_its_caller_has_left() {
+        let (heard, hears) = mpsc::channel();
+        let asked = tokio::spawn(within(Duration::from_secs(3_600), endless(heard)));
+        hears.recv().unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(hears.iter().count(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_in_time_is_given_and_nobody_was_told_to_end() {
+        assert!(!within(Duration::from_secs(3_600), Cancel::asked).await.unwrap().unwrap());
+    }
 }

@@ -128,8 +128,11 @@ impl Replay {
             self.take_seed(frame, &record, seq, faults);
             self.record(&record, log, seq, faults, each);
             if self.judges && log == LOG_CONTROL && record.kind() == Kind::Control {
+                // A frame knows the logs as they were before it, and such an entry comes first.
+                if count > 1 && record.control().and_then(stated::parse).is_some() {
+                    faults.push(Fault::Stated { entry: seq, log, size: seq });
+                }
                 self.take_statement(&record, seq, faults);
-                // A frame knows the logs as they were before it, and its entries come before its events.
                 self.refuse_stated(faults);
             }
         }
@@ -173,8 +176,13 @@ impl Replay {
             self.expiries.insert(seq, seed);
         }
         let Some(logs) = stated::parse(entry) else { return };
-        let left_out = self.created.iter().filter(|log| !logs.iter().any(|stated| stated.log == **log));
-        faults.extend(left_out.map(|log| Fault::Stated { entry: seq, log: *log, size: 0 }));
+        let Some(logs) = logs else {
+            return faults.push(Fault::Malformed { log: Some(LOG_CONTROL), at: seq });
+        };
+        // Every log once, in their order: one that is left out would hide its events.
+        if !self.created.iter().eq(logs.iter().map(|stated| &stated.log)) {
+            faults.push(Fault::Stated { entry: seq, log: LOG_CONTROL, size: seq });
+        }
         let Some(seed) = self.tip(LOG_CONTROL).salts(seq).map(|salts| salts.seed().clone()) else { return };
         for stated in logs {
             let tip = self.tip(stated.log);

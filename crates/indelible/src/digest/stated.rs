@@ -44,7 +44,9 @@ impl Newest {
             let LogHead { log, size, root } = tip.head();
             (Stated { log, size, root, tenants: tree(&seed, &tip.tenants).root() }, tip.tenants.clone())
         });
-        Self { logs: logs.collect(), entry, made: Instant::now(), seed }
+        let mut logs: Vec<_> = logs.collect();
+        logs.sort_unstable_by_key(|(stated, _)| stated.log);
+        Self { logs, entry, made: Instant::now(), seed }
     }
 
     /// Whether a log has the size that is stated.
@@ -89,14 +91,14 @@ pub(crate) fn is_expiry(entry: &[u8]) -> bool {
     memchr::memmem::find(entry, b"\"type\":\"expired\"").is_some()
 }
 
-/// The logs of a `tenants` entry; `None`: it is none.
-pub(crate) fn parse(entry: &[u8]) -> Option<Vec<Stated>> {
+/// The logs of a `tenants` entry; `None`: it is none. `Some(None)`: it is one, and malformed.
+pub(crate) fn parse(entry: &[u8]) -> Option<Option<Vec<Stated>>> {
     // Log 0 has other entries, too, and few of these.
     memchr::memmem::find(entry, b"\"type\":\"tenants\"")?;
     let mut document = Document::new();
     let root = document.parse(entry, &json::Limits::default()).ok()?;
     (root.get("type")?.as_str()? == "tenants").then_some(())?;
-    root.get("logs")?.elements().map(stated).collect()
+    Some(root.get("logs").and_then(|logs| logs.elements().map(stated).collect()))
 }
 
 fn stated(node: Node<'_, '_>) -> Option<Stated> {
@@ -149,6 +151,9 @@ mod tests {
             assert_eq!(found(|_| {}, seals), [], "{seals}");
             assert_eq!(found(|stated| stated[0].tenants = Hash([1; 32]), seals), [Code::TenantCounts], "{seals}");
             assert_eq!(found(|stated| stated.truncate(1), seals), [Code::TenantCounts], "{seals}");
+            // Each log once, in their order.
+            assert!(found(|stated| stated.reverse(), seals).contains(&Code::TenantCounts), "{seals}");
+            assert!(found(|stated| stated.push(stated[1]), seals).contains(&Code::TenantCounts), "{seals}");
             assert_eq!(found(|stated| stated[1].root = Hash([1; 32]), seals), [Code::HeadsMismatch], "{seals}");
             let swapped: Lie = |stated| {
                 let [one, two] = [stated[0].tenants, stated[1].tenants];

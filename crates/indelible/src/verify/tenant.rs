@@ -31,8 +31,23 @@ pub struct TenantReport {
     pub at: String,
     /// Entries of log 0 that its checkpoint is over.
     pub size: u64,
-    /// The logs that the store had events in, of any tenant.
+    /// All logs of the store but log 0.
     pub logs: Vec<TenantLog>,
+}
+
+impl TenantReport {
+    /// Events that are here.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.logs.iter().map(|log| log.count - log.first).sum()
+    }
+
+    /// Whether the copy shows that none is missing. Without a leaf of the tenant's in any log it does not: who has no event cannot be told from
+    /// who is shown a wrong salt.
+    #[must_use]
+    pub fn shows_all(&self) -> bool {
+        self.logs.iter().any(|log| log.count > 0)
+    }
 }
 
 /// A tenant's events in one log.
@@ -87,8 +102,14 @@ pub fn verify_tenant(
     let shown = proof::verify_proof(shown.as_bytes(), key)?;
     let (at, stated) = counts(&shown, key)?;
     let mut report = TenantReport { tenant, origin: shown.origin, entry: shown.seq, at, size: shown.size, logs: Vec::new() };
+    let mut salt = None;
     for stated in &stated {
         let (log, shown) = lines.next(count)?;
+        // A made-up salt would put the tenant between two other leaves. The one that leads to a leaf of its own is the true one, and it is
+        // the same for all logs of an entry.
+        if *salt.get_or_insert(shown.salt) != shown.salt {
+            return Err(wrong(format!("log {log} is shown under another salt than the logs before it")));
+        }
         let count = shown.verify(&report.tenant, &stated.tenants).filter(|_| log == stated.log).ok_or_else(|| {
             wrong(format!("how many events {} has in log {} is not what log 0 says", report.tenant, stated.log))
         })?;
@@ -98,7 +119,7 @@ pub fn verify_tenant(
         }
         report.logs.push(of_log);
     }
-    let there: u64 = report.logs.iter().map(|log| log.count - log.first).sum();
+    let there = report.events();
     let said = lines.next(|last| (last.get("complete")?.as_bool()?).then(|| last.get("events")?.as_u64())?)?;
     if said != there {
         return Err(wrong(format!("it says that it has {said} events, and has {there}")));
@@ -212,7 +233,7 @@ fn of_control(shown: &ProofReport, key: &VerifierKey) -> Result<()> {
 fn counts(shown: &ProofReport, key: &VerifierKey) -> Result<(String, Vec<Stated>)> {
     of_control(shown, key)?;
     let entry = shown.control.as_deref().ok_or_else(|| malformed("it begins with the proof of an event"))?;
-    let stated = stated::parse(entry).ok_or_else(|| malformed("the entry of log 0 counts nobody's events"))?;
+    let stated = stated::parse(entry).flatten().ok_or_else(|| malformed("the entry of log 0 counts nobody's events"))?;
     let mut document = Document::new();
     let root = document.parse(entry, &json::Limits::default()).map_err(|error| malformed(&error.to_string()))?;
     let at = root.get("at").and_then(|node| node.as_str()).ok_or_else(|| malformed("the entry of log 0 has no time"))?;
@@ -239,7 +260,7 @@ impl<R: BufRead> Lines<R> {
         let limits = json::Limits { bytes_max: LINE_BYTES_MAX as usize, ..json::Limits::default() };
         let mut document = Document::new();
         let root = document.parse(self.line.as_bytes(), &limits).map_err(|error| malformed(&error.to_string()))?;
-        read(root).ok_or_else(|| malformed("a line of it is another one than is due"))
+        read(root).filter(|_| root.is_canonical()).ok_or_else(|| malformed("a line of it is another one than is due"))
     }
 }
 
@@ -259,17 +280,21 @@ enum Item {
 
 fn item(line: Node<'_, '_>) -> Option<Item> {
     if let Some(proof) = line.get("expired") {
+        (line.len() == 3).then_some(())?;
         return Some(Item::Expired { shown: count_proof(line)?, proof: proof.as_str()?.into_owned() });
     }
     let hashes = hashes(line.get("hashes")?)?;
     if let Some(size) = line.get("end") {
+        (line.len() == 2).then_some(())?;
         return Some(Item::End { size: size.as_u64()?, hashes });
     }
+    (line.len() == 3).then_some(())?;
     let (groups, entry) = proof::event(line.get("groups")?)?;
     Some(Item::Event { seq: line.get("seq")?.as_u64()?, hashes, groups, entry })
 }
 
 fn count(line: Node<'_, '_>) -> Option<(u32, CountProof)> {
+    (line.len() == 3).then_some(())?;
     Some((u32::try_from(line.get("log")?.as_u64()?).ok()?, count_proof(line)?))
 }
 
