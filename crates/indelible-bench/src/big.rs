@@ -2,8 +2,7 @@
 //!
 //! The store stays where it was made and is used again by the next run with the same seed and size.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,14 +10,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use fastrand::Rng;
 use indelible::{Config, Store};
-use serde_json::{Value, json};
 
 use crate::cpu::{CpuWatch, memory_bytes, reset_memory_peak};
+use crate::kept::Kept;
 use crate::latency::Latencies;
 use crate::pace::Pace;
 use crate::place::bytes_on_disk;
 use crate::report::{Table, cells};
-use crate::search::{self, Kind, Ours, Question};
+use crate::search::{Kind, Ours, Question};
 use crate::zipf::Zipf;
 use crate::{Bench, Result, pages, say, sealing};
 
@@ -52,24 +51,10 @@ pub(crate) struct BigArgs {
     rate: f64,
 }
 
-/// A store that is kept, and how many events it has.
-struct Kept {
-    dir: PathBuf,
-    seed: u64,
-    gap_ms: u64,
-    /// The number of the next event.
-    next: u64,
-}
-
 pub(crate) fn run(bench: &mut Bench, args: &BigArgs) -> Result<()> {
     let zipf = Zipf::new(bench.seed, args.gap_ms);
-    let name = format!("big-{}-{}-{}", args.events, args.gap_ms, bench.seed);
-    let dir = match &args.keep {
-        Some(dir) => dir.clone(),
-        None => bench.place.cache()?.join(name),
-    };
-    let mut kept = Kept::prepare(dir, &zipf, args, bench.seed)?;
-    let store_dir = kept.dir.join("store");
+    let mut kept = Kept::prepare(args.keep.clone(), &bench.place, &zipf, args.events, args.gap_ms)?;
+    let store_dir = kept.store();
     let mut table = Table::new(
         format!("big: {} events, first page of 100", kept.next),
         &["question", "when", "p50 µs", "p99 µs", "max µs", "questions"],
@@ -137,7 +122,7 @@ fn write_meanwhile(
     ask: &mut impl FnMut(&Ours, &str, f64) -> Result<()>,
 ) -> Result<Writing> {
     say("opening the store for writing");
-    let mut config = Config::new(kept.dir.join("store"));
+    let mut config = Config::new(kept.store());
     sealing::switch_on(&mut config);
     reset_memory_peak();
     let opening = Instant::now();
@@ -163,49 +148,6 @@ fn write_meanwhile(
     store.close()?;
     asked?;
     Ok(Writing { events_per_s: events as f64 / seconds, open_s, open_bytes, end_bytes, peak_bytes })
-}
-
-impl Kept {
-    /// The store that is there, if it is the one that is wanted; otherwise a new one.
-    fn prepare(dir: PathBuf, zipf: &Zipf, args: &BigArgs, seed: u64) -> Result<Self> {
-        let mut kept = Self { dir, seed, gap_ms: args.gap_ms, next: args.events };
-        if let Some(next) = kept.known(args.events) {
-            kept.next = next;
-            return Ok(kept);
-        }
-        let store = kept.dir.join("store");
-        if store.exists() {
-            return Err(format!("{} holds another store; remove it or choose another --keep", kept.dir.display()).into());
-        }
-        fs::create_dir_all(&kept.dir)?;
-        // Made under another name: what is called `store` is whole.
-        let unfinished = kept.dir.join("unfinished");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
-        }
-        say(&format!("making {} events in {}", args.events, kept.dir.display()));
-        search::fill(&unfinished, zipf, 0..args.events)?;
-        fs::rename(&unfinished, &store)?;
-        kept.remember()?;
-        Ok(kept)
-    }
-
-    /// The next event's number, if the store has at least these events.
-    fn known(&self, events: u64) -> Option<u64> {
-        let said: Value = serde_json::from_str(&fs::read_to_string(self.marker()).ok()?).ok()?;
-        let number = |name: &str| said.get(name).and_then(Value::as_u64);
-        let same = number("seed") == Some(self.seed) && number("gap_ms") == Some(self.gap_ms);
-        number("next").filter(|next| same && *next >= events && self.dir.join("store").exists())
-    }
-
-    fn remember(&self) -> Result<()> {
-        let said = json!({"seed": self.seed, "gap_ms": self.gap_ms, "next": self.next});
-        Ok(fs::write(self.marker(), said.to_string())?)
-    }
-
-    fn marker(&self) -> PathBuf {
-        Path::new(&self.dir).join("bench.json")
-    }
 }
 
 fn row(kind: Kind, when: &str, times: &Latencies) -> Vec<crate::report::Cell> {

@@ -102,6 +102,11 @@ fn own(pids: &[u32]) -> [f64; 2] {
     sum
 }
 
+/// CPU seconds of a process, in and outside the kernel.
+pub(crate) fn process_seconds(pid: u32) -> f64 {
+    own(&[pid]).iter().sum()
+}
+
 /// Seconds of each kernel thread.
 fn kernel_threads() -> HashMap<u64, f64> {
     let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
@@ -146,7 +151,12 @@ fn busy() -> f64 {
 
 /// A line of `/proc/self/status` in bytes, such as `VmHWM`.
 pub(crate) fn memory_bytes(name: &str) -> u64 {
-    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    memory_bytes_of(std::process::id(), name)
+}
+
+/// The same of another process; 0 when it has ended.
+pub(crate) fn memory_bytes_of(pid: u32, name: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kibibytes: u64 = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or(0);
     kibibytes * 1024

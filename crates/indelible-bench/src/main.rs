@@ -14,6 +14,7 @@ mod emit_peers;
 mod events;
 mod import;
 mod ingest;
+mod kept;
 mod latency;
 mod machine;
 mod memory;
@@ -27,6 +28,7 @@ mod seal;
 mod seal_ingest;
 mod sealing;
 mod search;
+mod serve;
 mod verify;
 mod zipf;
 
@@ -91,6 +93,8 @@ enum Command {
     SealIngest(seal_ingest::SealIngestArgs),
     /// Selective questions to a large log that is kept from run to run
     Big(big::BigArgs),
+    /// The server: durable events per second, acknowledgements, searches and live tails under load, memory
+    Serve(serve::ServeArgs),
     /// Everything, with short settings
     All,
     /// What the others run in a process of its own
@@ -143,6 +147,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Seal(args) => seal::run(&mut bench, args)?,
         Command::SealIngest(args) => seal_ingest::run(&mut bench, args)?,
         Command::Big(args) => big::run(&mut bench, args)?,
+        Command::Serve(args) => serve::run(&mut bench, args)?,
         Command::All => {
             emit::run(&mut bench, &emit::EmitArgs::short())?;
             ingest::run(&mut bench, &ingest::IngestArgs::short())?;

@@ -23,7 +23,7 @@ pub(crate) const EPOCH_NS: i64 = 1_767_225_600_000_000_000;
 
 /// The tables that events are drawn from; about 12 MB.
 pub(crate) struct Zipf {
-    seed: u64,
+    pub(crate) seed: u64,
     gap_ns: u64,
     actors: Vec<Actor>,
     actor_ranks: Ranks,
@@ -128,6 +128,11 @@ impl Zipf {
             duration_us: 90 + (1 << (piece(48, 18))) + (small >> 8) % (1 << (piece(48, 18))),
             mfa: small & 0x80 != 0,
         }
+    }
+
+    /// All tenants.
+    pub(crate) fn tenants(&self) -> &[String] {
+        &self.tenants
     }
 
     /// Where the time of the `nth` event begins; that of the next begins a gap later.

@@ -182,6 +182,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+/// Where it goes, its headers, its body.
+type Bomb<'b> = (&'b str, &'b [(&'b str, &'b str)], Vec<u8>);
+
 /// What is small as it comes and large in memory: by compression, and by what it is decoded to.
 #[test]
 fn bombs_do_not_go_off() {
@@ -205,7 +208,7 @@ fn bombs_do_not_go_off() {
     let otlp = [("content-type", "application/json"), ("content-encoding", "gzip")];
     let json = format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{}{{}}]}}]}}]}}", "{},".repeat(15 << 20));
     let zstd = zstd::encode_all(std::io::repeat(b' ').take(1 << 30), 3).unwrap();
-    let bombs: [(&str, &[(&str, &str)], Vec<u8>); 6] = [
+    let bombs: [Bomb<'_>; 6] = [
         ("/api/v1/events", &ndjson, gzip(&vec![b'\n'; 300 << 20])),
         ("/api/v1/events", &[ndjson[0], ("content-encoding", "zstd")], zstd),
         ("/_bulk", &ndjson, gzip(&vec![b'\n'; 100 << 20])),
