@@ -24,10 +24,13 @@ mod detect;
 mod facts;
 mod format;
 mod found;
+mod from_draft;
 mod from_json;
 mod generic;
 mod hexadecimal;
 mod kubernetes;
+#[cfg(any(feature = "tracing", feature = "tower"))]
+mod layer;
 mod ocsf;
 mod ocsf_names;
 mod opaque;
@@ -40,13 +43,24 @@ mod time;
 mod to_json;
 mod to_ocsf;
 mod to_ocsf_classes;
+#[cfg(feature = "tower")]
+mod tower_layer;
+#[cfg(feature = "tracing")]
+mod tracing_layer;
 mod windows;
 mod windows_events;
 
 pub use adapter::{AdaptError, Adapted, Adapter, Notes};
 pub use detect::detect;
 pub use format::{Format, UnknownFormat};
+pub use from_draft::{DraftError, write_draft};
 pub use from_json::{EventError, PostedEvent, read_event, read_events};
+#[cfg(any(feature = "tracing", feature = "tower"))]
+pub use layer::LayerCounts;
 pub use reader::{ReadLimits, RecordError, RecordErrorKind, RecordSlice, Totals, for_each_record};
 pub use to_json::{write_details, write_event, write_event_without};
 pub use to_ocsf::write_ocsf;
+#[cfg(feature = "tower")]
+pub use tower_layer::{Asked, AskedBy, Audited, AuditedFuture, TowerLayer};
+#[cfg(feature = "tracing")]
+pub use tracing_layer::TracingLayer;

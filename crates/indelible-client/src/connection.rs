@@ -29,9 +29,19 @@ const AGENT: &str = concat!("indelible-client/", env!("CARGO_PKG_VERSION"));
 #[derive(Clone)]
 pub struct Connection {
     agent: Agent,
+    settings: Settings,
     /// Scheme, authority and path, without a slash at the end.
     base: Arc<str>,
     authorization: Option<HeaderValue>,
+}
+
+/// What sockets are opened with.
+#[derive(Clone)]
+struct Settings {
+    /// `None`: in the clear.
+    tls: Option<TlsConfig>,
+    connect_timeout: Duration,
+    idle_timeout: Duration,
 }
 
 /// How a [`Connection`] is made.
@@ -110,23 +120,30 @@ impl Options {
             )
             .with_hint("use https, or say `insecure` if the way there is safe"));
         }
-        let mut config = Agent::config_builder()
+        let tls = match place {
+            Place::Tls => Some(tls(self.roots.as_deref())?),
+            Place::ThisMachine | Place::ClearElsewhere => None,
+        };
+        let authorization = self.token.as_ref().map(Token::header).transpose()?;
+        let settings = Settings { tls, connect_timeout: self.connect_timeout, idle_timeout: self.idle_timeout };
+        Ok(Connection { agent: settings.agent(), settings, base: base.into(), authorization })
+    }
+}
+
+impl Settings {
+    fn agent(&self) -> Agent {
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(AGENT)
             .timeout_connect(Some(self.connect_timeout))
             .timeout_per_read(Some(self.idle_timeout))
             .timeout_per_write(Some(self.idle_timeout));
-        if place == Place::Tls {
-            let provider = Arc::new(aws_lc_rs::default_provider());
-            let roots = RootCerts::from(roots(self.roots.as_deref())?);
-            let tls = TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build();
-            config = config.tls_config(tls).proxy(Proxy::try_from_env());
-        } else {
-            config = config.proxy(None);
-        }
-        let authorization = self.token.as_ref().map(Token::header).transpose()?;
-        Ok(Connection { agent: config.build().into(), base: base.into(), authorization })
+        let config = match &self.tls {
+            Some(tls) => config.tls_config(tls.clone()).proxy(Proxy::try_from_env()),
+            None => config.proxy(None),
+        };
+        config.build().into()
     }
 }
 
@@ -151,7 +168,8 @@ impl Connection {
         &self.base
     }
 
-    /// `GET path?query`. `path` begins with a slash and is escaped where it has to be; names and values of `query` are escaped here.
+    /// `GET path?query`. `path` begins with a slash and is escaped where it has to be; names and values of `query` are escaped
+    /// here.
     ///
     /// # Errors
     /// `Unreachable`, or what the server refuses: then [`ClientError::problem`] says why.
@@ -181,6 +199,12 @@ impl Connection {
     ) -> Result<Response, ClientError> {
         let request = self.dressed(self.agent.post(self.place(path)), query, headers)?;
         self.answer(request.send(body))
+    }
+
+    /// The same server over sockets of its own, where it may be silent for no longer than this.
+    pub(crate) fn apart(&self, idle_timeout: Duration) -> Self {
+        let settings = Settings { idle_timeout, ..self.settings.clone() };
+        Self { agent: settings.agent(), settings, base: Arc::clone(&self.base), authorization: self.authorization.clone() }
     }
 
     /// Breaks off every request of all clones, and lets none begin.
@@ -255,12 +279,14 @@ impl Response {
             .map_err(|error| ClientError::caused(ErrorKind::Protocol, "the server's answer is not the JSON it should be", error))
     }
 
-    /// The body as it comes: an export, a live tail. Reading fails when the connection breaks or the server is silent for too long.
+    /// The body as it comes: an export, a live tail. Reading fails when the connection breaks or the server is silent for too
+    /// long.
     pub fn into_reader(self) -> impl Read + Send {
         self.inner.into_body().into_reader()
     }
 
-    fn bytes(self, limit: u64) -> Result<Vec<u8>, ClientError> {
+    /// The whole body, of so many bytes at most.
+    pub(crate) fn bytes(self, limit: u64) -> Result<Vec<u8>, ClientError> {
         let read = self.inner.into_body().into_with_config().limit(limit).read_to_vec();
         read.map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(limit) => {
@@ -318,6 +344,11 @@ fn base_of(url: &str) -> Result<(String, Place), ClientError> {
     };
     let scheme = uri.scheme_str().unwrap_or_default();
     Ok((format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/')), place))
+}
+
+fn tls(pem: Option<&[u8]>) -> Result<TlsConfig, ClientError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(TlsConfig::builder().root_certs(RootCerts::from(roots(pem)?)).unversioned_rustls_crypto_provider(provider).build())
 }
 
 /// The certificates to believe: those given, or this machine's.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use indelible_adapters::DraftError;
+use indelible_format::Rejection;
 use serde_json::Value;
 
 /// What a caller can do about an error.
@@ -154,6 +156,15 @@ impl ClientError {
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.inner.hint.as_deref().or_else(|| self.problem()?.hint.as_deref())
+    }
+
+    /// The rejection, if the event was refused before it was sent, by the rules that every store has.
+    #[must_use]
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self.inner.source.as_ref()?.downcast_ref::<DraftError>()? {
+            DraftError::Rejected(rejection) => Some(*rejection),
+            DraftError::NotCanonical(_) => None,
+        }
     }
 
     /// Whether the same request may succeed later, with nothing changed.

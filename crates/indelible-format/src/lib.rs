@@ -10,6 +10,7 @@ pub mod head;
 pub mod limits;
 mod reader;
 pub mod record;
+pub mod sink;
 pub mod span;
 pub mod taxonomy;
 mod writer;
