@@ -75,7 +75,7 @@ const ABSENCES: &[Absence] = &[
 /// This crate must not have that one below it, whatever the path.
 const CRATES_APART: &[(&str, &[&str])] = &[
     ("indelible-format", &["indelible", "indelible-adapters", "serde", "serde_json", "tokio"]),
-    ("indelible", &["indelible-adapters", "indelible-client", "ureq", "indelible-testkit", "serde", "serde_json", "tokio", "clap"]),
+    ("indelible", &["indelible-adapters", "indelible-client", "indelible-testkit", "serde", "serde_json", "tokio", "clap"]),
     ("indelible-segment", &["indelible", "indelible-adapters", "tokio"]),
     ("indelible-adapters", &["indelible", "indelible-client", "serde", "serde_json", "tokio"]),
     // What client and engine have in common is in the format crate, so that a program can have one without the other.
