@@ -9,14 +9,14 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use indelible::json::write_string;
-use indelible::search::{Query, Selector, Summary, View};
-use indelible::text::csv_field;
-use indelible_adapters::{write_event_without, write_ocsf};
+use indelible::search::{Query, Selector, Summary, View, time};
+use indelible_adapters::{CSV_COLUMNS, RECORDS_MEDIA_TYPE, write_csv, write_end, write_event_without, write_ocsf};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Parameters;
+use super::tail::Position;
+use super::{Parameters, records::write_record};
 use crate::access::{Masks, Scope};
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
@@ -41,6 +41,8 @@ pub(crate) enum Form {
     Csv,
     /// One OCSF 1.8 event a line, and the trailer as the last line.
     Ocsf,
+    /// The records as they are stored, and the trailer: between programs of ours.
+    Records,
 }
 
 /// Parameters of an export.
@@ -56,15 +58,19 @@ pub(crate) struct ExportParameters {
     until: Option<String>,
     /// Only events of this log.
     log: Option<String>,
-    /// `ndjson`, `csv` or `ocsf`.
+    /// `ndjson`, `csv`, `ocsf` or `records`.
     #[param(inline)]
     format: Option<Form>,
+    /// Only events from these positions on, by log: `1:4711,2:33`; of a log that is not named, from its beginning.
+    from: Option<String>,
+    /// What times such as `now-15m` count from, instead of now: for who goes on with an export.
+    now: Option<String>,
 }
 
 /// Take events elsewhere
 #[utoipa::path(get, path = "/api/v1/export", tag = "search", security(("token" = [])), params(ExportParameters),
     responses(
-        (status = 200, description = "The events; NDJSON and OCSF that end without a trailer broke off", content((String = "application/x-ndjson"), (String = "text/csv"))),
+        (status = 200, description = "The events; NDJSON and OCSF that end without a trailer broke off", content((String = "application/x-ndjson"), (String = "text/csv"), (Vec<u8> = "application/vnd.indelible.records"))),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(
@@ -73,13 +79,16 @@ pub(crate) async fn get(
     Parameters(parameters): Parameters<ExportParameters>,
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let ExportParameters { q, since, until, log, format } = parameters;
+    let ExportParameters { q, since, until, log, format, from, now } = parameters;
     let form = format.unwrap_or_default();
     if form == Form::Ocsf && caller.masks().any() {
         return Err(Problem::forbidden("OCSF has no way to say what is masked: ask for ndjson"));
     }
     let asked = Asked { q, since, until, log };
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let now = now.as_deref().map(|text| time::parse(text, server.now())).transpose();
+    let now = now.map_err(|error| Problem::bad("time", error.message).hint(error.hint))?.unwrap_or_else(|| server.now());
+    let query = asked.compile(&caller, &server.identity, now)?;
+    let from = from.as_deref().map(Position::parse).transpose()?.unwrap_or_default();
     let permit = Arc::clone(&server.searches).acquire_owned().await.map_err(|_| Problem::busy("the server is stopping"))?;
     let (sender, receiver) = mpsc::channel::<Bytes>(PIECES);
     let shared = Arc::clone(&server);
@@ -87,7 +96,7 @@ pub(crate) async fn get(
         let told = asked.told();
         let tenants = asked::told(&caller.tenants());
         let mut writer = Writer::new(&shared, &caller, form, sender);
-        let answer = writer.run(&query);
+        let answer = writer.run(&query, &from);
         let (count, complete) =
             (writer.count, answer.as_ref().is_ok_and(|answer| answer.incomplete.is_none()) && !writer.is_broken);
         if let Ok(answer) = answer {
@@ -102,36 +111,13 @@ pub(crate) async fn get(
         Form::Ndjson => ("application/x-ndjson", "attachment; filename=\"events.ndjson\""),
         Form::Ocsf => ("application/x-ndjson", "attachment; filename=\"events.ocsf.ndjson\""),
         Form::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"events.csv\""),
+        Form::Records => (RECORDS_MEDIA_TYPE, "attachment; filename=\"events.records\""),
     };
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
-
-/// Columns of CSV.
-const COLUMNS: &[&str] = &[
-    "log",
-    "seq",
-    "time",
-    "received",
-    "action",
-    "outcome",
-    "severity",
-    "class",
-    "tenant",
-    "source",
-    "actor.type",
-    "actor.id",
-    "actor.name",
-    "actor.email",
-    "session",
-    "origin.ip",
-    "origin.host",
-    "origin.user_agent",
-    "target",
-    "id",
-];
 
 struct Writer<'w> {
     server: &'w Server,
@@ -140,6 +126,8 @@ struct Writer<'w> {
     columns: Vec<Selector>,
     sender: mpsc::Sender<Bytes>,
     out: Vec<u8>,
+    /// One row of CSV, to be used again.
+    line: String,
     count: u64,
     is_broken: bool,
 }
@@ -147,21 +135,21 @@ struct Writer<'w> {
 impl<'w> Writer<'w> {
     fn new(server: &'w Server, caller: &Caller, form: Form, sender: mpsc::Sender<Bytes>) -> Self {
         let masks = caller.masks();
-        let columns: Vec<Selector> = COLUMNS
+        let columns: Vec<Selector> = CSV_COLUMNS
             .iter()
             .filter_map(|name| Selector::new(name).ok())
             .filter(|column| masks::field(column.name(), masks).is_ok())
             .collect();
-        Self { server, form, masks, columns, sender, out: Vec::new(), count: 0, is_broken: false }
+        Self { server, form, masks, columns, sender, out: Vec::new(), line: String::new(), count: 0, is_broken: false }
     }
 
-    fn run(&mut self, query: &Query) -> indelible::Result<Summary> {
+    fn run(&mut self, query: &Query, from: &Position) -> indelible::Result<Summary> {
         if self.form == Form::Csv {
             let names: Vec<String> = self.columns.iter().map(|column| column.name().to_string()).collect();
-            line(&mut self.out, names.iter().map(String::as_str));
+            write_csv(&mut self.out, &mut String::new(), &names);
         }
         let reader = self.server.reader.clone();
-        reader.search(query, &mut |view| {
+        reader.search_from(query, &from.places(), &mut |view| {
             self.event(view);
             if self.is_broken || self.server.is_draining() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -179,11 +167,12 @@ impl<'w> Writer<'w> {
                     "log" => log.to_owned().into(),
                     _ => column.text(view).unwrap_or_default(),
                 });
-                line(&mut self.out, cells);
+                write_csv(&mut self.out, &mut self.line, cells);
                 self.columns = columns;
             }
+            Form::Records => write_record(&mut self.out, view, masks::hidden(self.masks)),
         }
-        if self.form != Form::Csv {
+        if matches!(self.form, Form::Ndjson | Form::Ocsf) {
             self.out.push(b'\n');
         }
         if self.out.len() >= PIECE_BYTES {
@@ -201,7 +190,12 @@ impl<'w> Writer<'w> {
         if self.is_broken || self.server.is_draining() {
             return;
         }
-        if self.form != Form::Csv {
+        if self.form == Form::Records {
+            let mut end = format!("{{\"matched\":{},\"scanned\":{}", answer.matched, answer.scanned).into_bytes();
+            super::search::write_reach(&mut end, self.server, answer.incomplete.as_deref(), &answer.heads);
+            end.push(b'}');
+            write_end(&mut self.out, &end);
+        } else if self.form != Form::Csv {
             let mut out = b"{\"indelible_export\":{\"version\":1,\"format\":".to_vec();
             write_string(&mut out, if self.form == Form::Ocsf { "ocsf" } else { "ndjson" });
             out.extend_from_slice(b",\"store\":");
@@ -220,16 +214,4 @@ impl<'w> Writer<'w> {
         }
         self.send();
     }
-}
-
-fn line<S: AsRef<str>>(out: &mut Vec<u8>, cells: impl Iterator<Item = S>) {
-    let mut line = String::new();
-    for (nth, cell) in cells.enumerate() {
-        if nth > 0 {
-            line.push(',');
-        }
-        csv_field(cell.as_ref(), &mut line);
-    }
-    line.push_str("\r\n");
-    out.extend_from_slice(line.as_bytes());
 }

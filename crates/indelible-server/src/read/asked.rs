@@ -93,11 +93,20 @@ pub(crate) fn includes(tenants: &Tenants, tenant: &str) -> bool {
     }
 }
 
+/// One event, as it was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+    /// How many more events of the caller's have the id that was given.
+    pub(crate) namesakes: u64,
+}
+
 /// A position as it is named: `1234`, `telemetry:7`, or the event's own id.
 ///
 /// # Errors
 /// 404 where there is nothing, or nothing of the caller's: the same answer.
-pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -> Result<(u32, u64), Problem> {
+pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -> Result<Located, Problem> {
     let identity = reader.identity();
     let none = || Problem::not_found(format!("there is no event {text}"));
     let place = match text.rsplit_once(':') {
@@ -112,13 +121,16 @@ pub(crate) fn locate(reader: &Reader, tenants: &Tenants, text: &str, now: i64) -
         let tenant = stored.record().and_then(|record| record.head().map(|head| head.tenant.to_owned()));
         // What has no tenant is the log's own, which no tenant is told of.
         let visible = tenant.map_or(*tenants == Tenants::All, |tenant| includes(tenants, &tenant));
-        return if visible { Ok((log, seq)) } else { Err(none()) };
+        return if visible { Ok(Located { log, seq, namesakes: 0 }) } else { Err(none()) };
     }
-    let filter = restricted(Filter::field("id").is(text), tenants);
-    let mut found = None;
-    reader.latest(&Query::new(&filter, now)?, 1, None, &mut |view| {
-        found = Some((view.log, view.seq));
-        std::ops::ControlFlow::Break(())
+    let filter = restricted(Filter::field("id").is(text.strip_prefix("id:").unwrap_or(text)), tenants);
+    let mut found: Option<Located> = None;
+    reader.search(&Query::new(&filter, now)?, &mut |view| {
+        match &mut found {
+            Some(first) => first.namesakes += 1,
+            None => found = Some(Located { log: view.log, seq: view.seq, namesakes: 0 }),
+        }
+        std::ops::ControlFlow::Continue(())
     })?;
     found.ok_or_else(none)
 }

@@ -121,6 +121,25 @@ impl Reader {
 
     /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
     fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
+        self.salted(log, first, last, &mut |seq, record, salts| {
+            each(record.map_or(Hash::ZERO, |record| leaf::leaf(record, seq, salts)));
+        })
+    }
+
+    /// Shows `each` the positions `first..last` of a log in order, as far as they are there: each with the salts that its commitments are
+    /// made with, and without a record where it is malformed.
+    ///
+    /// **Cost**: one pass over them; of the unsealed part, frames from the one that has `first`.
+    ///
+    /// # Errors
+    /// `Expired`: they were there, and went as a policy said. `Io`, `Corrupt`.
+    pub fn salted(
+        &self,
+        log: u32,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(u64, Option<&Record<'_>>, &mut Salts),
+    ) -> Result<()> {
         let manifest = self.manifest()?;
         let mut salts = Salts::new(Seed([0; 32]));
         let mut next = first;
@@ -135,7 +154,7 @@ impl Reader {
                 if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {
                     salts.rekey(seed);
                 }
-                each(Record::parse(bytes).map_or(Hash::ZERO, |record| leaf::leaf(&record, seq, &mut salts)));
+                each(seq, Record::parse(bytes).as_ref(), &mut salts);
                 next += 1;
                 ControlFlow::Continue(())
             });
@@ -162,7 +181,7 @@ impl Reader {
                 if let Some(seed) = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)) {
                     salts.rekey(&seed.seed);
                 }
-                each(leaf::leaf(&record, seq, &mut salts));
+                each(seq, Some(&record), &mut salts);
                 next += 1;
             }
         }
