@@ -15,7 +15,7 @@ use crate::data_dir::Place;
     version,
     long_about = "Records who did what, finds it again, and proves that nothing of it was changed or left out.\n\n\
         A store is a directory: events are appended by one process at a time and read, searched and verified by any number of \
-        others without a lock.",
+        others without a lock. With --url, a server is asked in its place.",
     after_help = "Try `indelible demo`, or `indelible init` and then `indelible emit`.",
     after_long_help = EXIT_CODES,
     subcommand_required = true,
@@ -90,6 +90,42 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page, or write all of them to a directory
     Man(man::ManArgs),
+}
+
+impl Command {
+    /// The verb, and whether a server can be asked for it.
+    pub(crate) const fn described(&self) -> (&'static str, bool) {
+        match self {
+            Self::Emit(_) => ("emit", true),
+            Self::Import(_) => ("import", true),
+            Self::Search(_) => ("search", true),
+            Self::Tail(_) => ("tail", true),
+            Self::Show(_) => ("show", true),
+            Self::Stats(_) => ("stats", true),
+            Self::Facets(_) => ("facets", true),
+            Self::Export(_) => ("export", true),
+            Self::Prove(_) => ("prove", true),
+            Self::Checkpoint(_) => ("checkpoint", true),
+            Self::Verify(args) => ("verify --proof", !args.is_offline()),
+            Self::Config(args) => ("config", args.asks()),
+            Self::Init(_) => ("init", false),
+            Self::Seal(_) => ("seal", false),
+            Self::Segments(_) => ("segments", false),
+            Self::Retention(_) => ("retention", false),
+            Self::Hold(_) => ("hold", false),
+            Self::Backup(_) => ("backup", false),
+            Self::Restore(_) => ("restore", false),
+            Self::Serve(_) => ("serve", false),
+            Self::Token(_) => ("token", false),
+            Self::Tenant(_) => ("tenant", false),
+            Self::Doctor(_) => ("doctor", false),
+            Self::Drill(_) => ("drill", false),
+            Self::Bench(_) => ("bench", false),
+            Self::Demo(_) => ("demo", false),
+            Self::Completions(_) => ("completions", false),
+            Self::Man(_) => ("man", false),
+        }
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes:\n  0  done\n  1  error\n  2  the command line or query cannot be understood\n  \

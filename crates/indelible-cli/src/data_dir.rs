@@ -7,6 +7,8 @@ use clap::Args;
 use indelible::{Config, LaneConfig, Overflow, Reader};
 
 use crate::failure::{Failure, Result};
+use crate::remote::{Remote, ServerArgs};
+use crate::source::Source;
 
 /// The global options that say which store is meant.
 #[derive(Debug, Clone, Args)]
@@ -24,9 +26,45 @@ pub(crate) struct Place {
     /// ~/.local/state/indelible.
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     state: Option<PathBuf>,
+
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 impl Place {
+    /// The server that is meant, and its address; none: it is a data directory.
+    pub(crate) fn server(&self) -> Option<(&ServerArgs, String)> {
+        let url = self.server.url().filter(|_| self.data.is_none())?;
+        Some((&self.server, url))
+    }
+
+    /// Refuses what does not go together. `asks`: whether the verb can ask a server; `verb` is its name.
+    pub(crate) fn check(&self, verb: &str, asks: bool) -> Result<()> {
+        if self.server.is_named() && self.data.is_some() {
+            return Err(Failure::usage("--url names a server, --data a directory: give one of them"));
+        }
+        if self.server.is_named() && !asks {
+            return Err(Failure::usage(format!("`indelible {verb}` works on a data directory, not on a server"))
+                .hint("run it where the data directory is, without --url"));
+        }
+        match self.server.first_option() {
+            Some(option) if !asks || self.server().is_none() => {
+                Err(Failure::usage(format!("{option} is for a server, and none is named")).hint("give --url URL"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What answers questions: the server that is meant, or else the store.
+    pub(crate) fn source(&self) -> Result<Source> {
+        let Some((server, url)) = self.server() else { return Ok(Source::Store(self.reader()?)) };
+        let remote = Remote::open(server.connect(&url)?)?;
+        if !remote.masked().is_empty() {
+            eprintln!("masked for this token: {}", remote.masked().join(", "));
+        }
+        Ok(Source::Server(Box::new(remote)))
+    }
+
     /// Whether the command line itself names a data directory.
     pub(crate) const fn names_data(&self) -> bool {
         self.data.is_some()

@@ -8,6 +8,7 @@ use indelible::search::time::TimeError;
 use indelible::search::{FilterError, FilterErrorKind};
 use indelible::text::escape_terminal;
 use indelible::{Error, ErrorKind};
+use indelible_client::{self as client, ClientError};
 
 use crate::exit::Exit;
 use crate::output::json::Object;
@@ -133,6 +134,35 @@ impl From<Error> for Failure {
             ErrorKind::Expired => ("expired", Exit::Error, "`indelible retention show` shows the policy"),
             ErrorKind::Locked => ("locked", Exit::Error, "wait until the other process is done, or stop it"),
             _ => ("error", Exit::Error, "run `indelible doctor`"),
+        };
+        let hint = error.hint().unwrap_or(next).to_owned();
+        Self { exit, kind, message: error.to_string(), causes, hint: Some(hint), silent: false }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        let faults = error.problem().map(|problem| problem.faults.as_slice()).unwrap_or_default();
+        causes.extend(faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail)));
+        let (kind, exit, next) = match error.kind() {
+            client::ErrorKind::Rejected => ("rejected", Exit::Error, "change what the message names; nothing was recorded"),
+            client::ErrorKind::Denied => {
+                ("denied", Exit::Error, "give a token that may do this, in INDELIBLE_TOKEN or with --token-file FILE")
+            }
+            client::ErrorKind::NotFound => {
+                ("not_found", Exit::Error, "name a position (1234) or an id that `indelible search` shows")
+            }
+            client::ErrorKind::Busy => ("busy", Exit::Error, "try again later"),
+            client::ErrorKind::Unreachable => ("unreachable", Exit::Error, "check the address, and whether the server runs"),
+            client::ErrorKind::Config => ("usage", Exit::Usage, "check --url, --ca and the token"),
+            client::ErrorKind::Protocol => ("protocol", Exit::Error, "check the address: is it an Indelible server?"),
+            _ => ("server", Exit::Error, "look at the server's own messages, and try again"),
         };
         let hint = error.hint().unwrap_or(next).to_owned();
         Self { exit, kind, message: error.to_string(), causes, hint: Some(hint), silent: false }

@@ -22,8 +22,10 @@ mod machine;
 mod output;
 mod progress;
 mod question;
+mod remote;
 mod shown;
 mod signals;
+mod source;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();

@@ -6,7 +6,7 @@ use clap::Args;
 use indelible::identity::{Identity, LOG_MAIN};
 use indelible::search::time;
 use indelible::search::{Filter, Query, Summary, View};
-use indelible::{Head, Id, LogHead, Reader, Record};
+use indelible::{Head, LogHead, Reader, Record};
 
 use crate::failure::{Failure, Result};
 use crate::output::json::Object;
@@ -50,29 +50,34 @@ impl QuestionArgs {
 
     /// Makes it ready to be asked; relative times count from `now`.
     pub(crate) fn compile_at(&self, identity: &Identity, now: i64) -> Result<Question> {
-        let filter = Filter::parse(&self.query.join(" "))?;
+        let text = self.query.join(" ");
+        let filter = Filter::parse(&text)?;
         let moment = |text: &Option<String>| text.as_deref().map(|text| time::parse(text, now)).transpose();
         let mut query = Query::new(&filter, now)?;
         query.since = moment(&self.since)?;
         query.until = moment(&self.until)?;
         query.log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;
-        Ok(Question { filter, query })
+        Ok(Question { text, filter, query, now })
     }
 }
 
 /// A query, ready to be asked.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
+    /// The filter, as it was given.
+    pub(crate) text: String,
     pub(crate) filter: Filter,
     pub(crate) query: Query,
+    /// What relative times count from, ns since 1970 UTC.
+    pub(crate) now: i64,
 }
 
 impl Question {
     /// This query text, in all logs and times.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let filter = Filter::parse(text)?;
-        let query = Query::new(&filter, now_ns())?;
-        Ok(Self { filter, query })
+        let (filter, now) = (Filter::parse(text)?, now_ns());
+        let query = Query::new(&filter, now)?;
+        Ok(Self { text: text.to_owned(), filter, query, now })
     }
 
     /// Shows `each` the events it fits, in the order they were committed, until it breaks off.
@@ -137,19 +142,18 @@ pub(crate) fn locate(reader: &Reader, text: &str) -> Result<Located> {
     {
         return Ok(at(log, seq));
     }
-    let wanted = Id::from_text(text.strip_prefix("id:").unwrap_or(text));
+    // By its index: of what is sealed only the blocks that may have it are read.
+    let filter = Filter::field("id").is(text.strip_prefix("id:").unwrap_or(text));
     let mut found: Option<Located> = None;
-    let scan = reader.records(&mut |position| {
-        if position.record.head().is_some_and(|head| head.id == wanted) {
-            match &mut found {
-                Some(first) => first.namesakes += 1,
-                None => found = Some(at(position.log, position.seq)),
-            }
+    let answer = reader.search(&Query::new(&filter, now_ns())?, &mut |view| {
+        match &mut found {
+            Some(first) => first.namesakes += 1,
+            None => found = Some(at(view.log, view.seq)),
         }
         ControlFlow::Continue(())
     })?;
     found.ok_or_else(|| {
-        let but = if scan.complete { "" } else { ", but not the whole journal could be read" };
+        let but = if answer.incomplete.is_none() { "" } else { ", but not the whole journal could be read" };
         Failure::new("not_found", format!("no event has the id {text}{but}"))
             .hint("name a position (1234), one of another log (telemetry:7), or an id that `indelible search` shows")
     })

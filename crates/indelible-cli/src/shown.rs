@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use indelible::identity::Identity;
 use indelible::search::{Selector, View};
-use indelible_adapters::write_event;
+use indelible_adapters::{CSV_COLUMNS, write_event};
 
 use crate::failure::Result;
 use crate::output::json::Object;
@@ -51,29 +51,7 @@ impl Column {
 
     /// What a spreadsheet gets when nobody says otherwise.
     pub(crate) fn for_spreadsheets() -> Result<Vec<Self>> {
-        const NAMES: &[&str] = &[
-            "log",
-            "seq",
-            "time",
-            "received",
-            "action",
-            "outcome",
-            "severity",
-            "class",
-            "tenant",
-            "source",
-            "actor.type",
-            "actor.id",
-            "actor.name",
-            "actor.email",
-            "session",
-            "origin.ip",
-            "origin.host",
-            "origin.user_agent",
-            "target",
-            "id",
-        ];
-        NAMES.iter().map(|name| Self::of(name, &[name])).collect()
+        CSV_COLUMNS.iter().map(|name| Self::of(name, &[name])).collect()
     }
 
     /// What stands in it for this event.
@@ -105,6 +83,18 @@ pub(crate) fn columns_json(view: &View<'_>, identity: &Identity, columns: &[Colu
 pub(crate) fn raw_parts(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = value.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))
+}
+
+/// From hexadecimal digits, exactly as many as are wanted.
+pub(crate) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
+        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

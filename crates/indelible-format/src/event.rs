@@ -173,3 +173,40 @@ impl Field {
         if self.byte() < 16 { Tag::IDENTITY } else { Tag::CONTENT }
     }
 }
+
+/// What became of an idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotence {
+    /// The event had no key.
+    NoKey,
+    /// The key was never used in this log.
+    New,
+    /// The key was not used by any of the newest events that are remembered; older keys of this log are forgotten.
+    NewWithinWindow,
+    /// The same event was recorded under this key before; the receipt is that event's.
+    Duplicate,
+    /// The producer delivered this sequence number before; it is recorded, but where is not remembered.
+    Repeated,
+}
+
+impl Idempotence {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoKey => "no-key",
+            Self::New => "new",
+            Self::NewWithinWindow => "new-within-window",
+            Self::Duplicate => "duplicate",
+            Self::Repeated => "repeated",
+        }
+    }
+
+    /// From the word for it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::NoKey, Self::New, Self::NewWithinWindow, Self::Duplicate, Self::Repeated]
+            .into_iter()
+            .find(|known| known.name() == name)
+    }
+}

@@ -3,6 +3,7 @@
 //! This crate is pure: no I/O, no clock, no threads, no `unsafe`. Every decoder is total: whatever bytes it is given, it returns
 //! a value or a typed error, in memory bounded by its input. The byte layouts are normative in `docs/format/`.
 
+pub mod disclose;
 pub mod draft;
 mod encode;
 pub mod event;
@@ -10,6 +11,7 @@ pub mod head;
 pub mod limits;
 mod reader;
 pub mod record;
+pub mod sink;
 pub mod span;
 pub mod taxonomy;
 mod writer;

@@ -17,6 +17,7 @@ mod read;
 mod retain;
 mod seal;
 pub mod search;
+mod sink;
 pub mod time;
 pub mod verify;
 mod watch;
@@ -38,7 +39,14 @@ pub use retain::{Expiration, ExpireOptions, Expired, Hold, Keep, LogPlan, Minimu
 pub use seal::{ExpiredInfo, Sealed, SegmentInfo};
 pub use watch::tap::{Committed, Tap};
 
+/// Remote emit, with the API of the embedded store.
+#[cfg(feature = "client")]
+pub use indelible_client as client;
+#[cfg(feature = "client")]
+pub use indelible_client::Client;
+
 pub use indelible_format as format;
+pub use indelible_format::sink::{Refusal, Sink};
 pub use indelible_format::{
     Canonical, Class, Draft, Field, Hash, Head, Id, Outcome, Producer, Record, Rejection, Severity, Tag, Trace, Value, head,
     json, taxonomy, text,

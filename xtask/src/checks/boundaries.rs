@@ -76,9 +76,11 @@ const ABSENCES: &[Absence] = &[
 /// This crate must not have that one below it, whatever the path.
 const CRATES_APART: &[(&str, &[&str])] = &[
     ("indelible-format", &["indelible", "indelible-adapters", "serde", "serde_json", "tokio"]),
-    ("indelible", &["indelible-adapters", "indelible-testkit", "serde", "serde_json", "tokio", "clap"]),
+    ("indelible", &["indelible-adapters", "indelible-client", "indelible-testkit", "serde", "serde_json", "tokio", "clap"]),
     ("indelible-segment", &["indelible", "indelible-adapters", "tokio"]),
-    ("indelible-adapters", &["indelible", "serde", "serde_json", "tokio"]),
+    ("indelible-adapters", &["indelible", "indelible-client", "serde", "serde_json", "tokio"]),
+    // What client and engine have in common is in the format crate, so that a program can have one without the other.
+    ("indelible-client", &["indelible", "ring", "openssl", "native-tls", "tokio"]),
     // aws-lc-rs is the one source of cryptography for TLS: two would be two to watch.
     ("indelible-server", &["ring", "openssl", "native-tls", "indelible-testkit"]),
     ("indelible-cli", &["indelible-testkit", "indelible-bench", "ring"]),

@@ -26,7 +26,9 @@ const SHIPPED: &[&str] = &[
 ];
 /// May be used besides by what is not shipped.
 const NOT_SHIPPED: &[&str] = &["BSL-1.0", "MIT-0", "MPL-2.0", "NCSA", "OpenSSL"];
-const SHIPPED_CRATES: &[&str] = &["indelible-format", "indelible", "indelible-adapters", "indelible-cli"];
+const SHIPPED_CRATES: &[&str] = &["indelible-format", "indelible", "indelible-adapters", "indelible-client", "indelible-cli"];
+/// What they bring along only for those who ask.
+const SHIPPED_FEATURES: &str = "indelible/client,indelible-adapters/tower,indelible-adapters/tracing";
 
 pub(crate) fn run() -> Outcome {
     let mut shipped_tree =
@@ -34,6 +36,7 @@ pub(crate) fn run() -> Outcome {
     for name in SHIPPED_CRATES {
         shipped_tree.args(["-p", name]);
     }
+    shipped_tree.args(["--features", SHIPPED_FEATURES]);
     let shipped_tree = output(&mut shipped_tree)?;
     let all_tree = output(&mut cargo(&[
         "tree",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indelible::identity::LOG_MAIN;
-use indelible::{ErrorKind, SignedCheckpoint, Store};
+use indelible::{ErrorKind, Reader, SignedCheckpoint, Store};
 
 use crate::commands::init::verifier_key;
 use crate::data_dir::Place;
@@ -11,6 +11,7 @@ use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::{Out, ShapeOption};
 use crate::question::log_named;
+use crate::source::Source;
 
 /// Print the signed head of a log, to be kept elsewhere.
 ///
@@ -28,24 +29,13 @@ pub(crate) struct CheckpointArgs {
 }
 
 pub(crate) fn run(place: &Place, args: &CheckpointArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let identity = reader.identity();
+    let source = place.source()?;
+    let identity = source.identity();
     let log = args.log.as_deref().map_or(Ok(LOG_MAIN), |name| log_named(identity, name))?;
-    let (checkpoint, signed_now) = match Store::open(place.config("checkpoint")?) {
-        Ok(store) => {
-            let checkpoint = store.checkpoint(log)?;
-            store.close()?;
-            (checkpoint, true)
-        }
-        // Somebody writes, or we may only read: the newest one on disk has to do.
-        Err(error) if error.kind() == ErrorKind::Locked || is_read_only(&error, place) => {
-            let found = reader.checkpoint(log)?.ok_or_else(|| {
-                Failure::new("not_found", format!("the log {} has no checkpoint yet", identity.log_name(log)))
-                    .hint("record an event, or run this as the user who writes to the store")
-            })?;
-            (found, false)
-        }
-        Err(error) => return Err(error.into()),
+    let (checkpoint, signed_now) = match &source {
+        Source::Store(reader) => of_store(reader, log, place)?,
+        // A server signs whatever is durable when it is asked.
+        Source::Server(remote) => (remote.checkpoint(log)?, true),
     };
     let mut out = Out::open();
     let key = verifier_key(identity, log);
@@ -63,6 +53,26 @@ pub(crate) fn run(place: &Place, args: &CheckpointArgs) -> Result<Exit> {
     eprintln!("verifier key: {key}");
     eprintln!("keep it elsewhere, then: indelible verify --against FILE");
     Ok(Exit::Ok)
+}
+
+/// The newest head that can be had of a directory, and whether it was signed now.
+fn of_store(reader: &Reader, log: u32, place: &Place) -> Result<(SignedCheckpoint, bool)> {
+    Ok(match Store::open(place.config("checkpoint")?) {
+        Ok(store) => {
+            let checkpoint = store.checkpoint(log)?;
+            store.close()?;
+            (checkpoint, true)
+        }
+        // Somebody writes, or we may only read: the newest one on disk has to do.
+        Err(error) if error.kind() == ErrorKind::Locked || is_read_only(&error, place) => {
+            let found = reader.checkpoint(log)?.ok_or_else(|| {
+                Failure::new("not_found", format!("the log {} has no checkpoint yet", reader.identity().log_name(log)))
+                    .hint("record an event, or run this as the user who writes to the store")
+            })?;
+            (found, false)
+        }
+        Err(error) => return Err(error.into()),
+    })
 }
 
 /// Whether the key cannot be read or nothing can be written, as for an auditor with a copy.

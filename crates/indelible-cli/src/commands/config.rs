@@ -14,6 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Out, ShapeOption};
+use crate::remote::Remote;
 
 /// Write, check and show the server's configuration.
 #[derive(Debug, Args)]
@@ -47,6 +48,20 @@ enum Verb {
     },
     /// Print the JSON Schema of the file
     Schema,
+    /// Have a running server read its configuration again
+    ///
+    /// What is wrong with it changes nothing, and is said. Takes --url and a token with scope admin.
+    Reload {
+        #[command(flatten)]
+        shape: ShapeOption,
+    },
+}
+
+impl ConfigArgs {
+    /// Whether a server is asked.
+    pub(crate) const fn asks(&self) -> bool {
+        matches!(self.verb, Verb::Reload { .. })
+    }
 }
 
 pub(crate) fn run(place: &Place, args: &ConfigArgs) -> Result<Exit> {
@@ -68,9 +83,24 @@ pub(crate) fn run(place: &Place, args: &ConfigArgs) -> Result<Exit> {
             out.bytes(serde_json::to_string_pretty(&schema()).unwrap_or_default().as_bytes())?;
             out.line("")?;
         }
+        Verb::Reload { shape } => reload(place, *shape, &mut out)?,
     }
     out.flush()?;
     Ok(Exit::Ok)
+}
+
+fn reload(place: &Place, shape: ShapeOption, out: &mut Out) -> Result<()> {
+    let (server, url) = place.server().ok_or_else(|| {
+        Failure::usage("which server is to read its configuration again?").hint("give --url URL, or send the server SIGHUP")
+    })?;
+    let waiting = Remote::reload(&server.connect(&url)?)?;
+    if shape.is_json() {
+        let mut object = Object::new();
+        object.texts("waiting", waiting.iter().map(String::as_str));
+        return out.json_line(&object.finish());
+    }
+    out.line("the configuration was read again and is in force")?;
+    waiting.iter().try_for_each(|key| out.lines(&format!("{key} waits for the next start")))
 }
 
 fn show(config: &indelible_server::config::Config, origin: bool, shape: ShapeOption, out: &mut Out) -> Result<()> {

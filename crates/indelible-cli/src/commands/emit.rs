@@ -3,7 +3,8 @@
 use clap::Args;
 use indelible::format::json;
 use indelible::search::time;
-use indelible::{Canonical, Class, Draft, Outcome, Receipt, Severity, Trace, Value};
+use indelible::{Canonical, Class, Draft, Identity, Outcome, Receipt, Severity, Trace};
+use serde_json::Value;
 
 use crate::commands::redaction::RedactionArgs;
 use crate::data_dir::Place;
@@ -13,6 +14,8 @@ use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Out, ShapeOption};
 use crate::question::now_ns;
+use crate::remote::{ServerArgs, odd, record};
+use crate::shown::unhex;
 
 /// Record one event and print its receipt.
 ///
@@ -144,48 +147,96 @@ pub(crate) fn run(place: &Place, args: &EmitArgs) -> Result<Exit> {
     for (key, said) in &details {
         draft = match said {
             Said::Text(text) => draft.detail(key, text),
-            Said::Json(json) => draft.detail(key, Value::Json(Canonical::trusted(json))),
+            Said::Json(json) => draft.detail(key, Canonical::trusted(json)),
         };
     }
     if let Some(json) = &all {
         draft = draft.details_json(Canonical::trusted(json));
     }
 
-    let mut config = place.config("emit")?;
-    config.redaction = args.redaction.redaction()?;
-    let store = indelible::Store::open(config)?;
-    let receipt = store.append(&draft)?;
-    let log = store.identity()?.log_name(receipt.log).to_owned();
-    store.close()?;
+    let receipt = match place.server() {
+        Some((server, url)) => sent(server, &url, &args.redaction, &draft)?,
+        None => {
+            let mut config = place.config("emit")?;
+            config.redaction = args.redaction.redaction()?;
+            let store = indelible::Store::open(config)?;
+            let receipt = Recorded::of(&store.append(&draft)?, store.identity()?);
+            store.close()?;
+            receipt
+        }
+    };
     let mut out = Out::open();
     if args.shape.is_json() {
-        out.json_line(&receipt_json(&receipt, &log))?;
+        out.json_line(&receipt.json())?;
     } else {
-        out.table(receipt_table(&receipt, &log), &[])?;
+        out.table(receipt.table(), &[])?;
     }
     out.flush()?;
     Ok(Exit::Ok)
 }
 
-fn receipt_json(receipt: &Receipt, log: &str) -> Vec<u8> {
-    let mut object = Object::new();
-    object.text("origin", &receipt.origin).text("log", log).optional_number("seq", receipt.seq);
-    object.optional_text("leaf", receipt.leaf.map(|leaf| leaf.to_string()).as_deref());
-    object
-        .optional_number("tenant_seq", receipt.tenant_seq)
-        .text("idempotence", receipt.idempotence.name())
-        .boolean("durable", true);
-    object.finish()
+/// Has a server record it.
+fn sent(server: &ServerArgs, url: &str, redaction: &RedactionArgs, draft: &Draft<'_>) -> Result<Recorded> {
+    let connection = server.connect(url)?;
+    let mut redactor = redaction.here()?;
+    let told = redactor.with(draft, |draft| record(&connection, draft)).map_err(|error| {
+        Failure::new("rejected", "the event was refused").cause(error.to_string()).hint("nothing was recorded")
+    })??;
+    Recorded::told(&told).ok_or_else(|| odd("a receipt"))
 }
 
-fn receipt_table(receipt: &Receipt, log: &str) -> Table {
-    let mut table = Table::pairs();
-    table.pair("log", log);
-    if let (Some(seq), Some(leaf), Some(tenant_seq)) = (receipt.seq, receipt.leaf, receipt.tenant_seq) {
-        table.pair("seq", seq.to_string()).pair("leaf", leaf.to_string()).pair("tenant seq", tenant_seq.to_string());
+/// A receipt, whoever gave it.
+struct Recorded {
+    origin: String,
+    log: String,
+    /// Position and leaf; none where it is not remembered.
+    place: Option<(u64, String)>,
+    tenant_seq: Option<u64>,
+    idempotence: String,
+}
+
+impl Recorded {
+    fn of(receipt: &Receipt, identity: &Identity) -> Self {
+        Self {
+            origin: receipt.origin.to_string(),
+            log: identity.log_name(receipt.log).to_owned(),
+            place: receipt.seq.zip(receipt.leaf.map(|leaf| leaf.to_string())),
+            tenant_seq: receipt.tenant_seq,
+            idempotence: receipt.idempotence.name().to_owned(),
+        }
     }
-    table.pair("origin", &receipt.origin).pair("idempotence", receipt.idempotence.name()).pair("durable", "yes, synced to disk");
-    table
+
+    /// As a server told it: none of an event that is not durable.
+    fn told(told: &Value) -> Option<Self> {
+        let text = |name: &str| told.get(name)?.as_str().map(str::to_owned);
+        let number = |name: &str| told.get(name)?.as_u64();
+        told.get("durable")?.as_bool()?.then_some(())?;
+        Some(Self {
+            origin: text("origin")?,
+            log: text("log")?,
+            place: number("seq").zip(text("leaf")),
+            tenant_seq: number("tenant_seq"),
+            idempotence: text("idempotence")?,
+        })
+    }
+
+    fn json(&self) -> Vec<u8> {
+        let mut object = Object::new();
+        let (seq, leaf) = self.place.as_ref().map_or((None, None), |(seq, leaf)| (Some(seq), Some(leaf.as_str())));
+        object.text("origin", &self.origin).text("log", &self.log).optional_number("seq", seq).optional_text("leaf", leaf);
+        object.optional_number("tenant_seq", self.tenant_seq).text("idempotence", &self.idempotence).boolean("durable", true);
+        object.finish()
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::pairs();
+        table.pair("log", &self.log);
+        if let (Some((seq, leaf)), Some(tenant_seq)) = (&self.place, self.tenant_seq) {
+            table.pair("seq", seq.to_string()).pair("leaf", leaf).pair("tenant seq", tenant_seq.to_string());
+        }
+        table.pair("origin", &self.origin).pair("idempotence", &self.idempotence).pair("durable", "yes, synced to disk");
+        table
+    }
 }
 
 fn target(text: &str) -> Result<(&str, &str)> {
@@ -241,17 +292,6 @@ fn trace(text: &str) -> Result<Trace> {
         (Some(trace_id), Some(span_id)) => Ok(Trace { trace_id, span_id }),
         _ => Err(refused()),
     }
-}
-
-fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indelible::Reader;
 use indelible::search::{Summary, View};
 
 use crate::commands::import::parse_bytes;
@@ -86,8 +85,12 @@ const BATCH_BYTES: usize = 256 << 10;
 const WORKERS_MAX: usize = 4;
 
 pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let identity = reader.identity();
+    let source = place.source()?;
+    let identity = source.identity();
+    if !source.masked().is_empty() && matches!(args.form, Form::Ocsf | Form::Parquet) {
+        return Err(Failure::usage(format!("{} has no way to say what is masked for this token", args.form.name()))
+            .hint("use -o ndjson, which names what is withheld"));
+    }
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(WORKERS_MAX);
     let shape = Shape::new(args.form, &args.fields, args.row_group)?;
     // Told before anything is touched: the query may be wrong.
@@ -107,7 +110,7 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     }
     let question = args.question.compile_at(identity, reached.now)?;
     let stop = Stop::install()?;
-    let total: u64 = identity.logs.iter().map(|log| signed_size(&reader, log.id)).sum();
+    let total: u64 = identity.logs.iter().map(|log| source.signed_size(log.id)).sum();
     let bar = Progress::share(total, "exporting");
     let mut export = Export {
         sink: &mut sink,
@@ -128,10 +131,11 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
         Shape::Table(_) => BATCH_BYTES,
     };
     let batch_max = (batch_bytes, shape.batch_events());
+    let from = reached.next().to_vec();
     let (answer, stopped) =
         pipeline::run(writers, identity, reached, batch_max, &mut |written| export.hand_on(written), |feeder| {
             let mut event = |view: &View<'_>| if stop.asked() { ControlFlow::Break(()) } else { feeder.event(view) };
-            let answer = question.ask(&reader, &mut event)?;
+            let answer = source.search_from(&question, &from, &mut event)?;
             // Asked once: a signal that comes later finds everything written, or else nothing of what was left open.
             let stopped = stop.asked();
             if !stopped {
@@ -151,11 +155,6 @@ pub(crate) fn run(place: &Place, args: &ExportArgs) -> Result<Exit> {
     let whole = Summary { matched: reached.count, ..answer };
     eprintln!("{} · {} written", summary_line(&whole, identity), bytes_text(reached.bytes));
     Ok(if whole.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
-}
-
-/// How long a log is known to be without reading it; for the bar only.
-fn signed_size(reader: &Reader, log: u32) -> u64 {
-    reader.checkpoint(log).ok().flatten().map_or(0, |checkpoint| checkpoint.size)
 }
 
 /// Where the bytes go.

@@ -1,8 +1,8 @@
 //! `indelible facets`: what values fields have, the most frequent first.
 
 use clap::Args;
-use indelible::search::{GROUPS_MAX, Grouping, Groups, KEY_BYTES_MAX, Summary};
-use indelible::{Reader, time};
+use indelible::search::{GROUPS_MAX, Group, Grouping, KEY_BYTES_MAX, Summary};
+use indelible::{Identity, time};
 
 use crate::commands::stats::distinct_names;
 use crate::data_dir::Place;
@@ -12,6 +12,7 @@ use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out, bar};
 use crate::question::{QuestionArgs, describe_summary, grouped, summary_line};
+use crate::source::Counted;
 
 /// Show what values fields have.
 ///
@@ -38,8 +39,8 @@ pub(crate) struct FacetsArgs {
 }
 
 pub(crate) fn run(place: &Place, args: &FacetsArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let question = args.question.compile(reader.identity())?;
+    let source = place.source()?;
+    let question = args.question.compile(source.identity())?;
     let mut groupings = Vec::new();
     let fields: Vec<&str> = args.fields.split(',').map(str::trim).collect();
     for name in &fields {
@@ -50,25 +51,21 @@ pub(crate) fn run(place: &Place, args: &FacetsArgs) -> Result<Exit> {
         groupings.push(grouping);
     }
     let names = distinct_names(groupings.iter().flat_map(|grouping| &grouping.fields))?;
-    let (groups, mut answer) = reader.aggregate_each(&question.query, groupings)?;
+    let (counted, answer) = source.facets(&question, &names, groupings)?;
     let facets: Vec<Facet<'_>> =
-        names.iter().zip(&groups).map(|(name, groups)| Facet { name, groups, matched: answer.matched }).collect();
-    for facet in &facets {
-        let why = facet.groups.incomplete.as_ref().map(|why| format!("{}: {why}", facet.name));
-        answer.incomplete = answer.incomplete.or(why);
-    }
+        names.iter().zip(&counted).map(|(name, counted)| Facet { name, counted, matched: answer.matched }).collect();
     let mut out = Out::open();
-    write(&facets, args, &answer, &reader, &mut out)?;
+    write(&facets, args, &answer, source.identity(), &mut out)?;
     out.flush()?;
     drop(out);
-    eprintln!("{}", summary_line(&answer, reader.identity()));
+    eprintln!("{}", summary_line(&answer, source.identity()));
     Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
 /// The values of one field.
 struct Facet<'f> {
     name: &'f str,
-    groups: &'f Groups,
+    counted: &'f Counted,
     matched: u64,
 }
 
@@ -86,7 +83,7 @@ impl<'f> Facet<'f> {
     /// All values, the most frequent first.
     fn rows(&self) -> impl Iterator<Item = Row<'f>> {
         let matched = self.matched.max(1) as f64;
-        self.groups.groups.iter().filter_map(move |group| {
+        self.counted.groups.groups.iter().filter_map(move |group| {
             let value = group.values.first()?.as_deref()?;
             let tally = &group.tally;
             Some(Row { value, events: tally.events, share: tally.events as f64 / matched, first: tally.first, last: tally.last })
@@ -95,12 +92,20 @@ impl<'f> Facet<'f> {
 
     /// Events without the field.
     fn missing(&self) -> u64 {
-        let none = self.groups.groups.iter().find(|group| matches!(&*group.values, [None]));
-        none.map_or(0, |group| group.tally.events)
+        self.none().map_or(0, |group| group.tally.events)
+    }
+
+    fn none(&self) -> Option<&'f Group> {
+        self.counted.groups.groups.iter().find(|group| matches!(&*group.values, [None]))
+    }
+
+    /// Values there are, told or not.
+    fn distinct(&self) -> usize {
+        self.counted.total - usize::from(self.none().is_some())
     }
 }
 
-fn write(facets: &[Facet<'_>], args: &FacetsArgs, answer: &Summary, reader: &Reader, out: &mut Out) -> Result<()> {
+fn write(facets: &[Facet<'_>], args: &FacetsArgs, answer: &Summary, identity: &Identity, out: &mut Out) -> Result<()> {
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     match args.listing.output {
         Listing::Table => facets.iter().enumerate().try_for_each(|(nth, facet)| {
@@ -133,11 +138,11 @@ fn write(facets: &[Facet<'_>], args: &FacetsArgs, answer: &Summary, reader: &Rea
         Listing::Json => {
             let mut object = Object::new();
             object.objects("facets", facets, |object, facet| {
-                object.text("field", facet.name).number("distinct", facet.rows().count()).number("missing", facet.missing());
-                object.number("others", facet.groups.others);
+                object.text("field", facet.name).number("distinct", facet.distinct()).number("missing", facet.missing());
+                object.number("others", facet.counted.groups.others);
                 object.objects("values", facet.rows().take(limit), |object, row| row_members(&row, object));
             });
-            describe_summary(answer, reader.identity(), &mut object);
+            describe_summary(answer, identity, &mut object);
             out.json_line(&object.finish())
         }
     }
@@ -149,7 +154,7 @@ fn write_table(facet: &Facet<'_>, limit: usize, out: &mut Out) -> Result<()> {
     for row in facet.rows().take(limit) {
         table.row([row.value, &grouped(row.events), &format!("{:.1} %", row.share * 100.0), &bar(row.events, most)]);
     }
-    let (distinct, missing) = (facet.rows().count(), facet.missing());
+    let (distinct, missing) = (facet.distinct(), facet.missing());
     let shown = distinct.min(limit);
     let rest: u64 = facet.rows().skip(limit).map(|row| row.events).sum();
     if shown < distinct {

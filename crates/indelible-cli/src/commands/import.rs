@@ -16,16 +16,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indelible::format::draft::Raw;
 use indelible::format::sha256;
-use indelible::{Draft, ErrorKind, Idempotence, Store, Ticket, taxonomy};
+use indelible::{Draft, ErrorKind, Idempotence, Identity, LogHead, Stats, Store, Ticket, taxonomy};
 use indelible_adapters::{Adapter, Format, ReadLimits, for_each_record};
 
-use crate::commands::redaction::RedactionArgs;
+use crate::commands::redaction::{RedactionArgs, Redactor};
 use crate::data_dir::Place;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{Out, ShapeOption};
 use crate::progress::Progress;
 use crate::question::{grouped, grouped_rate};
+use crate::remote::{Fate, HandOver, Remote};
 use crate::signals::Stop;
 
 use decode::Limits;
@@ -88,13 +89,22 @@ const BAR_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn run(place: &Place, args: &ImportArgs) -> Result<Exit> {
     let mut tally = Tally::default();
     let inputs = files::find(&args.paths, &mut tally)?;
-    let mut config = place.config("import")?;
-    config.redaction = args.redaction.redaction()?;
+    let target = match place.server() {
+        Some((server, url)) => {
+            // Told before anything is read: it may not be there, or these rules may not be for it.
+            args.redaction.here()?;
+            Target::Server(Box::new(Remote::open(server.connect(&url)?)?))
+        }
+        None => {
+            let mut config = place.config("import")?;
+            config.redaction = args.redaction.redaction()?;
+            Target::Store(Store::open(config)?)
+        }
+    };
     let stop = Stop::install()?;
-    let store = Store::open(config)?;
     let import = Import {
         args,
-        store: &store,
+        target: &target,
         stop: &stop,
         inputs: &inputs,
         next: AtomicUsize::new(0),
@@ -104,15 +114,10 @@ pub(crate) fn run(place: &Place, args: &ImportArgs) -> Result<Exit> {
     };
     let started = Instant::now();
     let outcome = import.run_all(&mut tally);
-    // Whatever ended the import: what was emitted is made durable, and the store closed in order.
-    let flushed = store.flush().map_err(Failure::from);
+    let Ended { stats, heads, identity } = target.end(outcome)?;
     let seconds = started.elapsed().as_secs_f64();
-    let stats = store.stats();
-    let names = store.identity()?.clone();
-    let closed = store.close().map_err(Failure::from);
-    outcome.and(flushed)?;
-    let heads = closed?.heads;
-    let summary = Summary { tally: &tally, seconds, stats: &stats, heads: &heads, identity: &names, interrupted: stop.asked() };
+    let (tally, interrupted) = (&tally, stop.asked());
+    let summary = Summary { tally, seconds, stats: stats.as_ref(), heads: &heads, identity: &identity, interrupted };
     let mut out = Out::open();
     if args.shape.is_json() {
         summary.json(&mut out)?
@@ -123,10 +128,45 @@ pub(crate) fn run(place: &Place, args: &ImportArgs) -> Result<Exit> {
     Ok(if tally.is_complete() && !stop.asked() { Exit::Ok } else { Exit::Incomplete })
 }
 
+/// Where the events go.
+enum Target {
+    Store(Store),
+    Server(Box<Remote>),
+}
+
+/// What there is to say when everything is durable.
+struct Ended {
+    /// Only of a store of this process.
+    stats: Option<Stats>,
+    heads: Vec<LogHead>,
+    identity: Identity,
+}
+
+impl Target {
+    /// Whatever ended the import: what was emitted is made durable, and the store closed in order.
+    fn end(self, outcome: Result<()>) -> Result<Ended> {
+        match self {
+            Self::Store(store) => {
+                let flushed = store.flush().map_err(Failure::from);
+                let (stats, identity) = (Some(store.stats()), store.identity()?.clone());
+                let closed = store.close().map_err(Failure::from);
+                outcome.and(flushed)?;
+                Ok(Ended { stats, heads: closed?.heads, identity })
+            }
+            Self::Server(remote) => {
+                outcome?;
+                // What it records is durable when it says so.
+                let now = Remote::open(remote.connection().clone())?;
+                Ok(Ended { stats: None, heads: now.heads().to_vec(), identity: now.identity().clone() })
+            }
+        }
+    }
+}
+
 /// What the workers share.
 struct Import<'i> {
     args: &'i ImportArgs,
-    store: &'i Store,
+    target: &'i Target,
     stop: &'i Stop,
     inputs: &'i [Input],
     next: AtomicUsize,
@@ -217,8 +257,14 @@ impl Import<'_> {
             return Ok(());
         }
         tally.files += 1;
-        let mut worker =
-            Worker { import: self, input, adapter, tally, tickets: Vec::new(), failed: None, salt: self.salt(input) };
+        let way = match self.target {
+            Target::Store(store) => Way::Store(store, Vec::new()),
+            Target::Server(remote) => Way::Server(Box::new(Sending {
+                batch: HandOver::new(remote.connection()),
+                redactor: self.args.redaction.here()?,
+            })),
+        };
+        let mut worker = Worker { import: self, input, adapter, tally, way, failed: None, salt: self.salt(input) };
         let read = for_each_record(&mut source, ReadLimits::default(), &mut |record| {
             if self.ended() {
                 return ControlFlow::Break(());
@@ -233,7 +279,7 @@ impl Import<'_> {
             }
         });
         // Why it broke off, if it did, is in `failed`.
-        let _flow = worker.wait_for_tickets();
+        let _flow = worker.settle();
         if let Some(failure) = worker.failed {
             return Err(failure);
         }
@@ -263,8 +309,7 @@ struct Worker<'w> {
     input: &'w Input,
     adapter: &'w mut Adapter,
     tally: &'w mut Tally,
-    /// Events whose receipts are still to be asked for, with their lines.
-    tickets: Vec<(Ticket<'w>, u64)>,
+    way: Way<'w>,
     failed: Option<Failure>,
     salt: Vec<u8>,
 }
@@ -278,16 +323,17 @@ impl Worker<'_> {
             format!("import:{hash}")
         });
         let tenant = import.args.tenant.as_deref();
-        let emit = |draft: &Draft<'_>| {
+        let way = &mut self.way;
+        let mut emit = |draft: &Draft<'_>| {
             if tenant.is_none() && key.is_none() {
-                return import.store.emit(draft);
+                return way.give(draft, line);
             }
             let mut draft = draft.clone();
             draft.tenant = tenant.or(draft.tenant);
             draft.idempotency_key = key.as_deref();
-            import.store.emit(&draft)
+            way.give(&draft, line)
         };
-        let emitted = match self.adapter.adapt(bytes, emit) {
+        let emitted = match self.adapter.adapt(bytes, &mut emit) {
             Ok(adapted) => {
                 self.tally.note(adapted.format, adapted.notes);
                 adapted.result
@@ -305,24 +351,47 @@ impl Worker<'_> {
         match emitted {
             Ok(ticket) => {
                 import.emitted.fetch_add(1, Ordering::Relaxed);
-                if key.is_none() {
-                    self.tally.recorded += 1;
-                    return ControlFlow::Continue(());
+                match (&mut self.way, ticket) {
+                    (Way::Store(_, tickets), Some(ticket)) if key.is_some() => tickets.push((ticket, line)),
+                    (Way::Store(..), _) => self.tally.recorded += 1,
+                    (Way::Server(..), _) => {}
                 }
-                self.tickets.push((ticket, line));
-                if self.tickets.len() >= TICKETS { self.wait_for_tickets() } else { ControlFlow::Continue(()) }
+                if self.way.is_full() { self.settle() } else { ControlFlow::Continue(()) }
             }
-            Err(error) => self.refused(error, line),
+            Err(NotTaken::Store(error)) => self.refused(error, line),
+            Err(NotTaken::Draft(code, message)) => {
+                self.tally.reject(code, self.input.name(), line, &message);
+                ControlFlow::Continue(())
+            }
         }
     }
 
     /// Sorts out which events are new and which were recorded before.
-    fn wait_for_tickets(&mut self) -> ControlFlow<()> {
-        for (ticket, line) in std::mem::take(&mut self.tickets) {
-            match ticket.wait() {
-                Ok(receipt) if receipt.idempotence == Idempotence::Duplicate => self.tally.duplicates += 1,
-                Ok(_) => self.tally.recorded += 1,
-                Err(error) => self.refused(error, line)?,
+    fn settle(&mut self) -> ControlFlow<()> {
+        let name = self.input.name();
+        match &mut self.way {
+            Way::Store(_, tickets) => {
+                for (ticket, line) in std::mem::take(tickets) {
+                    match ticket.wait() {
+                        Ok(receipt) if receipt.idempotence == Idempotence::Duplicate => self.tally.duplicates += 1,
+                        Ok(_) => self.tally.recorded += 1,
+                        Err(error) => self.refused(error, line)?,
+                    }
+                }
+            }
+            Way::Server(sending) => {
+                let tally = &mut *self.tally;
+                let sent = sending.batch.send(|line, fate| match fate {
+                    Fate::Recorded => tally.recorded += 1,
+                    Fate::Duplicate => tally.duplicates += 1,
+                    Fate::Refused(code, message) => tally.reject(code, name, line, &message),
+                });
+                if let Err(failure) = sent {
+                    let recorded = grouped(tally.recorded);
+                    let why = format!("while importing {}; {recorded} events of this thread are recorded", name.display());
+                    self.failed.get_or_insert(failure.cause(why));
+                    return ControlFlow::Break(());
+                }
             }
         }
         ControlFlow::Continue(())
@@ -343,6 +412,50 @@ impl Worker<'_> {
         };
         self.tally.reject(code, self.input.name(), line, &message);
         ControlFlow::Continue(())
+    }
+}
+
+/// The way of one file's events to where they go.
+enum Way<'w> {
+    /// With the events whose receipts are still to be asked for, and their lines.
+    Store(&'w Store, Vec<(Ticket<'w>, u64)>),
+    Server(Box<Sending<'w>>),
+}
+
+/// Redacted here, then sent.
+struct Sending<'w> {
+    batch: HandOver<'w>,
+    redactor: Redactor,
+}
+
+/// Why an event was not taken.
+enum NotTaken {
+    Store(indelible::Error),
+    /// Code and message.
+    Draft(&'static str, String),
+}
+
+impl<'w> Way<'w> {
+    fn give(&mut self, draft: &Draft<'_>, line: u64) -> Result<Option<Ticket<'w>>, NotTaken> {
+        match self {
+            Self::Store(store, _) => store.emit(draft).map(Some).map_err(NotTaken::Store),
+            Self::Server(sending) => {
+                let Sending { batch, redactor } = &mut **sending;
+                match redactor.with(draft, |draft| batch.add(draft, line)) {
+                    Ok(Ok(())) => Ok(None),
+                    Ok(Err((code, message))) => Err(NotTaken::Draft(code, message)),
+                    Err(error) => Err(NotTaken::Draft("rejected", error.to_string())),
+                }
+            }
+        }
+    }
+
+    /// Whether it is time to ask what became of them.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Store(_, tickets) => tickets.len() >= TICKETS,
+            Self::Server(sending) => sending.batch.is_full(),
+        }
     }
 }
 

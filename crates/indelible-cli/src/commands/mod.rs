@@ -38,6 +38,8 @@ pub(crate) mod verify;
 /// Runs the verb.
 pub(crate) fn run(cli: Cli) -> Result<Exit> {
     let place = &cli.place;
+    let (verb, asks) = cli.command.described();
+    place.check(verb, asks)?;
     match cli.command {
         Command::Init(args) => init::run(place, &args),
         Command::Emit(args) => emit::run(place, &args),

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Out, Shape};
-use crate::question::{grouped, locate, place_text};
+use crate::question::{grouped, place_text};
 
 /// Write the proof of one event to a file.
 ///
@@ -40,12 +40,11 @@ pub(crate) struct ProveArgs {
 }
 
 pub(crate) fn run(place: &Place, args: &ProveArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let located = locate(&reader, &args.event)?;
+    let source = place.source()?;
+    let (located, proof) = source.prove(&args.event)?;
     if located.namesakes > 0 {
         eprintln!("{} more events have this id; this proof is of the first", located.namesakes);
     }
-    let proof = reader.prove(located.log, located.seq)?;
     let text = proof.to_string();
     let mut out = Out::open();
     let Some(path) = args.output.as_deref().filter(|path| *path != Path::new("-")) else {
@@ -55,7 +54,7 @@ pub(crate) fn run(place: &Place, args: &ProveArgs) -> Result<Exit> {
     };
     write(path, text.as_bytes(), args.force)?;
 
-    let identity = reader.identity();
+    let identity = source.identity();
     let key = verifier_key(identity, located.log);
     let size = proof.checkpoint.lines().nth(1).and_then(|size| size.parse::<u64>().ok()).unwrap_or_default();
     if args.format == Shape::Json {

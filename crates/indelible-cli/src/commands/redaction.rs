@@ -1,7 +1,8 @@
 //! The options by which events are redacted before anything of them is hashed or stored.
 
 use clap::{Args, ValueEnum};
-use indelible::redact::{Detector, Redact, Redaction};
+use indelible::Draft;
+use indelible::redact::{Detector, Redact, RedactError, RedactScratch, Redaction};
 
 use crate::failure::{Failure, Result};
 
@@ -58,8 +59,35 @@ impl RedactionArgs {
         Ok((!redaction.is_empty()).then_some(redaction))
     }
 
+    /// The rules, followed here, before an event is sent to a server.
+    pub(crate) fn here(&self) -> Result<Redactor> {
+        let redaction = self.redaction()?;
+        if redaction.as_ref().is_some_and(Redaction::needs_pseudonym_key) {
+            return Err(Failure::usage("--pseudonymise needs the key of the data directory, which no server gives away")
+                .hint("use --mask here, or redaction where the server runs"));
+        }
+        Ok(Redactor { redaction, scratch: RedactScratch::default() })
+    }
+
     /// A text that is different when the rules are: what is stored under other rules is another event.
     pub(crate) fn fingerprint(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// Redacts what is sent elsewhere.
+#[derive(Debug)]
+pub(crate) struct Redactor {
+    redaction: Option<Redaction>,
+    scratch: RedactScratch,
+}
+
+impl Redactor {
+    /// Calls `with` with the draft as it may be sent.
+    pub(crate) fn with<R>(&mut self, draft: &Draft<'_>, with: impl FnOnce(&Draft<'_>) -> R) -> Result<R, RedactError> {
+        match &self.redaction {
+            Some(redaction) => redaction.with_redacted(draft, &mut self.scratch, with),
+            None => Ok(with(draft)),
+        }
     }
 }

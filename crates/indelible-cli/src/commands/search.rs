@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use indelible::search::{FIELDS, PageEnd, Summary, View};
-use indelible::{Reader, Record};
+use indelible::{Identity, Record};
 
 use crate::data_dir::Place;
 use crate::exit::Exit;
@@ -16,6 +16,7 @@ use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out};
 use crate::question::{Question, QuestionArgs, describe_summary, grouped, summary_line, with_view};
 use crate::shown::{Column, columns_json, event_json};
+use crate::source::Source;
 
 /// Find events.
 ///
@@ -67,20 +68,21 @@ const TABLE_ROWS: usize = 1000;
 const NEWEST_BYTES_MAX: usize = 512 << 20;
 
 pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let question = args.question.compile(reader.identity())?;
+    let source = place.source()?;
+    let identity = source.identity();
+    let question = args.question.compile(identity)?;
     let listing = args.listing.output;
     let mut out = Out::open();
     if args.explain {
-        return explain(&reader, &question, args, &mut out);
+        return explain(&source, &question, args, &mut out);
     }
     let answer = if args.count {
-        let answer = question.ask(&reader, &mut |_| ControlFlow::Continue(()))?;
+        let answer = source.count(&question)?;
         match listing {
             Listing::Table | Listing::Csv => out.line(&answer.matched.to_string())?,
             Listing::Json | Listing::Ndjson => {
                 let mut object = Object::new();
-                describe_summary(&answer, reader.identity(), &mut object);
+                describe_summary(&answer, identity, &mut object);
                 out.json_line(&object.finish())?;
             }
         }
@@ -88,11 +90,11 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
     } else {
         let limit = args.limit.unwrap_or(if listing == Listing::Table { TABLE_EVENTS } else { 0 });
         let newest = args.newest || args.before.is_some() || (listing == Listing::Table && !args.oldest);
-        let mut writer = EventWriter::new(listing, &args.fields, &reader, &mut out)?;
+        let mut writer = EventWriter::new(listing, &args.fields, identity, &mut out)?;
         let answer = if newest {
-            newest_first(&reader, &question, limit, args.before.as_ref(), &mut writer)?
+            newest_first(&source, &question, limit, args.before.as_ref(), &mut writer)?
         } else {
-            oldest_first(&reader, &question, limit, &mut writer)?
+            oldest_first(&source, &question, limit, &mut writer)?
         };
         let shown = writer.finish(Some(&answer))?;
         if shown < answer.matched {
@@ -106,16 +108,16 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
     };
     out.flush()?;
     drop(out);
-    eprintln!("{}", summary_line(&answer, reader.identity()));
+    eprintln!("{}", summary_line(&answer, identity));
     Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
-fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Out) -> Result<Exit> {
+fn explain(source: &Source, question: &Question, args: &SearchArgs, out: &mut Out) -> Result<Exit> {
     let query = question.filter.to_string();
     let query = if query.is_empty() { "*" } else { &query };
     let limit = args.limit.unwrap_or(TABLE_EVENTS);
     let started = Instant::now();
-    let found = reader.latest(&question.query, limit as u64, args.before.as_ref(), &mut |_| ControlFlow::Continue(()))?;
+    let found = source.latest(question, limit as u64, args.before.as_ref(), &mut |_| ControlFlow::Continue(()))?;
     let micros = started.elapsed().as_micros();
     let did = found.explain;
     let numbers = [
@@ -153,26 +155,21 @@ fn explain(reader: &Reader, question: &Question, args: &SearchArgs, out: &mut Ou
     Ok(if found.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
-fn oldest_first(reader: &Reader, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
+fn oldest_first(source: &Source, question: &Question, limit: usize, writer: &mut EventWriter<'_>) -> Result<Summary> {
     let mut failed = None;
-    let mut left = if limit == 0 { usize::MAX } else { limit };
-    let answer = question.ask(reader, &mut |view| {
-        // The rest is only counted.
-        if left > 0 {
-            left -= 1;
-            if let Err(failure) = writer.event(view) {
-                failed = Some(failure);
-                return ControlFlow::Break(());
-            }
+    let answer = source.first(question, (limit > 0).then_some(limit), &mut |view| match writer.event(view) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => {
+            failed = Some(failure);
+            ControlFlow::Break(())
         }
-        ControlFlow::Continue(())
     })?;
     failed.map_or(Ok(answer), Err)
 }
 
 /// The newest `limit` events, all of them if it is 0; a page after the other, so that they need no memory.
 fn newest_first(
-    reader: &Reader,
+    source: &Source,
     question: &Question,
     limit: usize,
     before: Option<&PageEnd>,
@@ -182,7 +179,7 @@ fn newest_first(
     let mut end = before.cloned();
     loop {
         let mut failed = None;
-        let page = reader.latest(&question.query, left.min(PAGE_EVENTS), end.as_ref(), &mut |view| match writer.event(view) {
+        let page = source.latest(question, left.min(PAGE_EVENTS), end.as_ref(), &mut |view| match writer.event(view) {
             Ok(()) => ControlFlow::Continue(()),
             Err(failure) => {
                 failed = Some(failure);
@@ -199,7 +196,7 @@ fn newest_first(
     if let Some(end) = &end {
         eprintln!("there are older ones: --before {end}");
     }
-    Ok(reader.count(&question.query)?)
+    source.count(question)
 }
 
 /// Events that are turned around together.
@@ -232,6 +229,13 @@ impl Newest {
         Self { events: VecDeque::new(), limit, bytes: 0 }
     }
 
+    /// Takes an event that is older than all so far.
+    pub(crate) fn push_older(&mut self, view: &View<'_>) -> ControlFlow<()> {
+        self.bytes += view.record.bytes().len();
+        self.events.push_front(Kept { log: view.log, seq: view.seq, record: view.record.bytes().to_vec() });
+        if self.bytes > NEWEST_BYTES_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
     pub(crate) fn push(&mut self, view: &View<'_>) -> ControlFlow<()> {
         if self.events.len() == self.limit
             && let Some(oldest) = self.events.pop_front()
@@ -259,14 +263,14 @@ pub(crate) struct EventWriter<'w> {
     columns: Vec<Column>,
     /// Columns were asked for by name.
     chosen: bool,
-    reader: &'w Reader,
+    identity: &'w Identity,
     out: &'w mut Out,
     table: Option<Table>,
     count: u64,
 }
 
 impl<'w> EventWriter<'w> {
-    pub(crate) fn new(listing: Listing, fields: &[String], reader: &'w Reader, out: &'w mut Out) -> Result<Self> {
+    pub(crate) fn new(listing: Listing, fields: &[String], identity: &'w Identity, out: &'w mut Out) -> Result<Self> {
         let columns = match (fields, listing) {
             ([], Listing::Table) => Column::for_eyes()?,
             ([], _) => Column::for_spreadsheets()?,
@@ -277,11 +281,11 @@ impl<'w> EventWriter<'w> {
             Listing::Json => out.bytes(b"{\"events\":[")?,
             Listing::Table | Listing::Ndjson => {}
         }
-        Ok(Self { listing, columns, chosen: !fields.is_empty(), reader, out, table: None, count: 0 })
+        Ok(Self { listing, columns, chosen: !fields.is_empty(), identity, out, table: None, count: 0 })
     }
 
     pub(crate) fn event(&mut self, view: &View<'_>) -> Result<()> {
-        let identity = self.reader.identity();
+        let identity = self.identity;
         let cells = || self.columns.iter().map(|column| column.text(view, identity).unwrap_or_default());
         self.count += 1;
         match self.listing {
@@ -320,7 +324,7 @@ impl<'w> EventWriter<'w> {
             let mut object = Object::new();
             object.number("shown", self.count);
             if let Some(answer) = answer {
-                describe_summary(answer, self.reader.identity(), &mut object);
+                describe_summary(answer, self.identity, &mut object);
             }
             // The summary's members go on where the list of events ends.
             self.out.bytes(b"],")?;

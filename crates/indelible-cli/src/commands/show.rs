@@ -1,12 +1,11 @@
 //! `indelible show`: one event whole.
 
 use clap::Args;
-use indelible::format::leaf::{Salts, Seed, commitments};
 use indelible::format::record::{Body, Kind};
 use indelible::identity::Identity;
 use indelible::json::{unescape, walk};
 use indelible::search::View;
-use indelible::{Record, Stored, Tag, time};
+use indelible::{Record, Tag, time};
 
 use crate::data_dir::Place;
 use crate::exit::Exit;
@@ -14,8 +13,9 @@ use crate::failure::{Failure, Result};
 use crate::output::json::{Object, indented};
 use crate::output::table::Table;
 use crate::output::{Out, ShapeOption};
-use crate::question::{locate, place_text, with_view};
+use crate::question::{Located, place_text, with_view};
 use crate::shown::{event_json, hex, raw_parts};
+use crate::source::Found;
 
 /// Show one event whole.
 ///
@@ -31,52 +31,38 @@ pub(crate) struct ShowArgs {
 }
 
 pub(crate) fn run(place: &Place, args: &ShowArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let identity = reader.identity();
-    let located = locate(&reader, &args.event)?;
-    let stored = reader.record(located.log, located.seq)?.ok_or_else(|| {
-        let (log, seq) = (identity.log_name(located.log), located.seq);
-        Failure::new("not_found", format!("the log {log} has no position {seq}"))
-            .hint("`indelible stats` shows how far the logs reach")
-    })?;
-    let record = stored.record().ok_or_else(|| {
-        Failure::new("corrupt", "the record at this position is malformed")
-            .exit(Exit::Unverified)
-            .hint("run `indelible verify` for all findings")
-    })?;
+    let source = place.source()?;
+    let found = source.event(&args.event)?;
+    let record = Record::parse(&found.bytes).ok_or_else(|| Failure::new("corrupt", "the record is malformed"))?;
     let mut out = Out::open();
     if args.shape.is_json() {
-        out.json_line(&full_json(&stored, &record, identity))?;
+        out.json_line(&full_json(&found, &record, source.identity()))?;
     } else {
-        full_text(&stored, &record, identity, &mut out)?;
+        full_text(&found, &record, source.identity(), &mut out)?;
     }
     out.flush()?;
-    if located.namesakes > 0 {
-        eprintln!("{} more events have this id; `indelible search id:…` lists them", located.namesakes);
+    if found.located.namesakes > 0 {
+        eprintln!("{} more events have this id; `indelible search id:…` lists them", found.located.namesakes);
     }
     Ok(Exit::Ok)
 }
 
-fn salts(stored: &Stored) -> Salts {
-    Salts::new(stored.seed.clone().unwrap_or(Seed([0; 32])))
-}
-
-fn full_json(stored: &Stored, record: &Record<'_>, identity: &Identity) -> Vec<u8> {
+fn full_json(found: &Found, record: &Record<'_>, identity: &Identity) -> Vec<u8> {
+    let Located { log, seq, .. } = found.located;
     let mut object = Object::new();
-    match with_view(stored.log, stored.seq, record, |view| event_json(view, identity)) {
+    match with_view(log, seq, record, |view| event_json(view, identity)) {
         Some(event) => {
             object.raw("event", &event);
         }
         None => {
-            object.text("log", identity.log_name(stored.log)).number("seq", stored.seq);
+            object.text("log", identity.log_name(log)).number("seq", seq);
         }
     }
     if let Some(control) = record.control() {
         object.raw("control", control);
     }
-    object.text("origin", &identity.origin(stored.log).unwrap_or_default()).text("leaf", &stored.leaf().to_string());
-    let hashes = commitments(record, stored.seq, &mut salts(stored));
-    object.objects("groups", record.groups().zip(hashes), |object, ((tag, body), (_, hash))| {
+    object.text("origin", &identity.origin(log).unwrap_or_default()).text("leaf", &found.leaf.to_string());
+    object.objects("groups", record.groups().zip(&found.commitments), |object, ((tag, body), hash)| {
         object.number("tag", tag.0).text("name", tag.name()).text("form", form(&body));
         object.optional_number("bytes", body.value().map(<[u8]>::len)).text("commitment", &hash.to_string());
     });
@@ -91,10 +77,11 @@ const fn form(body: &Body<'_>) -> &'static str {
     }
 }
 
-fn full_text(stored: &Stored, record: &Record<'_>, identity: &Identity, out: &mut Out) -> Result<()> {
+fn full_text(found: &Found, record: &Record<'_>, identity: &Identity, out: &mut Out) -> Result<()> {
+    let Located { log, seq, .. } = found.located;
     let mut table = Table::pairs();
-    table.pair("position", format!("{} of log {}", place_text(identity, stored.log, stored.seq), identity.log_name(stored.log)));
-    with_view(stored.log, stored.seq, record, |view| head_rows(view, &mut table));
+    table.pair("position", format!("{} of log {}", place_text(identity, log, seq), identity.log_name(log)));
+    with_view(log, seq, record, |view| head_rows(view, &mut table));
     for (tag, group) in [(Tag::IDENTITY, &["actor", "origin"][..]), (Tag::CONTENT, &[])] {
         if let Some(body) = record.value(tag) {
             body_rows(body, group, &mut table);
@@ -123,11 +110,10 @@ fn full_text(stored: &Stored, record: &Record<'_>, identity: &Identity, out: &mu
         out.lines(&String::from_utf8_lossy(bytes))?;
     }
     out.line("")?;
-    out.line(&format!("leaf  {}", stored.leaf()))?;
+    out.line(&format!("leaf  {}", found.leaf))?;
     if record.kind() == Kind::Event {
         let mut groups = Table::new(["tag", "group", "form", "bytes", "commitment"]);
-        let hashes = commitments(record, stored.seq, &mut salts(stored));
-        for ((tag, body), (_, hash)) in record.groups().zip(hashes) {
+        for ((tag, body), hash) in record.groups().zip(&found.commitments) {
             let bytes = body.value().map_or_else(|| "-".to_owned(), |value| value.len().to_string());
             groups.row([tag.0.to_string().as_str(), tag.name(), form(&body), &bytes, &hash.to_string()]);
         }

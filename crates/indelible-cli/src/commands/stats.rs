@@ -2,14 +2,12 @@
 
 mod groups;
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use clap::Args;
 use indelible::search::time::{TimeError, show};
-use indelible::search::{Grouping, Interval, Selector, Summary};
-use indelible::{Outcome, Reader, time};
+use indelible::search::{Group, Grouping, Interval, Selector, Summary};
+use indelible::{Outcome, time};
 
 use crate::data_dir::Place;
 use crate::exit::Exit;
@@ -18,6 +16,7 @@ use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Listing, ListingOption, Out};
 use crate::question::{Question, QuestionArgs, bytes_text, describe_summary, grouped, summary_line};
+use crate::source::Source;
 
 use groups::Shown;
 
@@ -54,23 +53,23 @@ pub(crate) struct StatsArgs {
 }
 
 pub(crate) fn run(place: &Place, args: &StatsArgs) -> Result<Exit> {
-    let reader = place.reader()?;
-    let question = args.question.compile(reader.identity())?;
+    let source = place.source()?;
+    let question = args.question.compile(source.identity())?;
     let mut out = Out::open();
     let answer = if args.by.is_empty() && args.interval.is_none() {
-        overview(&reader, &question, args, &mut out)?
+        overview(&source, &question, args, &mut out)?
     } else {
         let mut grouping = Grouping::by(args.by.iter().map(|name| name.trim()))?;
         grouping.interval = args.interval;
         distinct_names(&grouping.fields)?;
-        let answer = reader.aggregate(&question.query, grouping.clone())?;
-        let shown = Shown::new(&grouping, args.limit, &answer.groups);
-        shown.write(args.listing.output, &answer.summary, &reader, &mut out)?;
-        answer.summary
+        let (counted, summary) = source.aggregate(&question, &grouping, args.limit)?;
+        let shown = Shown::new(&grouping, args.limit, &counted);
+        shown.write(args.listing.output, &summary, source.identity(), &mut out)?;
+        summary
     };
     out.flush()?;
     drop(out);
-    eprintln!("{}", summary_line(&answer, reader.identity()));
+    eprintln!("{}", summary_line(&answer, source.identity()));
     Ok(if answer.incomplete.is_some() { Exit::Incomplete } else { Exit::Ok })
 }
 
@@ -91,54 +90,36 @@ pub(crate) fn distinct_names<'f>(fields: impl IntoIterator<Item = &'f Selector>)
     Ok(names)
 }
 
-/// What is known about the events of one log.
-#[derive(Debug, Clone, Copy, Default)]
-struct LogFacts {
-    events: u64,
-    outcomes: [u64; Outcome::ALL.len()],
-    first: Option<i64>,
-    last: Option<i64>,
-}
-
-impl LogFacts {
-    fn add(&mut self, outcome: Outcome, time: i64) {
-        self.events += 1;
-        if let Some(count) = self.outcomes.get_mut(usize::from(outcome.byte())) {
-            *count += 1;
-        }
-        self.first = Some(self.first.map_or(time, |first| first.min(time)));
-        self.last = Some(self.last.map_or(time, |last| last.max(time)));
-    }
-
-    fn of(&self, outcome: Outcome) -> u64 {
-        self.outcomes.get(usize::from(outcome.byte())).copied().unwrap_or_default()
-    }
-}
-
-fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Out) -> Result<Summary> {
-    let identity = reader.identity();
-    let mut facts: HashMap<u32, LogFacts> = HashMap::new();
-    let answer = question.ask(reader, &mut |view| {
-        facts.entry(view.log).or_default().add(view.head.outcome, view.head.time);
-        ControlFlow::Continue(())
-    })?;
-    let of = |log: u32| facts.get(&log).copied().unwrap_or_default();
-    let signed = |log: u32| reader.checkpoint(log).ok().flatten().map_or(0, |checkpoint| checkpoint.size);
-    let (journal, files) = directory_bytes(&reader.dir().join("journal"))?;
+/// How far each log reaches, and what of it fits the question.
+fn overview(source: &Source, question: &Question, args: &StatsArgs, out: &mut Out) -> Result<Summary> {
+    let identity = source.identity();
+    let (by_log, answer) = source.aggregate(question, &Grouping::by(["log"])?, 0)?;
+    let of = |log: u32| -> (u64, Option<i64>, Option<i64>) {
+        let number = |group: &Group| group.values.first().and_then(Option::as_deref).and_then(|number| number.parse().ok());
+        let tally = by_log.groups.groups.iter().find(|group| number(group) == Some(log)).map(|group| group.tally);
+        tally.map_or((0, None, None), |tally| (tally.events, Some(tally.first), Some(tally.last)))
+    };
+    let ended = |outcome: Outcome| by_log.groups.all.map_or(0, |all| all.of(outcome));
+    let signed = |log: u32| source.signed_size(log);
+    let journal = match source {
+        Source::Store(reader) => Some(directory_bytes(&reader.dir().join("journal"))?),
+        // What it takes on a server's disk is for the server's operator.
+        Source::Server(_) => None,
+    };
     match args.listing.output {
         Listing::Table => {
             let mut table = Table::new(["log", "entries", "signed", "matching events", "first", "last", "root"]);
             for head in &answer.heads {
-                let facts = of(head.log);
+                let (events, first, last) = of(head.log);
                 let moment = |ns: Option<i64>| ns.map_or_else(|| "-".to_owned(), show);
                 let root = head.root.to_string();
                 table.row([
                     identity.log_name(head.log).to_owned(),
                     grouped(head.size),
                     grouped(signed(head.log)),
-                    grouped(facts.events),
-                    moment(facts.first),
-                    moment(facts.last),
+                    grouped(events),
+                    moment(first),
+                    moment(last),
                     root.get(..16).map_or_else(String::new, |short| format!("{short}…")),
                 ]);
             }
@@ -146,40 +127,43 @@ fn overview(reader: &Reader, question: &Question, args: &StatsArgs, out: &mut Ou
             out.line("")?;
             let mut outcomes = Table::pairs();
             for outcome in Outcome::ALL {
-                let count: u64 = facts.values().map(|facts| facts.of(*outcome)).sum();
-                outcomes.pair(outcome.name(), grouped(count));
+                outcomes.pair(outcome.name(), grouped(ended(*outcome)));
             }
-            outcomes.pair("journal", format!("{} in {files} files", bytes_text(journal)));
+            if let Some((bytes, files)) = journal {
+                outcomes.pair("journal", format!("{} in {files} files", bytes_text(bytes)));
+            }
             out.table(outcomes, &[1])?;
         }
         Listing::Csv => {
             out.csv(["log", "entries", "signed", "events", "first", "last", "root"])?;
             for head in &answer.heads {
-                let facts = of(head.log);
+                let (events, first, last) = of(head.log);
                 let moment = |ns: Option<i64>| ns.map_or_else(String::new, time::format);
                 out.csv([
                     identity.log_name(head.log).to_owned(),
                     head.size.to_string(),
                     signed(head.log).to_string(),
-                    facts.events.to_string(),
-                    moment(facts.first),
-                    moment(facts.last),
+                    events.to_string(),
+                    moment(first),
+                    moment(last),
                     head.root.to_string(),
                 ])?;
             }
         }
         Listing::Json | Listing::Ndjson => {
             let mut object = Object::new();
-            object.text("store", &identity.store_hex()).number("journal_bytes", journal).number("journal_files", files);
+            object.text("store", &identity.store_hex());
+            object.optional_number("journal_bytes", journal.map(|(bytes, _)| bytes));
+            object.optional_number("journal_files", journal.map(|(_, files)| files));
             for outcome in Outcome::ALL {
-                object.number(outcome.name(), facts.values().map(|facts| facts.of(*outcome)).sum::<u64>());
+                object.number(outcome.name(), ended(*outcome));
             }
             object.objects("heads", &answer.heads, |object, head| {
-                let facts = of(head.log);
+                let (events, first, last) = of(head.log);
                 object.text("log", identity.log_name(head.log)).number("size", head.size).number("signed", signed(head.log));
-                object.text("root", &head.root.to_string()).number("events", facts.events);
-                object.optional_text("first", facts.first.map(time::format).as_deref());
-                object.optional_text("last", facts.last.map(time::format).as_deref());
+                object.text("root", &head.root.to_string()).number("events", events);
+                object.optional_text("first", first.map(time::format).as_deref());
+                object.optional_text("last", last.map(time::format).as_deref());
             });
             describe_summary(&answer, identity, &mut object);
             out.json_line(&object.finish())?;

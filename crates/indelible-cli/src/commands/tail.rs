@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clap::Args;
+use indelible::search::PageEnd;
+use indelible::{Reader, Record};
 
 use crate::commands::search::{EventWriter, Newest};
 use crate::data_dir::Place;
@@ -11,7 +13,9 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::{Listing, ListingOption, Out};
 use crate::question::{QuestionArgs, with_view};
+use crate::remote::{Followed, Follower, Remote};
 use crate::signals::Stop;
+use crate::source::Source;
 
 /// Show the newest events, and those that come.
 ///
@@ -45,11 +49,17 @@ pub(crate) fn run(place: &Place, args: &TailArgs) -> Result<Exit> {
         return Err(Failure::usage("a JSON object has an end, --follow has none").hint("use -o ndjson"));
     }
     let stop = if args.follow { Stop::install()? } else { Stop::default() };
-    let reader = place.reader()?;
+    match place.source()? {
+        Source::Store(reader) => of_store(&reader, args, &stop),
+        Source::Server(remote) => of_server(&remote, args, &stop),
+    }
+}
+
+fn of_store(reader: &Reader, args: &TailArgs, stop: &Stop) -> Result<Exit> {
     let question = args.question.compile(reader.identity())?;
     let mut out = Out::open();
     // Both closures below write, one after the other, never at once.
-    let writer = std::cell::RefCell::new(EventWriter::new(args.listing.output, &args.fields, &reader, &mut out)?);
+    let writer = std::cell::RefCell::new(EventWriter::new(args.listing.output, &args.fields, reader.identity(), &mut out)?);
     let newest = std::cell::RefCell::new(Some(Newest::new(args.lines)));
     let failed = std::cell::RefCell::new(None);
     let try_to = |result: Result<()>| match result {
@@ -101,6 +111,60 @@ pub(crate) fn run(place: &Place, args: &TailArgs) -> Result<Exit> {
     writer.into_inner().finish(None)?;
     out.flush()?;
     if let Some(reason) = scan.reason {
+        eprintln!("INCOMPLETE: {reason}");
+        return Ok(Exit::Incomplete);
+    }
+    Ok(Exit::Ok)
+}
+
+/// Events of one page.
+const PAGE_EVENTS: u64 = 1_000;
+
+fn of_server(remote: &Remote, args: &TailArgs, stop: &Stop) -> Result<Exit> {
+    let question = args.question.compile(remote.identity())?;
+    let mut out = Out::open();
+    let mut writer = EventWriter::new(args.listing.output, &args.fields, remote.identity(), &mut out)?;
+    let (mut newest, mut end, mut incomplete) = (Newest::new(args.lines), None::<PageEnd>, None);
+    // What comes behind the first page is what comes: nothing is between the two.
+    let mut from = None;
+    let mut left = args.lines as u64;
+    while left > 0 {
+        let page = remote.latest(&question, left.min(PAGE_EVENTS), end.as_ref(), &mut |view| newest.push_older(view))?;
+        newest.check()?;
+        from.get_or_insert_with(|| {
+            let places: Vec<String> = page.heads.iter().map(|head| format!("{}:{}", head.log, head.size)).collect();
+            places.join(",")
+        });
+        incomplete = incomplete.or(page.incomplete);
+        left -= page.shown.min(left);
+        end = page.next;
+        if end.is_none() {
+            break;
+        }
+    }
+    newest.events.iter().try_for_each(|event| event.with(&mut |view| writer.event(view)))?;
+    writer.flush()?;
+    if args.follow {
+        let follower = Follower::start(remote, &question, from)?;
+        while !stop.asked() {
+            match follower.next_within(PAUSE) {
+                None => writer.flush()?,
+                Some(Followed::Event(seq, bytes)) => {
+                    if let Some(record) = Record::parse(&bytes) {
+                        with_view(record.log(), seq, &record, |view| writer.event(view)).transpose()?;
+                    }
+                }
+                Some(Followed::Lost(why)) => {
+                    writer.flush()?;
+                    eprintln!("{why}");
+                }
+                Some(Followed::Ended(failure)) => return Err(failure),
+            }
+        }
+    }
+    writer.finish(None)?;
+    out.flush()?;
+    if let Some(reason) = incomplete {
         eprintln!("INCOMPLETE: {reason}");
         return Ok(Exit::Incomplete);
     }

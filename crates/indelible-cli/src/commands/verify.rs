@@ -1,5 +1,7 @@
 //! `indelible verify`: recomputes everything, believes nothing.
 
+mod server;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use crate::output::table::Table;
 use crate::output::{Out, ShapeOption, Tone};
 use crate::progress::Progress;
 use crate::question::{bytes_text, grouped};
+use crate::remote::Remote;
 
 /// Recompute every hash and check every signature.
 ///
@@ -44,12 +47,26 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["proof", "against"])]
     tenant: Option<PathBuf>,
 
-    /// Do not compare with the trusted state of this machine
+    /// Do not compare with the trusted state of this machine, nor with what was seen of the server
     #[arg(long, conflicts_with_all = ["proof", "tenant"])]
     no_state: bool,
 
+    /// Of a server, also read all events and compute every leaf from them
+    ///
+    /// Without it, signatures are checked, and that each log goes on from the head that was seen here last. A directory is always read
+    /// whole.
+    #[arg(long, conflicts_with = "proof")]
+    events: bool,
+
     #[command(flatten)]
     shape: ShapeOption,
+}
+
+impl VerifyArgs {
+    /// Whether neither a store nor a server is needed.
+    pub(crate) const fn is_offline(&self) -> bool {
+        self.proof.is_some() || self.tenant.is_some()
+    }
 }
 
 /// No note or key is larger.
@@ -62,6 +79,16 @@ pub(crate) fn run(place: &Place, args: &VerifyArgs) -> Result<Exit> {
         (Some(path), _, Some(key)) => one_event(path, &key, args.shape, &mut out)?,
         (None, Some(path), Some(key)) => tenant::verify_copy(path, &key, args.shape, &mut out)?,
         (_, _, key) => {
+            if let Some((options, url)) = place.server() {
+                let remote = Remote::open(options.connect(&url)?)?;
+                let state = if args.no_state { None } else { Some(place.state()?) };
+                let exit = server::run(&remote, args, state.as_deref(), key.as_ref(), &mut out)?;
+                out.flush()?;
+                return Ok(exit);
+            }
+            if args.events {
+                return Err(Failure::usage("--events is for servers: a directory is always read whole"));
+            }
             let report = check(place, args, key)?;
             if args.shape.is_json() {
                 report_json(&report, &mut out)?

@@ -10,8 +10,10 @@ mod health;
 pub(crate) mod openapi;
 mod parameters;
 mod proof;
+pub(crate) mod records;
 mod search;
 mod settings;
+mod store;
 mod tail;
 
 use std::sync::Arc;
@@ -38,6 +40,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .route("/api/v1/events/{event}", get(search::show))
         .route("/api/v1/events/{event}/proof", get(proof::get))
         .route("/api/v1/events/{event}/context", get(search::context))
+        .route("/api/v1/store", get(store::get))
         .route("/api/v1/search", get(search::search))
         .route("/api/v1/facets", get(counts::facets))
         .route("/api/v1/stats", get(counts::stats))

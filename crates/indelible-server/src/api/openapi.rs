@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{access, checkpoints, copy, counts, events, export, health, proof, search, settings, tail};
+use super::{access, checkpoints, copy, counts, events, export, health, proof, search, settings, store, tail};
 
 /// An event as it is posted.
 #[derive(Debug, Serialize, ToSchema)]
@@ -156,6 +156,8 @@ pub(crate) struct PageDoc {
     /// What `before` is for the next page; `null`: there is none.
     next: Option<String>,
     matched: Option<u64>,
+    /// Events that were looked at, or passed over because an index excludes them; with `matched`.
+    scanned: Option<u64>,
     explain: Option<BTreeMap<String, u64>>,
     complete: bool,
     reason: Option<String>,
@@ -168,6 +170,7 @@ pub(crate) struct PageDoc {
 pub(crate) struct FacetsDoc {
     facets: Vec<FacetDoc>,
     matched: u64,
+    scanned: u64,
     complete: bool,
     logs: Vec<HeadDoc>,
 }
@@ -178,6 +181,8 @@ pub(crate) struct FacetsDoc {
 pub(crate) struct FacetDoc {
     field: String,
     distinct: u64,
+    /// With `times`: how often a value was not told apart from others.
+    others: Option<u64>,
     values: Vec<ValueDoc>,
 }
 
@@ -187,19 +192,40 @@ pub(crate) struct FacetDoc {
 pub(crate) struct ValueDoc {
     value: Option<String>,
     events: u64,
+    /// With `times`: how they ended.
+    outcomes: Option<BTreeMap<String, u64>>,
+    /// With `times`: when the first of them happened.
+    first: Option<String>,
+    /// With `times`: when the last of them happened.
+    last: Option<String>,
 }
 
 /// Groups and their counts.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Stats)]
 pub(crate) struct StatsDoc {
-    /// The values of the fields, `start` where there are stretches of time, `events`, `first`, `last`.
+    /// The values of the fields, `start` where there are stretches of time, `events`, `outcomes`, `first`, `last`.
     groups: Vec<BTreeMap<String, serde_json::Value>>,
     distinct: u64,
     others: u64,
+    /// All events, each counted once; left out if there are none.
+    all: Option<TallyDoc>,
     matched: u64,
+    scanned: u64,
     complete: bool,
     logs: Vec<HeadDoc>,
+}
+
+/// What was counted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tally)]
+pub(crate) struct TallyDoc {
+    events: u64,
+    /// How they ended.
+    outcomes: BTreeMap<String, u64>,
+    /// When the first of them happened.
+    first: String,
+    last: String,
 }
 
 /// RFC 9457.
@@ -224,7 +250,7 @@ pub(crate) struct ProblemDoc {
     paths(
         events::post, search::show, search::context, proof::get, search::search, counts::facets, counts::stats, counts::histogram, export::get,
         tail::get, checkpoints::list, checkpoints::note, checkpoints::verify, access::tokens, access::create_token, access::revoke_token,
-        access::tenants, access::create_tenant, copy::get, settings::show, settings::reload, health::live, health::ready, health::metrics,
+        access::tenants, access::create_tenant, copy::get, store::get, settings::show, settings::reload, health::live, health::ready, health::metrics,
     ),
     modifiers(&Token),
 )]

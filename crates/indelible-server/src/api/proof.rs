@@ -8,13 +8,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use indelible::format::tile::TilePath;
+use indelible::Tag;
+use indelible::format::disclose::disclose;
+use indelible::format::leaf;
+use indelible::format::record::{Body, encode_leaf};
+use indelible::format::tile::{TILE_WIDTH, TilePath};
+use indelible_adapters::write_seq;
 
 use super::checkpoints::text;
+use super::records;
 use crate::access::Scope;
 use crate::http::Problem;
-use crate::http::caller::Call;
+use crate::http::caller::{Call, Tenants};
 use crate::metrics::Question;
+use crate::read::asked::Located;
 use crate::read::{ask, asked, masks};
 use crate::server::Server;
 
@@ -36,7 +43,7 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(even
     }
     server.audit.read(&caller, "prove", &event, &asked::told(&caller.tenants()));
     let proof = ask(&server, Question::Proof, move |server, cancel| {
-        let (log, seq) = asked::locate(server, &caller, &event, cancel)?;
+        let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;
         // Covers the event, if nothing did yet.
         let signed = server.store.checkpoint(log)?;
         Ok(server.reader.prove_under(&signed, seq, masks::hidden(caller.masks()))?.to_string())
@@ -47,7 +54,60 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(even
 
 /// `/log/<name>/…`
 pub(crate) fn routes() -> Router<Arc<Server>> {
-    Router::new().route("/log/{log}/checkpoint", routing::get(checkpoint)).route("/log/{log}/tile/{*tile}", routing::get(tile))
+    Router::new()
+        .route("/log/{log}/checkpoint", routing::get(checkpoint))
+        .route("/log/{log}/tile/{*tile}", routing::get(tile))
+        .route("/log/{log}/events/{group}", routing::get(events))
+}
+
+/// What the leaves of a tile of level 0 are made of, so that whoever asks can compute them: 256 positions from `256·group` on, each with the
+/// salts of its groups; the commitments to what is masked; the leaf alone of what is not the caller's.
+async fn events(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Path((log, group)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let caller = call.caller(&server, Scope::Audit)?;
+    if !caller.token.may(Scope::Read) {
+        server.audit.denied(&caller, Scope::Read);
+        return Err(Problem::forbidden("this token has no scope read"));
+    }
+    let log = asked::log_named(&server.identity, &log)?;
+    let group: u64 = group.parse().map_err(|_| Problem::bad("tile", "a group of events is a number, from 0"))?;
+    let tenants = caller.tenants();
+    server.audit.read(&caller, "audit", &format!("log={log} group={group}"), &asked::told(&tenants));
+    ask(&server, Question::Proof, move |server, _| {
+        let none = || Problem::not_found("the log is not that long");
+        let first = group.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(none)?;
+        let hidden = masks::hidden(caller.masks());
+        let (mut out, mut count) = (Vec::new(), 0_u64);
+        server.reader.salted(log, first, first.saturating_add(u64::from(TILE_WIDTH)), &mut |seq, record, salts| {
+            let Some(record) = record else { return };
+            count += 1;
+            write_seq(&mut out, seq);
+            let tenant = record.head().map(|head| head.tenant);
+            // What has no tenant is the log's own.
+            if !tenant.map_or(tenants == Tenants::All, |tenant| asked::includes(&tenants, tenant)) {
+                return encode_leaf(log, &leaf::leaf(record, seq, salts), &mut out);
+            }
+            let salted = |tag, body| match body {
+                Body::Withheld(hash) => Body::Withheld(hash),
+                Body::Value(value) => with_salt(tag, salts.salt(tag, seq), value, hidden),
+                Body::Salted(salt, value) => with_salt(tag, salt, value, hidden),
+            };
+            // It was a record before, and is no longer by more than its salts.
+            let _ = disclose(record, &mut out, salted);
+        })?;
+        if count == 0 {
+            return Err(none());
+        }
+        Ok(records::response(out, format!(",\"count\":{count}").as_bytes()))
+    })
+    .await
+}
+
+fn with_salt<'r>(tag: Tag, salt: [u8; 16], value: &'r [u8], hidden: &[Tag]) -> Body<'r> {
+    if hidden.contains(&tag) { Body::Withheld(leaf::commitment(tag, &salt, value)) } else { Body::Salted(salt, value) }
 }
 
 async fn checkpoint(State(server): State<Arc<Server>>, call: Call, Path(log): Path<String>) -> Result<Response, Problem> {

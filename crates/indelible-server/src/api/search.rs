@@ -5,18 +5,23 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use indelible::format::disclose::disclose;
+use indelible::format::leaf::{Salts, Seed, commitments};
+use indelible::format::record::Body;
+use indelible::json::write_string;
 use indelible::search::{PageEnd, Summary, View};
-use indelible::{LogHead, Record};
-use indelible_adapters::write_event_without;
+use indelible::{Hash, LogHead, Record, Stored, Tag};
+use indelible_adapters::{write_event_without, write_seq};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::records::{self, AnswerForm, write_record};
 use super::{Asking, Parameters, json};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
 use crate::metrics::Question;
-use crate::read::asked::{self, Asked};
+use crate::read::asked::{self, Asked, Located};
 use crate::read::{ask, masks};
 use crate::server::Server;
 
@@ -34,6 +39,9 @@ pub(crate) struct SearchParameters {
     count: Option<bool>,
     /// Also tell how the page was found, as `explain`.
     explain: Option<bool>,
+    /// `json` or `records`.
+    #[param(inline)]
+    format: Option<AnswerForm>,
 }
 
 /// Events of a page if nobody says how many.
@@ -62,63 +70,100 @@ pub(crate) async fn search(
         parameters.before.as_deref().map(str::parse).transpose().map_err(|error: String| Problem::bad("before", error))?;
     server.audit.read(&caller, "search", &asked.told(), &asked::told(&caller.tenants()));
     let (count, explain) = (parameters.count.unwrap_or(false), parameters.explain.unwrap_or(false));
-    let body = ask(&server, Question::Search, move |server, cancel| {
-        let mut page = Page::new(server, &caller);
+    let form = parameters.format.unwrap_or_default();
+    ask(&server, Question::Search, move |server, cancel| {
+        let mut page = Page::new(server, &caller, form);
         let query = cancel.on(query);
         let found = server.reader.latest(&query, limit, before.as_ref(), &mut |view| {
             page.event(view);
             ControlFlow::Continue(())
         })?;
-        let mut out = page.end();
-        out.extend_from_slice(format!(",\"shown\":{}", found.shown).as_bytes());
+        let mut out = format!(",\"shown\":{}", found.shown).into_bytes();
         match found.next {
             Some(next) => out.extend_from_slice(format!(",\"next\":\"{next}\"").as_bytes()),
             None => out.extend_from_slice(b",\"next\":null"),
         }
         if count {
-            let Summary { matched, .. } = server.reader.count(&query)?;
-            out.extend_from_slice(format!(",\"matched\":{matched}").as_bytes());
+            let Summary { matched, scanned, .. } = server.reader.count(&query)?;
+            out.extend_from_slice(format!(",\"matched\":{matched},\"scanned\":{scanned}").as_bytes());
         }
         if explain {
             out.extend_from_slice(b",\"explain\":");
             write_explain(&mut out, &found.explain);
         }
         write_reach(&mut out, server, found.incomplete.as_deref(), &found.heads);
-        out.push(b'}');
-        Ok(out)
+        Ok(page.end(&out))
     })
-    .await?;
-    Ok(json(body))
+    .await
+}
+
+/// Parameters of one event.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ShowParameters {
+    /// `json`, or `records`: the record, then its origin, leaf and commitments.
+    #[param(inline)]
+    format: Option<AnswerForm>,
 }
 
 /// Show one event
 #[utoipa::path(get, path = "/api/v1/events/{event}", tag = "search", security(("token" = [])),
-    params(("event" = String, Path, description = "A position (1234), one of another log (telemetry:7), or the event's id")),
+    params(("event" = String, Path, description = "A position (1234), one of another log (telemetry:7), or the event's id"), ShowParameters),
     responses(
         (status = 200, description = "The event", body = super::openapi::EventDoc),
         (status = "4XX", description = "There is no such event for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
-pub(crate) async fn show(State(server): State<Arc<Server>>, call: Call, Path(event): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn show(
+    State(server): State<Arc<Server>>,
+    call: Call,
+    Path(event): Path<String>,
+    Parameters(parameters): Parameters<ShowParameters>,
+) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
     server.audit.read(&caller, "show", &event, &asked::told(&caller.tenants()));
-    let body = ask(&server, Question::Show, move |server, cancel| {
-        let (log, seq) = asked::locate(server, &caller, &event, cancel)?;
-        let stored = server.reader.record(log, seq)?.ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
-        let record = stored.record().ok_or_else(|| Problem::not_found(format!("there is no event {event}")))?;
+    ask(&server, Question::Show, move |server, cancel| {
+        let none = || Problem::not_found(format!("there is no event {event}"));
+        let Located { log, seq, namesakes } = asked::locate(server, &caller, &event, cancel)?;
+        let stored = server.reader.record(log, seq)?.ok_or_else(none)?;
+        let record = stored.record().ok_or_else(none)?;
+        let hidden = masks::hidden(caller.masks());
+        if parameters.format == Some(AnswerForm::Records) {
+            return Ok(one_record(server, &stored, &record, hidden, namesakes));
+        }
         let mut out = Vec::new();
         match (record.head(), record.control()) {
             (Some(head), _) => {
-                write_event_without(&mut out, server.identity.log_name(log), seq, &record, &head, masks::hidden(caller.masks()));
+                write_event_without(&mut out, server.identity.log_name(log), seq, &record, &head, hidden);
                 out.pop();
                 out.extend_from_slice(format!(",\"leaf\":\"{}\"}}", stored.leaf()).as_bytes());
             }
             (None, Some(control)) => write_control(&mut out, server, log, seq, control),
-            (None, None) => return Err(Problem::not_found(format!("there is no event {event}"))),
+            (None, None) => return Err(none()),
         }
-        Ok(out)
+        Ok(json(out))
     })
-    .await?;
-    Ok(json(body))
+    .await
+}
+
+/// The record, and what its leaf is made of.
+fn one_record(server: &Server, stored: &Stored, record: &Record<'_>, hidden: &[Tag], namesakes: u64) -> Response {
+    let mut salts = Salts::new(stored.seed.clone().unwrap_or(Seed([0; 32])));
+    let commitments = commitments(record, stored.seq, &mut salts);
+    let mut frames = Vec::new();
+    write_seq(&mut frames, stored.seq);
+    let known = |tag| commitments.iter().find(|(known, _)| *known == tag).map_or(Hash::ZERO, |(_, hash)| *hash);
+    let shown = |tag, body| if hidden.contains(&tag) { Body::Withheld(known(tag)) } else { body };
+    // It was a record before, and is no longer now.
+    let _ = disclose(record, &mut frames, shown);
+    let mut said = b",\"origin\":".to_vec();
+    write_string(&mut said, &server.identity.origin(stored.log).unwrap_or_default());
+    said.extend_from_slice(format!(",\"leaf\":\"{}\",\"namesakes\":{namesakes},\"commitments\":[", stored.leaf()).as_bytes());
+    for (nth, (_, hash)) in commitments.iter().enumerate() {
+        said.extend_from_slice(format!("{}\"{hash}\"", if nth > 0 { "," } else { "" }).as_bytes());
+    }
+    said.push(b']');
+    records::response(frames, &said)
 }
 
 fn write_control(out: &mut Vec<u8>, server: &Server, log: u32, seq: u64, control: &[u8]) {
@@ -163,11 +208,11 @@ pub(crate) async fn context(
     let asked = Asked { q: parameters.q, ..Asked::default() };
     let query = asked.compile(&caller, &server.identity, server.now())?;
     server.audit.read(&caller, "context", &event, &asked::told(&caller.tenants()));
-    let body = ask(&server, Question::Search, move |server, cancel| {
-        let (log, seq) = asked::locate(server, &caller, &event, cancel)?;
+    ask(&server, Question::Search, move |server, cancel| {
+        let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;
         let mut query = cancel.on(query);
         query.log = Some(log);
-        let mut page = Page::new(server, &caller);
+        let mut page = Page::new(server, &caller, AnswerForm::Json);
         let mut older = Vec::new();
         let end: PageEnd = format!("{log}:{seq}").parse().map_err(|error: String| Problem::bad("event", error))?;
         let found = server.reader.latest(&query, before, Some(&end), &mut |view| {
@@ -194,29 +239,31 @@ pub(crate) async fn context(
             }
             next += 1;
         }
-        let mut out = page.end();
+        let mut out = Vec::new();
         write_reach(&mut out, server, found.incomplete.as_deref(), &found.heads);
-        out.push(b'}');
-        Ok(out)
+        Ok(page.end(&out))
     })
-    .await?;
-    Ok(json(body))
+    .await
 }
 
-/// A JSON object that begins with a list of events.
+/// A list of events, and what is said of it behind them.
 struct Page<'p> {
     server: &'p Server,
-    hidden: &'static [indelible::Tag],
+    form: AnswerForm,
+    hidden: &'static [Tag],
     out: Vec<u8>,
     count: usize,
 }
 
 impl<'p> Page<'p> {
-    fn new(server: &'p Server, caller: &Caller) -> Self {
-        Self { server, hidden: masks::hidden(caller.masks()), out: b"{\"events\":[".to_vec(), count: 0 }
+    fn new(server: &'p Server, caller: &Caller, form: AnswerForm) -> Self {
+        Self { server, form, hidden: masks::hidden(caller.masks()), out: Vec::new(), count: 0 }
     }
 
     fn event(&mut self, view: &View<'_>) {
+        if self.form == AnswerForm::Records {
+            return write_record(&mut self.out, view, self.hidden);
+        }
         if self.count > 0 {
             self.out.push(b',');
         }
@@ -233,9 +280,12 @@ impl<'p> Page<'p> {
         }
     }
 
-    fn end(mut self) -> Vec<u8> {
-        self.out.push(b']');
-        self.out
+    /// `said`: further members, `,"name":value…`.
+    fn end(self, said: &[u8]) -> Response {
+        match self.form {
+            AnswerForm::Json => json([b"{\"events\":[", &*self.out, b"]", said, b"}"].concat()),
+            AnswerForm::Records => records::response(self.out, said),
+        }
     }
 }
 
@@ -244,7 +294,7 @@ pub(crate) fn write_reach(out: &mut Vec<u8>, server: &Server, incomplete: Option
     out.extend_from_slice(format!(",\"complete\":{}", incomplete.is_none()).as_bytes());
     if let Some(reason) = incomplete {
         out.extend_from_slice(b",\"reason\":");
-        indelible::json::write_string(out, reason);
+        write_string(out, reason);
     }
     out.extend_from_slice(b",\"logs\":[");
     for (nth, head) in heads.iter().enumerate() {

@@ -15,20 +15,20 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use indelible::search::{Filter, Query};
-use indelible_adapters::write_event_without;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use utoipa::IntoParams;
 
 use super::Parameters;
+use super::records::AnswerForm;
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
 use crate::metrics::Question;
+use crate::read::ask;
 use crate::read::asked::{self, Asked, restricted};
-use crate::read::live::{Event, Key, Listening, Message};
-use crate::read::{ask, masks};
+use crate::read::live::{Event, Key, Listening, Message, told};
 use crate::server::Server;
 
 /// How often somebody who hears nothing is told that the connection lives.
@@ -46,8 +46,15 @@ const PIECES: usize = 16;
 pub(crate) struct TailParameters {
     /// A query in the search language; all events if left out.
     q: Option<String>,
+    /// Only events of this time and later.
+    since: Option<String>,
+    /// Only events before this time.
+    until: Option<String>,
     /// Only events of this log.
     log: Option<String>,
+    /// `json`, or `records`: base64 of the position and the record.
+    #[param(inline)]
+    format: Option<AnswerForm>,
     /// Where to go on, for those who cannot send `Last-Event-ID`: the id of the last event.
     after: Option<String>,
 }
@@ -76,16 +83,24 @@ pub(crate) async fn get(
     Parameters(parameters): Parameters<TailParameters>,
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let asked = Asked { q: parameters.q, log: parameters.log, ..Asked::default() };
+    let TailParameters { q, since, until, log, format, after } = parameters;
+    let (asked, form) = (Asked { q, since, until, log }, format.unwrap_or_default());
     let query = asked.compile(&caller, &server.identity, server.now())?;
-    let after = call.header("last-event-id").map(str::to_owned).or(parameters.after);
+    let after = call.header("last-event-id").map(str::to_owned).or(after);
     let after = after.as_deref().map(Position::parse).transpose()?;
     let permit = Arc::clone(&server.tails).try_acquire_owned().map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tails", "too many live tails are open").after(Duration::from_secs(5))
     })?;
     let filter = restricted(Filter::parse(asked.q.as_deref().unwrap_or_default())?, &caller.tenants());
     let masks = caller.masks();
-    let key = Key { filter: filter.to_string(), log: query.log, identity_masked: masks.identity, content_masked: masks.content };
+    let key = Key {
+        filter: filter.to_string(),
+        times: (query.since, query.until),
+        log: query.log,
+        identity_masked: masks.identity,
+        content_masked: masks.content,
+        form,
+    };
     let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), masks)?;
     // Taken after listening began: what is between the two comes twice, and is told once.
     let now = Position(server.store.heads().iter().map(|head| (head.log, head.size)).collect());
@@ -96,6 +111,7 @@ pub(crate) async fn get(
         stop: server.stop.subscribe(),
         server: Arc::clone(&server),
         caller,
+        form,
         query,
         position: after.unwrap_or(now),
         sender,
@@ -113,19 +129,22 @@ pub(crate) async fn get(
 }
 
 /// By log, the first position that was not told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Position(BTreeMap<u32, u64>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Position(BTreeMap<u32, u64>);
 
 impl Position {
-    fn parse(text: &str) -> Result<Self, Problem> {
+    /// As the engine takes it.
+    pub(crate) fn places(&self) -> Vec<(u32, u64)> {
+        self.0.iter().map(|(log, next)| (*log, *next)).collect()
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         let part = |part: &str| {
             let (log, seq) = part.split_once(':')?;
             Some((log.parse().ok()?, seq.parse().ok()?))
         };
         let parts: Option<BTreeMap<u32, u64>> = text.split(',').map(part).collect();
-        parts
-            .map(Self)
-            .ok_or_else(|| Problem::bad("position", "Last-Event-ID is the id of an event of a tail, such as 1:4711,2:33"))
+        parts.map(Self).ok_or_else(|| Problem::bad("position", "a position is the id of an event of a tail, such as 1:4711,2:33"))
     }
 
     fn text(&self) -> String {
@@ -146,6 +165,7 @@ impl Position {
 struct Listener {
     server: Arc<Server>,
     caller: Caller,
+    form: AnswerForm,
     query: Query,
     position: Position,
     sender: mpsc::Sender<Bytes>,
@@ -185,26 +205,23 @@ impl Listener {
         if !self.position.advance(event.log, event.seq) {
             return true;
         }
-        let mut piece = Vec::with_capacity(event.json.len() + 48);
-        write(&mut piece, &self.position, &event.json);
+        let mut piece = Vec::with_capacity(event.data.len() + 48);
+        write(&mut piece, &self.position, &event.data);
         self.sender.send(piece.into()).await.is_ok()
     }
 
     /// Reads from the store what lies between the position and now.
     async fn catch_up(&mut self) -> bool {
         loop {
-            let (query, position, masks) = (self.query.clone(), self.position.clone(), self.caller.masks());
+            let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
             let found = ask(&self.server, Question::Tail, move |server, cancel| {
                 let query = cancel.on(query);
-                let from: Vec<(u32, u64)> = position.0.iter().map(|(log, next)| (*log, *next)).collect();
+                let from = position.places();
                 let mut position = position;
                 let (mut piece, mut count) = (Vec::new(), 0);
                 let summary = server.reader.search_from(&query, &from, &mut |view| {
                     if position.advance(view.log, view.seq) {
-                        let mut json = Vec::new();
-                        let log = server.identity.log_name(view.log);
-                        write_event_without(&mut json, log, view.seq, view.record, view.head, masks::hidden(masks));
-                        write(&mut piece, &position, &json);
+                        write(&mut piece, &position, &told(view, &server.identity, masks, form));
                         count += 1;
                     }
                     if count >= STEP_EVENTS || piece.len() >= STEP_BYTES {

@@ -97,11 +97,20 @@ pub(crate) fn includes(tenants: &Tenants, tenant: &str) -> bool {
     }
 }
 
+/// One event, as it was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) log: u32,
+    pub(crate) seq: u64,
+    /// How many more events of the caller's have the id that was given.
+    pub(crate) namesakes: u64,
+}
+
 /// A position as it is named: `1234`, `telemetry:7`, or the event's own id.
 ///
 /// # Errors
 /// 404 where there is nothing, or nothing of the caller's: the same answer. That somebody asked for a place of another's is recorded.
-pub(crate) fn locate(server: &Server, caller: &Caller, text: &str, cancel: &Cancel) -> Result<(u32, u64), Problem> {
+pub(crate) fn locate(server: &Server, caller: &Caller, text: &str, cancel: &Cancel) -> Result<Located, Problem> {
     let (reader, tenants) = (&server.reader, &caller.tenants());
     let identity = reader.identity();
     let none = || Problem::not_found(format!("there is no event {text}"));
@@ -121,13 +130,16 @@ pub(crate) fn locate(server: &Server, caller: &Caller, text: &str, cancel: &Canc
             server.audit.hidden(caller);
             return Err(none());
         }
-        return Ok((log, seq));
+        return Ok(Located { log, seq, namesakes: 0 });
     }
-    let filter = restricted(Filter::field("id").is(text), tenants);
-    let mut found = None;
-    reader.latest(&cancel.on(Query::new(&filter, server.now())?), 1, None, &mut |view| {
-        found = Some((view.log, view.seq));
-        std::ops::ControlFlow::Break(())
+    let filter = restricted(Filter::field("id").is(text.strip_prefix("id:").unwrap_or(text)), tenants);
+    let mut found: Option<Located> = None;
+    reader.search(&cancel.on(Query::new(&filter, server.now())?), &mut |view| {
+        match &mut found {
+            Some(first) => first.namesakes += 1,
+            None => found = Some(Located { log: view.log, seq: view.seq, namesakes: 0 }),
+        }
+        std::ops::ControlFlow::Continue(())
     })?;
     found.ok_or_else(none)
 }

@@ -8,15 +8,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use indelible::search::{Query, View};
-use indelible::{Committed, Store};
+use indelible::{Committed, Identity, Store};
 use indelible_adapters::write_event_without;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::masks;
 use crate::access::Masks;
+use crate::api::records::{AnswerForm, write_record};
 use crate::http::Problem;
 use crate::http::caller::Tenants;
 
@@ -41,7 +44,8 @@ pub(crate) enum Message {
 pub(crate) struct Event {
     pub(crate) log: u32,
     pub(crate) seq: u64,
-    pub(crate) json: Bytes,
+    /// As listeners are told it.
+    pub(crate) data: Bytes,
 }
 
 /// What a group asks.
@@ -49,9 +53,11 @@ pub(crate) struct Event {
 pub(crate) struct Key {
     /// The filter with its tenants, as text.
     pub(crate) filter: String,
+    pub(crate) times: (Option<i64>, Option<i64>),
     pub(crate) log: Option<u32>,
     pub(crate) identity_masked: bool,
     pub(crate) content_masked: bool,
+    pub(crate) form: AnswerForm,
 }
 
 /// Those who ask the same.
@@ -60,6 +66,7 @@ struct Group {
     /// Only events of these can match; `None`: of any.
     tenants: Option<Vec<String>>,
     masks: Masks,
+    form: AnswerForm,
     sender: broadcast::Sender<Message>,
 }
 
@@ -106,14 +113,15 @@ impl Live {
         Ok(known.unwrap_or_else(|| {
             let tenants = if let Tenants::These(tenants) = tenants { Some(tenants.clone()) } else { None };
             let (sender, messages) = broadcast::channel(GROUP_MESSAGES);
-            groups.by_key.insert(key, Arc::new(Group { query, tenants, masks, sender }));
+            let form = key.form;
+            groups.by_key.insert(key, Arc::new(Group { query, tenants, masks, form, sender }));
             groups.added += 1;
             messages
         }))
     }
 
     /// The thread: until nobody listens.
-    fn feed(&self, tap: &indelible::Tap, identity: &indelible::Identity) {
+    fn feed(&self, tap: &indelible::Tap, identity: &Identity) {
         let (mut missed, mut added) = (0, 0);
         let mut members: Vec<Arc<Group>> = Vec::new();
         let mut looked = Instant::now();
@@ -147,7 +155,7 @@ impl Live {
     }
 }
 
-fn hand_on(groups: &[Arc<Group>], event: &Committed, identity: &indelible::Identity) {
+fn hand_on(groups: &[Arc<Group>], event: &Committed, identity: &Identity) {
     let Some(record) = event.record() else { return };
     let Some(head) = record.head() else { return };
     let view = View { log: event.log, seq: event.seq, record: &record, head: &head };
@@ -157,9 +165,24 @@ fn hand_on(groups: &[Arc<Group>], event: &Committed, identity: &indelible::Ident
         {
             continue;
         }
-        let mut json = Vec::with_capacity(record.bytes().len() + 256);
-        write_event_without(&mut json, identity.log_name(event.log), event.seq, &record, &head, masks::hidden(group.masks));
-        group.tell(Message::Event(Event { log: event.log, seq: event.seq, json: json.into() }));
+        let data = told(&view, identity, group.masks, group.form).into();
+        group.tell(Message::Event(Event { log: event.log, seq: event.seq, data }));
+    }
+}
+
+/// An event as listeners are told it, in one line.
+pub(crate) fn told(view: &View<'_>, identity: &Identity, masks: Masks, form: AnswerForm) -> Vec<u8> {
+    let mut data = Vec::with_capacity(view.record.bytes().len() + 256);
+    match form {
+        AnswerForm::Json => {
+            let log = identity.log_name(view.log);
+            write_event_without(&mut data, log, view.seq, view.record, view.head, masks::hidden(masks));
+            data
+        }
+        AnswerForm::Records => {
+            write_record(&mut data, view, masks::hidden(masks));
+            STANDARD.encode(data).into_bytes()
+        }
     }
 }
 

@@ -188,6 +188,20 @@ impl Redaction {
         Ok((Cow::Owned(scratch.redacted(draft)), count))
     }
 
+    /// Calls `with` with the draft as it may be stored: for who sends it to a store elsewhere. `scratch` is memory to be used again.
+    ///
+    /// # Errors
+    /// [`RedactError`]: the draft must not be stored, since nobody knows what it says.
+    pub fn with_redacted<R>(
+        &self,
+        draft: &Draft<'_>,
+        scratch: &mut RedactScratch,
+        with: impl FnOnce(&Draft<'_>) -> R,
+    ) -> Result<R, RedactError> {
+        let (redacted, _) = self.apply(draft, scratch)?;
+        Ok(with(&redacted))
+    }
+
     /// Appends the pseudonym of `value`.
     fn write_pseudonym(&self, value: &[u8], out: &mut String) -> Result<(), RedactError> {
         let mut mac = self.mac.clone().ok_or(RedactError::NoPseudonymKey)?;
@@ -272,7 +286,7 @@ impl RedactError {
 
 /// Memory for redacting, kept from draft to draft.
 #[derive(Debug, Default)]
-pub(crate) struct RedactScratch {
+pub struct RedactScratch {
     text: String,
     json: Vec<u8>,
     edits: Vec<Edit>,

@@ -121,13 +121,19 @@ impl Reader {
 
     /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
     fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
-        self.with_salts(log, first, last, &mut |seq, record, salts| {
+        self.salted(log, first, last, &mut |seq, record, salts| {
             each(record.map_or(Hash::ZERO, |record| leaf::leaf(record, seq, salts)));
         })
     }
 
-    /// Hands out what stands at positions `first..last` of a log in order, each with the salts of its group; `None`: a row that is no record.
-    pub(crate) fn with_salts(
+    /// Shows `each` the positions `first..last` of a log in order, as far as they are there: each with the salts that its commitments are
+    /// made with, and without a record where it is malformed.
+    ///
+    /// **Cost**: one pass over them; of the unsealed part, frames from the one that has `first`.
+    ///
+    /// # Errors
+    /// `Expired`: they were there, and went as a policy said. `Io`, `Corrupt`.
+    pub fn salted(
         &self,
         log: u32,
         first: u64,

@@ -125,6 +125,12 @@ impl Tally {
         }
     }
 
+    /// Of events that were counted elsewhere: how many ended how, by the outcome's byte, and when the first and the last of them happened.
+    #[must_use]
+    pub fn counted(outcomes: [u64; Outcome::ALL.len()], first: i64, last: i64) -> Self {
+        Self { events: outcomes.iter().fold(0, |sum, count| sum.saturating_add(*count)), first, last, outcomes }
+    }
+
     /// Events that ended like this.
     #[must_use]
     pub fn of(&self, outcome: Outcome) -> u64 {

@@ -3,8 +3,7 @@
 use clap::ValueEnum;
 use indelible::identity::Identity;
 use indelible::search::View;
-use indelible::text::csv_field;
-use indelible_adapters::{write_event, write_ocsf};
+use indelible_adapters::{write_csv, write_event, write_ocsf};
 
 use super::table::{Table, TableShape};
 use crate::failure::{Failure, Result};
@@ -61,7 +60,7 @@ impl Shape {
         let mut header = Vec::new();
         match self {
             Self::Lines(Form::Csv, columns) => {
-                csv(&mut String::new(), columns.iter().map(|column| column.title.as_str()), &mut header);
+                write_csv(&mut header, &mut String::new(), columns.iter().map(|column| column.title.as_str()));
             }
             Self::Lines(..) => {}
             Self::Table(_) => header.extend_from_slice(TableShape::HEADER),
@@ -125,7 +124,7 @@ impl Writer<'_> {
         match form {
             Form::Csv => {
                 let cells = columns.iter().map(|column| column.text(view, identity).unwrap_or_default());
-                csv(line, cells, out);
+                write_csv(out, line, cells);
                 return Ok(());
             }
             Form::Ocsf => write_ocsf(out, log, view.seq, view.record, view.head),
@@ -143,17 +142,4 @@ impl Writer<'_> {
             Self::Table(table) => table.end_batch(out, is_last),
         }
     }
-}
-
-/// Appends one CSV record; RFC 4180 ends them with CR LF.
-fn csv<S: AsRef<str>>(line: &mut String, fields: impl Iterator<Item = S>, out: &mut Vec<u8>) {
-    line.clear();
-    for (nth, field) in fields.enumerate() {
-        if nth > 0 {
-            line.push(',');
-        }
-        csv_field(field.as_ref(), line);
-    }
-    line.push_str("\r\n");
-    out.extend_from_slice(line.as_bytes());
 }

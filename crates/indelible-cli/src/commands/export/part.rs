@@ -54,6 +54,11 @@ impl Reached {
         Self { bytes: self.bytes + bytes as u64, ..other }
     }
 
+    /// Of each log, the first position that was not looked at.
+    pub(super) fn next(&self) -> &[(u32, u64)] {
+        &self.next
+    }
+
     /// Positions of all logs that lie behind.
     pub(super) fn positions(&self) -> u64 {
         self.next.iter().map(|(_, next)| next).sum()

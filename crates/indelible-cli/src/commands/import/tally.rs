@@ -1,5 +1,6 @@
 //! What became of the files and records of an import.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ pub(crate) struct Tally {
     unreadable_times: u64,
     long_texts: u64,
     formats: BTreeMap<&'static str, u64>,
-    rejected: BTreeMap<&'static str, Rejected>,
+    rejected: BTreeMap<Cow<'static, str>, Rejected>,
     pub(crate) decompressed_bytes: u64,
     pub(crate) envelope_members: u64,
 }
@@ -71,8 +72,8 @@ impl Tally {
         }
     }
 
-    pub(crate) fn reject(&mut self, code: &'static str, path: &Path, line: u64, message: &str) {
-        let rejected = self.rejected.entry(code).or_default();
+    pub(crate) fn reject(&mut self, code: impl Into<Cow<'static, str>>, path: &Path, line: u64, message: &str) {
+        let rejected = self.rejected.entry(code.into()).or_default();
         rejected.count += 1;
         if rejected.examples.len() < EXAMPLES {
             rejected.examples.push(Example { file: path.display().to_string(), line, message: message.to_owned() });
@@ -130,7 +131,8 @@ impl Tally {
 pub(crate) struct Summary<'s> {
     pub(crate) tally: &'s Tally,
     pub(crate) seconds: f64,
-    pub(crate) stats: &'s Stats,
+    /// Of the store, if this process has it.
+    pub(crate) stats: Option<&'s Stats>,
     pub(crate) heads: &'s [LogHead],
     pub(crate) identity: &'s Identity,
     pub(crate) interrupted: bool,
@@ -156,8 +158,10 @@ impl Summary<'_> {
         table.pair("read", format!("{} decompressed", bytes_text(tally.decompressed_bytes)));
         table.pair("time", format!("{:.2} s, {} events/s, durable", self.seconds, grouped_rate(self.rate())));
         let seconds = |ns: u64| ns as f64 / 1e9;
-        let (build, write) = (seconds(self.stats.build_ns), seconds(self.stats.write_ns));
-        table.pair("of which the log", format!("{build:.2} s hashing, {write:.2} s writing and syncing, beside the reading"));
+        if let Some(stats) = self.stats {
+            let (build, write) = (seconds(stats.build_ns), seconds(stats.write_ns));
+            table.pair("of which the log", format!("{build:.2} s hashing, {write:.2} s writing and syncing, beside the reading"));
+        }
         for head in self.heads {
             table.pair(&format!("log {}", self.identity.log_name(head.log)), format!("{} entries", grouped(head.size)));
         }
@@ -169,7 +173,7 @@ impl Summary<'_> {
                 for (nth, example) in reason.examples.iter().enumerate() {
                     let count = grouped(reason.count);
                     let place = format!("{}:{}: {}", example.file, example.line, example.message);
-                    rejected.row(if nth == 0 { [*code, &count, &place] } else { ["", "", &place] });
+                    rejected.row(if nth == 0 { [&**code, &count, &place] } else { ["", "", &place] });
                 }
             }
             out.table(rejected, &[1])?;
@@ -252,9 +256,10 @@ impl Summary<'_> {
             .number("bytes", tally.decompressed_bytes)
             .decimal("seconds", self.seconds)
             .decimal("events_per_second", self.rate());
+        let seconds = |ns: fn(&Stats) -> u64| self.stats.map_or(f64::NAN, |stats| ns(stats) as f64 / 1e9);
         object
-            .decimal("hashing_seconds", self.stats.build_ns as f64 / 1e9)
-            .decimal("writing_seconds", self.stats.write_ns as f64 / 1e9);
+            .decimal("hashing_seconds", seconds(|stats| stats.build_ns))
+            .decimal("writing_seconds", seconds(|stats| stats.write_ns));
         object.boolean("complete", tally.is_complete() && !self.interrupted).boolean("interrupted", self.interrupted);
         describe_heads(self.identity, self.heads, &mut object);
         out.json_line(&object.finish())

@@ -2,14 +2,15 @@
 
 use indelible::Outcome;
 use indelible::search::time::show;
-use indelible::search::{Group, Grouping, Groups, Interval, Summary, Tally};
-use indelible::{Reader, time};
+use indelible::search::{Group, Grouping, Interval, Summary, Tally};
+use indelible::{Identity, time};
 
 use crate::failure::Result;
 use crate::output::json::Object;
 use crate::output::table::Table;
 use crate::output::{Listing, Out, bar};
 use crate::question::{describe_summary, grouped};
+use crate::source::Counted;
 
 /// What the groups were made by, and how many of them are shown.
 pub(super) struct Shown<'s> {
@@ -18,19 +19,19 @@ pub(super) struct Shown<'s> {
     /// Outcomes stand beside the events unless they are grouped by.
     outcomes: &'static [Outcome],
     limit: usize,
-    groups: &'s Groups,
+    counted: &'s Counted,
 }
 
 impl<'s> Shown<'s> {
     /// `limit`: groups that are shown of each interval; 0 for all.
-    pub(super) fn new(grouping: &Grouping, limit: usize, groups: &'s Groups) -> Self {
+    pub(super) fn new(grouping: &Grouping, limit: usize, counted: &'s Counted) -> Self {
         let names: Vec<String> = grouping.fields.iter().map(|field| field.name().to_string()).collect();
         let outcomes = if names.iter().any(|name| name == "outcome") { &[] } else { Outcome::ALL };
         let limit = if limit == 0 { usize::MAX } else { limit };
-        Self { names, interval: grouping.interval, outcomes, limit, groups }
+        Self { names, interval: grouping.interval, outcomes, limit, counted }
     }
 
-    pub(super) fn write(&self, form: Listing, summary: &Summary, reader: &Reader, out: &mut Out) -> Result<()> {
+    pub(super) fn write(&self, form: Listing, summary: &Summary, identity: &Identity, out: &mut Out) -> Result<()> {
         match form {
             Listing::Table => self.table(out),
             Listing::Csv => self.csv(out),
@@ -44,8 +45,8 @@ impl<'s> Shown<'s> {
                 object.texts("by", self.names.iter().map(String::as_str));
                 object.optional_text("interval", self.interval.map(|interval| interval.to_string()).as_deref());
                 object.objects("groups", self.rows(), |object, group| self.members(group, object));
-                object.number("groups_total", self.groups.groups.len()).number("others", self.groups.others);
-                describe_summary(summary, reader.identity(), &mut object);
+                object.number("groups_total", self.counted.total).number("others", self.counted.groups.others);
+                describe_summary(summary, identity, &mut object);
                 out.json_line(&object.finish())
             }
         }
@@ -54,7 +55,7 @@ impl<'s> Shown<'s> {
     /// The groups within the limit.
     fn rows(&self) -> impl Iterator<Item = &'s Group> + use<'s> {
         let (limit, mut start, mut nth) = (self.limit, None, 0usize);
-        self.groups.groups.iter().filter(move |group| {
+        self.counted.groups.groups.iter().filter(move |group| {
             nth = if start == Some(group.start) { nth + 1 } else { 0 };
             start = Some(group.start);
             nth < limit
@@ -84,13 +85,13 @@ impl<'s> Shown<'s> {
             let cells = group.start.map(show).into_iter().chain(values).chain(counts(&group.tally));
             table.row(cells.chain([bar(group.tally.events, most)]));
         }
-        if let Some(all) = self.groups.all.as_ref().filter(|_| keys > 0) {
+        if let Some(all) = self.counted.groups.all.as_ref().filter(|_| keys > 0) {
             let blank = std::iter::repeat_n(String::new(), keys - 1);
             table.row(["all events".to_owned()].into_iter().chain(blank).chain(counts(all)));
         }
         let numbers: Vec<usize> = (keys..=keys + self.outcomes.len()).collect();
         out.table(table, &numbers)?;
-        let left = self.groups.groups.len() - self.rows().count();
+        let left = self.counted.total - self.rows().count();
         if left > 0 {
             eprintln!("{} more groups; --limit 0 shows all", grouped(left as u64));
         }

@@ -15,14 +15,16 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use indelible::json::write_string;
-use indelible::search::{Query, Selector, Summary, View};
-use indelible::text::{csv_field, escape_terminal};
-use indelible_adapters::{write_event_without, write_ocsf};
+use indelible::search::{Query, Selector, Summary, View, time};
+use indelible::text::escape_terminal;
+use indelible_adapters::{CSV_COLUMNS, RECORDS_MEDIA_TYPE, write_csv, write_end, write_event_without, write_ocsf};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Asking;
+use super::records::write_record;
+use super::tail::Position;
 use crate::access::{Masks, Scope};
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
@@ -50,6 +52,8 @@ pub(crate) enum Form {
     Ocsf,
     /// One Parquet file with the columns of segments; the trailer is in its footer, under `indelible.export`.
     Parquet,
+    /// The records as they are stored, and the trailer: between programs of ours.
+    Records,
 }
 
 impl Form {
@@ -59,6 +63,7 @@ impl Form {
             Self::Csv => "csv",
             Self::Ocsf => "ocsf",
             Self::Parquet => "parquet",
+            Self::Records => "records",
         }
     }
 
@@ -69,6 +74,7 @@ impl Form {
             Self::Ocsf => ("application/x-ndjson", "attachment; filename=\"events.ocsf.ndjson\""),
             Self::Csv => ("text/csv; charset=utf-8", "attachment; filename=\"events.csv\""),
             Self::Parquet => (table::MEDIA_TYPE, table::DISPOSITION),
+            Self::Records => (RECORDS_MEDIA_TYPE, "attachment; filename=\"events.records\""),
         }
     }
 }
@@ -78,15 +84,19 @@ impl Form {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ExportParameters {
-    /// `ndjson`, `csv`, `ocsf` or `parquet`.
+    /// `ndjson`, `csv`, `ocsf`, `parquet` or `records`.
     #[param(inline)]
     format: Option<Form>,
+    /// Only events from these positions on, by log: `1:4711,2:33`; of a log that is not named, from its beginning.
+    from: Option<String>,
+    /// What times such as `now-15m` count from, instead of now: for who goes on with an export.
+    now: Option<String>,
 }
 
 /// Take events elsewhere
 #[utoipa::path(get, path = "/api/v1/export", tag = "search", security(("token" = [])), params(Asked, ExportParameters),
     responses(
-        (status = 200, description = "The events; a response that breaks off is not all of them", content((String = "application/x-ndjson"), (String = "text/csv"), (String = "application/vnd.apache.parquet"))),
+        (status = 200, description = "The events; a response that breaks off is not all of them", content((String = "application/x-ndjson"), (String = "text/csv"), (String = "application/vnd.apache.parquet"), (Vec<u8> = "application/vnd.indelible.records"))),
         (status = "4XX", description = "Not a question, or not one for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(
@@ -100,7 +110,10 @@ pub(crate) async fn get(
         let text = format!("{} has no way to say what is masked: ask for ndjson", form.name());
         return Err(Problem::forbidden(text));
     }
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let now = parameters.now.as_deref().map(|text| time::parse(text, server.now())).transpose();
+    let now = now.map_err(|error| Problem::bad("time", error.message).hint(error.hint))?.unwrap_or_else(|| server.now());
+    let query = asked.compile(&caller, &server.identity, now)?;
+    let from = parameters.from.as_deref().map(Position::parse).transpose()?.unwrap_or_default();
     // Places of their own: an export lasts as long as its reader takes, and searches do not wait for that.
     let place =
         tokio::time::timeout(server.config().time("limits.search_time"), Arc::clone(&server.exports).acquire_owned()).await;
@@ -111,7 +124,7 @@ pub(crate) async fn get(
     let shared = Arc::clone(&server);
     tokio::task::spawn_blocking(move || {
         let mut writer = Writer::new(&shared, &caller, form, sender);
-        let answer = writer.run(&query);
+        let answer = writer.run(&query, &from);
         let is_whole = writer.finish(&asked, answer);
         whole.store(!writer.is_broken, Ordering::Relaxed);
         shared.audit.export(&caller, &asked.told(), &asked::told(&caller.tenants()), writer.count, is_whole);
@@ -145,30 +158,6 @@ fn broken_off() -> io::Error {
     io::Error::other("the export broke off")
 }
 
-/// Columns of CSV.
-const COLUMNS: &[&str] = &[
-    "log",
-    "seq",
-    "time",
-    "received",
-    "action",
-    "outcome",
-    "severity",
-    "class",
-    "tenant",
-    "source",
-    "actor.type",
-    "actor.id",
-    "actor.name",
-    "actor.email",
-    "session",
-    "origin.ip",
-    "origin.host",
-    "origin.user_agent",
-    "target",
-    "id",
-];
-
 struct Writer<'w> {
     server: &'w Server,
     form: Form,
@@ -177,6 +166,8 @@ struct Writer<'w> {
     table: Option<Table>,
     sender: mpsc::Sender<io::Result<Bytes>>,
     out: Vec<u8>,
+    /// One row of CSV, to be used again.
+    line: String,
     count: u64,
     /// Nobody takes it any more, or it cannot be gone on with.
     is_broken: bool,
@@ -185,28 +176,29 @@ struct Writer<'w> {
 impl<'w> Writer<'w> {
     fn new(server: &'w Server, caller: &Caller, form: Form, sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
         let masks = caller.masks();
-        let columns: Vec<Selector> = COLUMNS
+        let columns: Vec<Selector> = CSV_COLUMNS
             .iter()
             .filter_map(|name| Selector::new(name).ok())
             .filter(|column| masks::field(column.name(), masks).is_ok())
             .collect();
-        Self { server, form, masks, columns, table: None, sender, out: Vec::new(), count: 0, is_broken: false }
+        let (out, line) = (Vec::new(), String::new());
+        Self { server, form, masks, columns, table: None, sender, out, line, count: 0, is_broken: false }
     }
 
-    fn run(&mut self, query: &Query) -> indelible::Result<Summary> {
+    fn run(&mut self, query: &Query, from: &Position) -> indelible::Result<Summary> {
         match self.form {
             Form::Csv => {
                 let names: Vec<String> = self.columns.iter().map(|column| column.name().to_string()).collect();
-                line(&mut self.out, names.iter().map(String::as_str));
+                write_csv(&mut self.out, &mut self.line, &names);
             }
             Form::Parquet => match Table::begin(&mut self.out) {
                 Ok(table) => self.table = Some(table),
                 Err(_) => self.is_broken = true,
             },
-            Form::Ndjson | Form::Ocsf => {}
+            Form::Ndjson | Form::Ocsf | Form::Records => {}
         }
         let reader = self.server.reader.clone();
-        reader.search(query, &mut |view| {
+        reader.search_from(query, &from.places(), &mut |view| {
             self.event(view);
             if self.is_broken || self.server.is_draining() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -227,16 +219,18 @@ impl<'w> Writer<'w> {
             Form::Csv => {
                 let columns = std::mem::take(&mut self.columns);
                 let cells = columns.iter().map(|column| match column.name().to_string().as_str() {
-                    "log" => log.to_owned().into(),
-                    _ => column.text(view).unwrap_or_default(),
+                    "log" => log.to_owned(),
+                    // For eyes, and often those before a terminal.
+                    _ => escape_terminal(&column.text(view).unwrap_or_default()).into_owned(),
                 });
-                line(&mut self.out, cells);
+                write_csv(&mut self.out, &mut self.line, cells);
                 self.columns = columns;
             }
             Form::Parquet => {
                 let written = self.table.as_mut().map(|table| table.event(&mut self.out, view));
                 self.is_broken |= !matches!(written, Some(Ok(())));
             }
+            Form::Records => write_record(&mut self.out, view, masks::hidden(self.masks)),
         }
         if self.out.len() >= PIECE_BYTES {
             self.send();
@@ -282,6 +276,12 @@ impl<'w> Writer<'w> {
                 let ended = self.table.take().map(|table| table.end(&mut self.out, &trailer, &self.server.identity));
                 self.is_broken |= !matches!(ended, Some(Ok(())));
             }
+            Form::Records => {
+                let mut end = format!("{{\"matched\":{},\"scanned\":{}", answer.matched, answer.scanned).into_bytes();
+                super::search::write_reach(&mut end, self.server, answer.incomplete.as_deref(), &answer.heads);
+                end.push(b'}');
+                write_end(&mut self.out, &end);
+            }
         }
         self.send();
     }
@@ -303,17 +303,4 @@ impl<'w> Writer<'w> {
         out.extend_from_slice(b"}}");
         out
     }
-}
-
-fn line<S: AsRef<str>>(out: &mut Vec<u8>, cells: impl Iterator<Item = S>) {
-    let mut line = String::new();
-    for (nth, cell) in cells.enumerate() {
-        if nth > 0 {
-            line.push(',');
-        }
-        // For eyes, and often those before a terminal.
-        csv_field(&escape_terminal(cell.as_ref()), &mut line);
-    }
-    line.push_str("\r\n");
-    out.extend_from_slice(line.as_bytes());
 }
