@@ -178,7 +178,7 @@ impl<K: Sink> TracingLayer<K> {
             _ => !TEXTS.contains(&name),
         };
         let details: Vec<(&str, Value<'_>)> =
-            said.0.iter().filter(|(name, _)| untold(*name)).map(|(name, told)| (*name, told.value())).collect();
+            said.0.iter().filter(|(name, _)| untold(name)).map(|(name, told)| (*name, told.value())).collect();
         let duration = began.map(|began| u64::try_from(began.at.elapsed().as_micros()).unwrap_or(u64::MAX));
         for (name, value) in details {
             draft = draft.detail(name, value);

@@ -57,7 +57,7 @@ impl Place {
 
     /// What answers questions: the server that is meant, or else the store.
     pub(crate) fn source(&self) -> Result<Source> {
-        let Some((server, url)) = self.server() else { return Ok(Source::Store(self.reader()?)) };
+        let Some((server, url)) = self.server() else { return Ok(Source::Store(Box::new(self.reader()?))) };
         let remote = Remote::open(server.connect(&url)?)?;
         if !remote.masked().is_empty() {
             eprintln!("masked for this token: {}", remote.masked().join(", "));

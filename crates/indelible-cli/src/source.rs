@@ -15,7 +15,7 @@ use crate::remote::Remote;
 /// Whom to ask.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Store(Reader),
+    Store(Box<Reader>),
     Server(Box<Remote>),
 }
 

@@ -76,11 +76,14 @@ const fn length_of(body: &Body<'_>) -> usize {
 
 /// Minimal unsigned LEB128.
 fn put_varint(out: &mut Vec<u8>, mut number: u32) {
-    while number >= 0x80 {
-        out.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            return out.push(low & 0x7f);
+        }
+        out.push(low | 0x80);
     }
-    out.push(number as u8);
 }
 
 #[cfg(test)]
@@ -91,9 +94,10 @@ mod tests {
 
     fn encoded() -> Vec<u8> {
         let mut record = Vec::new();
+        let stamp = Stamp { received: 7, uuid: [9; 16], producer: None, tenant: "default", log: 1 };
         let draft = Draft::new("invoice.approve").actor("alice").ip("203.0.113.9").target("invoice", "17");
         let draft = draft.detail("amount", 7).idempotency_key("once");
-        encode(&draft, &stamp(), &mut record).unwrap();
+        encode(&draft, &stamp, &mut record).unwrap();
         record
     }
 

@@ -1,11 +1,12 @@
 //! Our store asked through the public API: one function per question, to be changed when the API learns to answer it better.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use indelible::search::{Filter, Query, Selector};
-use indelible::{Field, Reader, Record};
+use indelible::search::{Explain, Filter, Query, Selector};
+use indelible::{Field, Reader, Record, SearchMemory};
 
 use super::questions::{PAGE_ROWS, Question};
 use super::{Answer, Answered, timed};
@@ -14,6 +15,8 @@ use crate::Result;
 /// A store on disk, open for reading.
 pub(crate) struct Ours {
     reader: Reader,
+    /// How the page was found that was asked for last.
+    explain: Cell<Explain>,
 }
 
 /// One event as an answer holds it: whole.
@@ -23,12 +26,22 @@ pub(crate) struct Row {
 
 impl Ours {
     pub(crate) fn open(store: &Path) -> Result<Self> {
-        Ok(Self { reader: Reader::open(store)? })
+        Ok(Self::over(Reader::open(store)?))
     }
 
     /// Asks through a reader that is there.
-    pub(crate) const fn over(reader: Reader) -> Self {
-        Self { reader }
+    pub(crate) fn over(reader: Reader) -> Self {
+        Self { reader, explain: Cell::default() }
+    }
+
+    /// How the page was found that was asked for last.
+    pub(crate) const fn explain(&self) -> Explain {
+        self.explain.get()
+    }
+
+    /// What is kept in memory for searching.
+    pub(crate) fn memory(&self) -> SearchMemory {
+        self.reader.search_memory()
     }
 
     /// Answers, and says how long that took.
@@ -93,6 +106,7 @@ impl Ours {
             page.push(Row { record: view.record.bytes().to_vec() });
             ControlFlow::Continue(())
         })?;
+        self.explain.set(latest.explain);
         whole(latest.incomplete)?;
         Ok(page)
     }

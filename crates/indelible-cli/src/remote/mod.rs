@@ -401,8 +401,11 @@ fn too_many() -> String {
     format!("the server tells {GROUPS_MAX} groups at most; narrow the question")
 }
 
+/// How far each log is signed.
+type Signed = Vec<(u32, u64)>;
+
 /// Identity, heads and signed sizes, as `/api/v1/store` tells them.
-fn store_of(told: &Value) -> Option<(Identity, Vec<LogHead>, Vec<(u32, u64)>)> {
+fn store_of(told: &Value) -> Option<(Identity, Vec<LogHead>, Signed)> {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let (mut logs, mut heads, mut signed) = (Vec::new(), Vec::new(), Vec::new());
     for log in told.get("logs")?.as_array()? {

@@ -123,9 +123,9 @@ mod tests {
         let mut config = Config::new(dir.path().join("store"));
         config.sealing.background = false;
         let store = Store::open(config.clone()).unwrap();
-        for n in 0..600u64 {
+        for n in 0..600 {
             let class = if n % 9 == 0 { Class::Telemetry } else { Class::Normal };
-            store.emit(&Draft::new("door.open").tenant(["acme", "globex"][n as usize % 2]).class(class)).unwrap();
+            store.emit(&Draft::new("door.open").tenant(["acme", "globex"][n % 2]).class(class)).unwrap();
         }
         store.flush().unwrap();
         let shared = store.shared().unwrap();

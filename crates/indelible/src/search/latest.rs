@@ -10,6 +10,7 @@ use std::sync::Arc;
 use indelible_format::Record;
 
 use super::explain::Explain;
+use super::fetch::{Batch, Found, Row};
 use super::filter::mask::Mask;
 use super::sealed::{self, Rows, Tools};
 use super::{Query, View};
@@ -119,21 +120,36 @@ impl Reader {
             .filter(|head| query.log.is_none_or(|log| log == head.log))
             .map(|head| Descent::new(head.log, begin(before, head)))
             .collect();
-        let mut ready: Vec<Option<Found>> = Vec::new();
-        for log in &mut logs {
-            ready.push(log.next(self, moment, &tools, &mut explain)?);
+        let at = At { reader: self, moment, tools: &tools };
+        let (mut next, mut chosen, mut rows) = (None, Vec::new(), Batch::default());
+        while (chosen.len() as u64) < limit {
+            let mut live = 0;
+            for log in &mut logs {
+                live += usize::from(log.find(&at, &mut explain)?);
+            }
+            let mut newest: Option<(i64, &mut Descent<'_>)> = None;
+            for log in &mut logs {
+                // Between logs the event that was admitted later comes first; within one nobody need ask.
+                let Some(received) = log.received(&at, live > 1)? else { continue };
+                if newest.as_ref().is_none_or(|(other, _)| *other <= received) {
+                    newest = Some((received, log));
+                }
+            }
+            match newest.and_then(|(_, log)| log.next.take()) {
+                Some(Candidate::Read(found)) => chosen.push(Some(found)),
+                Some(Candidate::Row(row, _)) => {
+                    rows.push(row);
+                    chosen.push(None);
+                }
+                None => break,
+            }
         }
-        let mut next = None;
-        loop {
-            let newest = ready.iter().enumerate().filter_map(|(nth, found)| Some((found.as_ref()?.received, nth))).max();
-            let Some((_, nth)) = newest else { break };
-            if seen.len() as u64 >= limit {
+        let mut read = rows.read(query, tools.cache, &mut explain)?.into_iter();
+        seen.extend(chosen.into_iter().map_while(|found| found.or_else(|| read.next())));
+        for log in &mut logs {
+            if seen.len() as u64 >= limit && log.find(&at, &mut explain)? {
                 next = Some(ends(moment, before, seen.iter()));
                 break;
-            }
-            if let (Some(slot), Some(log)) = (ready.get_mut(nth), logs.get_mut(nth)) {
-                seen.extend(slot.take());
-                *slot = log.next(self, moment, &tools, &mut explain)?;
             }
         }
         explain.segments_not_needed = logs.iter().map(|log| log.left(moment) as u64).sum();
@@ -156,12 +172,11 @@ fn ends<'f>(moment: &Moment, before: Option<&PageEnd>, shown: impl Iterator<Item
     end
 }
 
-/// A match.
-struct Found {
-    log: u32,
-    seq: u64,
-    received: i64,
-    bytes: Vec<u8>,
+/// Where and what is asked.
+struct At<'a, 'q> {
+    reader: &'a Reader,
+    moment: &'a Moment,
+    tools: &'q Tools<'q>,
 }
 
 /// One log from its end.
@@ -178,11 +193,20 @@ struct Descent<'q> {
     rows: Option<(Rows<'q>, Vec<u32>)>,
     /// Rows of the block being looked at that may match: row and whether for certain; the newest last.
     pending: Vec<(u32, bool)>,
+    /// The next match, if it was found already.
+    next: Option<Candidate>,
+}
+
+/// A match that comes next in its log.
+enum Candidate {
+    Read(Found),
+    /// It matches for certain and need not be read yet; when it was admitted, once that was asked.
+    Row(Row, Option<i64>),
 }
 
 impl<'q> Descent<'q> {
     const fn new(log: u32, end: u64) -> Self {
-        Self { log, end, tail: 0, block: None, segments: 0, rows: None, pending: Vec::new() }
+        Self { log, end, tail: 0, block: None, segments: 0, rows: None, pending: Vec::new(), next: None }
     }
 
     /// Segments of this log that need not be looked at.
@@ -190,11 +214,26 @@ impl<'q> Descent<'q> {
         moment.manifest.of(self.log).len().saturating_sub(self.segments)
     }
 
-    fn next(&mut self, reader: &Reader, moment: &Moment, tools: &'q Tools<'q>, explain: &mut Explain) -> Result<Option<Found>> {
-        if let Some(found) = self.next_of_tail(moment, tools, explain)? {
-            return Ok(Some(found));
+    /// Finds the next match. False: there is none.
+    fn find(&mut self, at: &At<'_, 'q>, explain: &mut Explain) -> Result<bool> {
+        if self.next.is_none() {
+            self.next = match self.next_of_tail(at.moment, at.tools, explain)? {
+                Some(found) => Some(Candidate::Read(found)),
+                None => self.next_sealed(at, explain)?,
+            };
         }
-        self.next_sealed(reader, moment, tools, explain)
+        Ok(self.next.is_some())
+    }
+
+    /// When the match that was found was admitted; if it does not matter, that is not looked up. `None`: there is no match.
+    fn received(&mut self, at: &At<'_, 'q>, matters: bool) -> Result<Option<i64>> {
+        Ok(match &mut self.next {
+            None => None,
+            Some(Candidate::Read(found)) => Some(found.received),
+            Some(Candidate::Row(_, Some(received))) => Some(*received),
+            Some(Candidate::Row(row, received)) if matters => Some(*received.insert(row.received(at.tools.cache)?)),
+            Some(Candidate::Row(..)) => Some(0),
+        })
     }
 
     fn next_of_tail(&mut self, moment: &Moment, tools: &Tools<'_>, explain: &mut Explain) -> Result<Option<Found>> {
@@ -231,24 +270,22 @@ impl<'q> Descent<'q> {
         }
     }
 
-    fn next_sealed(
-        &mut self,
-        reader: &Reader,
-        moment: &Moment,
-        tools: &'q Tools<'q>,
-        explain: &mut Explain,
-    ) -> Result<Option<Found>> {
+    fn next_sealed(&mut self, at: &At<'_, 'q>, explain: &mut Explain) -> Result<Option<Candidate>> {
         loop {
-            tools.query.still_wanted()?;
+            at.tools.query.still_wanted()?;
             while let Some((row, is_certain)) = self.pending.pop() {
                 let Some((rows, _)) = &mut self.rows else { break };
-                if !is_certain && !rows.matches(row, explain)? {
-                    continue;
+                if is_certain {
+                    return Ok(Some(Candidate::Row(Row::new(rows, row), None)));
                 }
-                let seq = rows.segment().first_seq() + u64::from(row);
-                let bytes = rows.record(row, explain)?.to_vec();
-                let received = Record::parse(&bytes).and_then(|record| record.head().map(|head| head.received));
-                return Ok(Some(Found { log: self.log, seq, received: received.unwrap_or_default(), bytes }));
+                let (log, seq) = (self.log, rows.segment().first_seq() + u64::from(row));
+                let mut found = None;
+                rows.with(row, false, explain, &mut |view| {
+                    found = Some(Found { log, seq, received: view.head.received, bytes: view.record.bytes().to_vec() });
+                })?;
+                if let Some(found) = found {
+                    return Ok(Some(Candidate::Read(found)));
+                }
             }
             if let Some((rows, blocks)) = &mut self.rows {
                 match blocks.pop() {
@@ -261,12 +298,12 @@ impl<'q> Descent<'q> {
                     None => self.rows = None,
                 }
             }
-            let segments = moment.manifest.of(self.log);
-            let Some(info) = segments.len().checked_sub(self.segments + 1).and_then(|at| segments.get(at)) else {
+            let segments = at.moment.manifest.of(self.log);
+            let Some(info) = segments.len().checked_sub(self.segments + 1).and_then(|nth| segments.get(nth)) else {
                 return Ok(None);
             };
             self.segments += 1;
-            self.rows = self.open(reader, info, tools, explain)?;
+            self.rows = self.open(at.reader, info, at.tools, explain)?;
         }
     }
 

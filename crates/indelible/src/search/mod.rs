@@ -7,6 +7,7 @@
 mod aggregate;
 mod explain;
 mod facet;
+mod fetch;
 mod filter;
 mod latest;
 mod results;

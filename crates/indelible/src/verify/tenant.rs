@@ -16,7 +16,7 @@ use crate::digest::stated::{self, Stated};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest line: an event of the largest kind, in base64, with the hashes before it.
-const LINE_BYTES_MAX: u64 = 32 << 20;
+const LINE_BYTES_MAX: usize = 32 << 20;
 
 /// What a tenant's copy proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,11 +253,11 @@ impl<R: BufRead> Lines<R> {
             std::io::ErrorKind::InvalidData => malformed("a line is no text"),
             _ => Error::io("could not read the tenant's copy", error),
         };
-        Read::by_ref(&mut self.copy).take(LINE_BYTES_MAX).read_line(&mut self.line).map_err(failed)?;
+        Read::by_ref(&mut self.copy).take(LINE_BYTES_MAX as u64).read_line(&mut self.line).map_err(failed)?;
         if !self.line.ends_with('\n') {
             return Err(malformed("it ends before its end"));
         }
-        let limits = json::Limits { bytes_max: LINE_BYTES_MAX as usize, ..json::Limits::default() };
+        let limits = json::Limits { bytes_max: LINE_BYTES_MAX, ..json::Limits::default() };
         let mut document = Document::new();
         let root = document.parse(self.line.as_bytes(), &limits).map_err(|error| malformed(&error.to_string()))?;
         read(root).filter(|_| root.is_canonical()).ok_or_else(|| malformed("a line of it is another one than is due"))

@@ -31,7 +31,7 @@ fn config() -> Config {
 /// Events `from..to`: number n is of every tenant whose share divides it, or of "rest"; each seventeenth is telemetry.
 fn record(store: &Store, from: u64, to: u64) {
     for n in from..to {
-        let tenant = SHARES.iter().rev().find(|(_, share)| n % share == 0).map_or("rest", |(tenant, _)| tenant);
+        let tenant = SHARES.iter().rev().find(|(_, share)| n.is_multiple_of(*share)).map_or("rest", |(tenant, _)| tenant);
         let class = if n % 17 == 0 { Class::Telemetry } else { Class::Normal };
         store.emit(&Draft::new("door.open").actor("alice").tenant(tenant).class(class).detail("n", n)).unwrap();
     }
@@ -67,7 +67,7 @@ fn check(copy: &str, key: &VerifierKey) -> indelible::Result<(TenantReport, Vec<
 }
 
 fn numbers_of(tenant: &str, below: u64) -> Vec<u64> {
-    let owner = |n: u64| SHARES.iter().rev().find(|(_, share)| n % share == 0).map_or("rest", |(tenant, _)| tenant);
+    let owner = |n: u64| SHARES.iter().rev().find(|(_, share)| n.is_multiple_of(*share)).map_or("rest", |(tenant, _)| tenant);
     (0..below).filter(|n| owner(*n) == tenant).collect()
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod carried;
+mod client;
 mod copies;
 mod drain;
 mod events;
@@ -13,6 +14,7 @@ mod faults_tls;
 mod live;
 mod managed;
 mod quickstart;
+mod remote;
 mod served;
 mod start;
 
