@@ -164,7 +164,8 @@ pub(crate) fn keep(shared: &Shared) {
         }
         if !shared.checkpoint_due() {
             match count_in {
-                Some(wait) => shared.keeper.nap(wait),
+                // Not for longer: who commits wakes only a keeper that rests.
+                Some(wait) => shared.keeper.nap(wait.min(interval)),
                 None => shared.keeper.rest(|| shared.checkpoint_due() || !running()),
             }
             continue;
