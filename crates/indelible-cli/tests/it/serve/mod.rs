@@ -3,6 +3,7 @@
 mod access;
 mod events;
 mod live;
+mod remote;
 mod served;
 mod start;
 
