@@ -207,7 +207,8 @@ fn play(stage: &Stage, seed: u64, teller: &mut Teller<'_>) -> Result<Outcome> {
 
 /// Shows what the intruder did; returns how much and where the export is.
 fn break_in(reader: &Reader, query: &str, teller: &mut Teller<'_>) -> Result<(u64, u64)> {
-    let mut writer = if teller.silent { None } else { Some(EventWriter::new(Listing::Table, &[], reader.identity(), teller.out)?) };
+    let mut writer =
+        if teller.silent { None } else { Some(EventWriter::new(Listing::Table, &[], reader.identity(), teller.out)?) };
     let mut export = None;
     let mut failed = None;
     let answer = Question::parse(query)?.ask(reader, &mut |view| {
