@@ -67,6 +67,10 @@ pub fn store(folder: &Path) -> Result<ExpiredStore, Box<dyn std::error::Error>> 
         }
         store.flush()?;
         checkpoints.push(store.checkpoint(1)?);
+        // About what expires later, and about what stays.
+        if day == 5 {
+            store.record_tenants()?;
+        }
         clock.advance(DAY);
     }
     store.release("case 9", "settled")?;
@@ -75,6 +79,7 @@ pub fn store(folder: &Path) -> Result<ExpiredStore, Box<dyn std::error::Error>> 
     for n in main..main + 20 {
         store.emit(&Draft::new("door.open").tenant("t0").detail("n", n))?;
     }
+    store.record_tenants()?;
     store.close()?;
     for (day, checkpoint) in checkpoints.iter().enumerate() {
         fs::write(folder.join(format!("checkpoint-{day:02}")), &checkpoint.note)?;

@@ -118,10 +118,60 @@ fn sealed_store(dir: &Path) {
             store.flush().unwrap();
         }
         if [700, 1100, 1400].contains(&number) {
+            store.record_tenants().unwrap();
             assert!(store.seal().unwrap().segments > 0);
         }
     }
+    store.record_tenants().unwrap();
     store.close().unwrap();
+}
+
+/// What is done to the lines of a tenant's copy; whether it holds then.
+type Bend = (&'static str, bool, fn(&mut Vec<String>));
+
+const BENDS: &[Bend] = &[
+    ("intact", true, |_| {}),
+    ("first-event-dropped", false, |lines| drop(lines.remove(2))),
+    ("event-twice", false, |lines| lines.insert(2, lines[2].clone())),
+    ("last-line-dropped", false, |lines| drop(lines.pop())),
+    ("line-behind", false, |lines| lines.push("{}".into())),
+    ("other-tenant", false, |lines| lines[0] = lines[0].replace("\"east\"", "\"west\"")),
+    ("other-salt", false, |lines| {
+        let mut line: Value = serde_json::from_str(&lines[1]).unwrap();
+        line["salt"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
+        lines[1] = line.to_string();
+    }),
+    ("a-log-under-another-salt", false, |lines| {
+        let at = lines.iter().position(|line| line.contains("\"log\":2")).unwrap();
+        let mut line: Value = serde_json::from_str(&lines[at]).unwrap();
+        line["salt"] = "AAAAAAAAAAAAAAAAAAAAAA==".into();
+        lines[at] = line.to_string();
+    }),
+];
+
+#[test]
+fn an_independent_verifier_agrees_about_tenants_copies() {
+    let Some(python) = python("cryptography") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("whole");
+    sealed_store(&data);
+    let mut config = Config::new(&data);
+    config.threads = false;
+    let store = Store::open(config).unwrap();
+    let mut copy = Vec::new();
+    store.write_tenant("east", &[], std::time::Duration::ZERO, &mut copy).unwrap();
+    let key = store.identity().unwrap().verifier_key(0).unwrap().to_string();
+    store.close().unwrap();
+    for (name, holds, bend) in BENDS {
+        let mut lines: Vec<String> = std::str::from_utf8(&copy).unwrap().lines().map(str::to_owned).collect();
+        bend(&mut lines);
+        let path = dir.path().join(name);
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let arguments = ["--tenant", path.to_str().unwrap(), "--key", &key].map(str::to_owned);
+        let ours = Command::new(env!("CARGO_BIN_EXE_indelible")).arg("verify").args(&arguments).output().unwrap();
+        let theirs = second_opinion(&python, &arguments);
+        assert_eq!((ours.status.success(), theirs["ok"] == true), (*holds, *holds), "{name}: {}", theirs["findings"]);
+    }
 }
 
 /// Names of the segments of log 1, in order.

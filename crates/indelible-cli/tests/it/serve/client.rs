@@ -179,11 +179,14 @@ fn every_member_of_a_draft_arrives() {
         assert_eq!(event[member], expected, "{member}");
     }
     assert_eq!(event["details"].to_string(), r#"{"j":[1.0,null],"n":9007199254740993}"#);
+    // A producer's number is recorded once.
+    assert_eq!(client.append(&draft).unwrap().idempotence, Idempotence::Repeated);
     // The same under the same key is the same event; another is refused.
-    let again = client.append(&draft).unwrap();
+    let keyed = Draft::new("invoice.approve").id("k-1").time_ns(1).idempotency_key("again");
+    let receipt = client.append(&keyed).unwrap();
+    let again = client.append(&keyed).unwrap();
     assert_eq!((again.idempotence, again.seq, again.leaf), (Idempotence::Duplicate, receipt.seq, receipt.leaf));
-    let other = draft.id("e-2");
-    assert_eq!(client.append(&other).unwrap_err().kind(), ErrorKind::Rejected);
+    assert_eq!(client.append(&keyed.id("k-2")).unwrap_err().kind(), ErrorKind::Rejected);
 }
 
 #[test]
