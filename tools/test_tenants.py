@@ -551,7 +551,7 @@ class BothVerify(Copies):
 
     def theirs(self, path, key):
         """What the command says of a copy; None where it refuses it."""
-        said = self.home.run("verify", "--tenant", path, "--key", key, "-o", "json", codes=(0, 3))
+        said = self.home.run("verify", "--tenant", path, "--key", key, "-o", "json", codes=(0, 3, 4))
         return json.loads(said) if said.startswith("{") and json.loads(said).get("ok") else None
 
     def assert_agreed(self, path, key):
@@ -602,8 +602,13 @@ class CommandCopies(BothVerify):
         home = Home(self.folder)
         home.data = home.environment["INDELIBLE_DATA"] = self.copy()
         home.environment["INDELIBLE_STATE"] = f"{home.data}.state"
-        for tenant, events_n in (("globex", 4), ("acme", 7), ("nobody", 0)):
+        for tenant, events_n in (("globex", 4), ("acme", 7)):
             self.assertEqual(self.assert_agreed(*self.export(home, tenant, f"{home.data}.{tenant}"))["events"], events_n)
+        # Without an event nothing is shown: neither says that none is missing.
+        path, key = self.export(home, "nobody", f"{home.data}.nobody")
+        said = json.loads(home.run("verify", "--tenant", path, "--key", key, "-o", "json", codes=(4,)))
+        self.assertFalse(said["ok"])
+        self.assertEqual([finding["code"] for finding in verify_copy(path, parse_verifier_key(key))["findings"]], ["tenant-counts"])
         self.assertEqual(self.codes(home.data), set())
         self.assertEqual(home.verify(home.data), (True, set()))
 
