@@ -86,7 +86,11 @@ pub(crate) fn verify_copy(path: &Path, key: &VerifierKey, shape: ShapeOption, ou
     let report = checked.map_err(|error| {
         let failed = matches!(error.kind(), ErrorKind::Rejected | ErrorKind::Mismatch);
         let failure = Failure::from(error);
-        if failed { failure.exit(Exit::Unverified) } else { failure }
+        if failed {
+            failure.exit(Exit::Unverified).hint("ask for the copy again; if it is as before, keep it: it is evidence")
+        } else {
+            failure
+        }
     })?;
     if shape.is_json() {
         json(&report, out)?
