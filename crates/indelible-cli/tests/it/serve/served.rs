@@ -55,7 +55,9 @@ impl Served {
         let (child, ready) = spawn(&home, set);
         let admin = ready["token"].as_str().unwrap_or_default().to_owned();
         let url = ready["url"].as_str().unwrap().to_owned();
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60)));
+        // A connection for each request: who is refused before its body was read is hung up on, and a POST is not sent again by itself.
+        let config = Agent::config_builder().http_status_as_error(false).max_idle_connections(0);
+        let config = config.timeout_global(Some(Duration::from_secs(60)));
         Self { home, url, admin, child, agent: config.build().into() }
     }
 
