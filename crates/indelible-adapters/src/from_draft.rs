@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use indelible_format::json::{self, walk, write_string};
 use indelible_format::{Class, Draft, Outcome, Record, Rejection, Stamp, Tag, encode, limits};
 
-use crate::to_json::{key, number, text, time, write_hex};
+use crate::to_json::{key, number, text, time, write_counts};
 
 /// What checking a group's JSON may cost.
 const GROUP_LIMITS: json::Limits =
@@ -96,22 +96,7 @@ fn write_head(out: &mut Vec<u8>, draft: &Draft<'_>) {
     if let Some(ns) = draft.time {
         time(out, "time", ns);
     }
-    if let Some(producer) = draft.producer {
-        key(out, "producer");
-        out.extend_from_slice(b"{\"id\":");
-        write_string(out, producer.id);
-        number(out, "epoch", producer.epoch);
-        number(out, "seq", producer.seq);
-        out.push(b'}');
-    }
-    if let Some(trace) = draft.trace {
-        key(out, "trace");
-        out.extend_from_slice(b"{\"trace_id\":\"");
-        write_hex(out, &trace.trace_id);
-        out.extend_from_slice(b"\",\"span_id\":\"");
-        write_hex(out, &trace.span_id);
-        out.extend_from_slice(b"\"}");
-    }
+    write_counts(out, draft.producer, draft.trace);
     for (nth, framework) in draft.frameworks.iter().enumerate() {
         if nth == 0 {
             key(out, "frameworks");

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indelible_format::json::{walk, write_string};
 use indelible_format::record::Body;
-use indelible_format::{Field, Head, Id, Record, Tag};
+use indelible_format::{Field, Head, Id, Producer, Record, Tag, Trace};
 
 use crate::split;
 
@@ -61,7 +61,7 @@ fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
     if !head.source.is_empty() {
         text(out, "source", head.source);
     }
-    write_counts(out, head);
+    write_counts(out, head.producer, head.trace);
     write_frameworks(out, "frameworks", head);
     if head.weight != 1 {
         number(out, "weight", head.weight);
@@ -69,8 +69,8 @@ fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
 }
 
 /// Who counted the event, and which trace it belongs to, if it says.
-pub(crate) fn write_counts(out: &mut Vec<u8>, head: &Head<'_>) {
-    if let Some(producer) = head.producer {
+pub(crate) fn write_counts(out: &mut Vec<u8>, producer: Option<Producer<'_>>, trace: Option<Trace>) {
+    if let Some(producer) = producer {
         key(out, "producer");
         out.extend_from_slice(b"{\"id\":");
         write_string(out, producer.id);
@@ -78,7 +78,7 @@ pub(crate) fn write_counts(out: &mut Vec<u8>, head: &Head<'_>) {
         number(out, "seq", producer.seq);
         out.push(b'}');
     }
-    if let Some(trace) = head.trace {
+    if let Some(trace) = trace {
         key(out, "trace");
         out.extend_from_slice(b"{\"trace_id\":\"");
         write_hex(out, &trace.trace_id);

@@ -231,7 +231,7 @@ fn write_unmapped(out: &mut Vec<u8>, record: &Record<'_>, head: &Head<'_>, class
     out.extend_from_slice(b"{\"class\":");
     write_string(out, head.class.name());
     number(out, "tenant_seq", head.tenant_seq);
-    write_counts(out, head);
+    write_counts(out, head.producer, head.trace);
     if head.weight != 1 {
         number(out, "weight", head.weight);
     }
