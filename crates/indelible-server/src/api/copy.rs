@@ -4,14 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
-use tokio::sync::mpsc;
 
-use super::tail::Pieces;
+use super::sending::{PIECE_BYTES, Sending};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::Call;
@@ -20,17 +17,13 @@ use crate::read::asked::includes;
 use crate::read::masks;
 use crate::server::Server;
 
-/// Bytes that are sent together.
-const PIECE_BYTES: usize = 64 << 10;
-/// Pieces that wait for a slow reader.
-const PIECES: usize = 4;
 /// A count of this age will do: so that asking again and again does not fill log 0.
 const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Take a tenant's events with proof that they are all
 ///
 /// Lines of JSON (docs/format/tenants.md), to be verified with `indelible verify --tenant FILE --key KEY` by somebody who trusts nobody here. What is masked for
-/// the token is withheld: commitments stand in its place. An answer that does not end with `{"complete":true,…}` broke off.
+/// the token is withheld: commitments stand in its place. A response that breaks off is not all of it.
 #[utoipa::path(get, path = "/api/v1/tenants/{tenant}/copy", tag = "proof", security(("token" = [])),
     params(("tenant" = String, Path, description = "One of the token's tenants")),
     responses(
@@ -42,20 +35,21 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(tena
     if !includes(&caller.tenants(), &tenant) || !server.access.has_tenant(&tenant) {
         return Err(Problem::not_found(format!("there is no tenant {tenant:?}")));
     }
-    let permit = Arc::clone(&server.searches).acquire_owned().await.map_err(|_| Problem::busy("the server is stopping"))?;
-    let (sender, receiver) = mpsc::channel::<Bytes>(PIECES);
+    let (sending, body) = Sending::begin(&server).await?;
     let shared = Arc::clone(&server);
     tokio::task::spawn_blocking(move || {
-        let mut out = Sending { server: &shared, sender, piece: Vec::new() };
+        let mut out = Lines { sending, piece: Vec::new() };
         let hidden = masks::hidden(caller.masks());
         let written = shared.store.write_tenant(&tenant, hidden, COUNTED_WITHIN, &mut out);
-        let sent = written.ok().filter(|_| io::Write::flush(&mut out).is_ok());
-        let (count, complete) = sent.map_or((0, false), |copy| (copy.events, true));
-        shared.audit.export(&caller, "copy with proofs", &tenant, count, complete);
+        let copy = written.ok().filter(|_| io::Write::flush(&mut out).is_ok());
+        if copy.is_none() {
+            out.sending.give_up();
+        }
+        let is_whole = out.sending.end();
+        shared.audit.export(&caller, "copy with proofs", &tenant, copy.map_or(0, |copy| copy.events), is_whole);
         shared.metrics.questions.get_or_create(&ByQuestion { question: Question::Export }).inc();
-        drop(permit);
     });
-    let mut response = Response::new(Body::from_stream(Pieces(receiver)));
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"copy.indelible-tenant\""));
@@ -63,14 +57,13 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(tena
     Ok(response)
 }
 
-/// Sends what is written, in pieces, until nobody reads or the server stops.
-struct Sending<'s> {
-    server: &'s Server,
-    sender: mpsc::Sender<Bytes>,
+/// Gathers what is written, and sends it in pieces.
+struct Lines {
+    sending: Sending,
     piece: Vec<u8>,
 }
 
-impl io::Write for Sending<'_> {
+impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.piece.extend_from_slice(bytes);
         if self.piece.len() >= PIECE_BYTES {
@@ -80,10 +73,7 @@ impl io::Write for Sending<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let piece = Bytes::from(std::mem::take(&mut self.piece));
-        if self.server.is_draining() || self.sender.blocking_send(piece).is_err() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        Ok(())
+        self.sending.send(std::mem::take(&mut self.piece));
+        if self.sending.is_broken() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 }

@@ -12,6 +12,7 @@ mod parameters;
 mod proof;
 pub(crate) mod records;
 mod search;
+mod sending;
 mod settings;
 mod store;
 mod tail;

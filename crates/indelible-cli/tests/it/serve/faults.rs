@@ -379,4 +379,14 @@ fn exports_that_nobody_takes_end_and_hold_up_nobody() {
         served.count(&served.admin, "tenant:_system action:data.export outcome:failure") == 2
             && served.count(&served.admin, "tenant:_system action:data.export outcome:success") == 1
     });
+    // The same of a tenant's copy.
+    let request = request.replace("/api/v1/export?q=action:bulk.part", "/api/v1/tenants/default/copy");
+    let slow: Vec<Raw> = (0..2).map(|_| Raw::saying(served.address(), &request)).collect();
+    assert_eq!(served.count(&served.admin, "action:bulk.part"), 2_400);
+    let whole = Raw::saying(served.address(), &request).rest();
+    assert!(whole.ends_with(b"0\r\n\r\n") && whole.len() > 24_000_000, "{}", whole.len());
+    for raw in slow {
+        let part = raw.rest();
+        assert!(!part.is_empty() && part.len() < whole.len() && !part.ends_with(b"0\r\n\r\n"), "{}", part.len());
+    }
 }

@@ -2,28 +2,22 @@
 
 mod table;
 
-use std::io;
 use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use indelible::json::write_string;
 use indelible::search::{Query, Selector, Summary, View, time};
 use indelible::text::escape_terminal;
 use indelible_adapters::{CSV_COLUMNS, RECORDS_MEDIA_TYPE, write_csv, write_end, write_event_without, write_ocsf};
 use serde::Deserialize;
-use tokio::sync::mpsc;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Asking;
 use super::records::write_record;
+use super::sending::{PIECE_BYTES, Sending};
 use super::tail::Position;
 use crate::access::{Masks, Scope};
 use crate::http::Problem;
@@ -33,11 +27,6 @@ use crate::read::asked::{self, Asked};
 use crate::read::masks;
 use crate::server::Server;
 use table::Table;
-
-/// Bytes that are sent together.
-const PIECE_BYTES: usize = 64 << 10;
-/// Pieces that wait for a slow reader.
-const PIECES: usize = 4;
 
 /// Form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
@@ -114,48 +103,22 @@ pub(crate) async fn get(
     let now = now.map_err(|error| Problem::bad("time", error.message).hint(error.hint))?.unwrap_or_else(|| server.now());
     let query = asked.compile(&caller, &server.identity, now)?;
     let from = parameters.from.as_deref().map(Position::parse).transpose()?.unwrap_or_default();
-    // Places of their own: an export lasts as long as its reader takes, and searches do not wait for that.
-    let place =
-        tokio::time::timeout(server.config().time("limits.search_time"), Arc::clone(&server.exports).acquire_owned()).await;
-    let permit = place.ok().and_then(Result::ok).ok_or_else(|| Problem::busy("too many exports are under way"))?;
-    let (sender, receiver) = mpsc::channel(PIECES);
-    let ended = Arc::new(AtomicBool::new(false));
-    let whole = Arc::clone(&ended);
+    let (sending, body) = Sending::begin(&server).await?;
     let shared = Arc::clone(&server);
     tokio::task::spawn_blocking(move || {
-        let mut writer = Writer::new(&shared, &caller, form, sender);
+        let mut writer = Writer::new(&shared, &caller, form, sending);
         let answer = writer.run(&query, &from);
+        let count = writer.count;
         let is_whole = writer.finish(&asked, answer);
-        whole.store(!writer.is_broken, Ordering::Relaxed);
-        shared.audit.export(&caller, &asked.told(), &asked::told(&caller.tenants()), writer.count, is_whole);
+        shared.audit.export(&caller, &asked.told(), &asked::told(&caller.tenants()), count, is_whole);
         shared.metrics.questions.get_or_create(&ByQuestion { question: Question::Export }).inc();
-        drop(permit);
     });
-    let mut response = Response::new(Body::from_stream(Pieces(receiver, ended)));
+    let mut response = Response::new(body);
     let (kind, name) = form.told();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(name));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
-}
-
-/// What is sent; an error breaks the response off, so that nobody takes it for all there is.
-struct Pieces(mpsc::Receiver<io::Result<Bytes>>, Arc<AtomicBool>);
-
-impl futures_core::Stream for Pieces {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match self.0.poll_recv(context) {
-            // Whoever made them gave up, and said so at most in a place that this reader left no room in.
-            Poll::Ready(None) if !self.1.swap(true, Ordering::Relaxed) => Poll::Ready(Some(Err(broken_off()))),
-            polled => polled,
-        }
-    }
-}
-
-fn broken_off() -> io::Error {
-    io::Error::other("the export broke off")
 }
 
 struct Writer<'w> {
@@ -164,17 +127,15 @@ struct Writer<'w> {
     masks: Masks,
     columns: Vec<Selector>,
     table: Option<Table>,
-    sender: mpsc::Sender<io::Result<Bytes>>,
+    sending: Sending,
     out: Vec<u8>,
     /// One row of CSV, to be used again.
     line: String,
     count: u64,
-    /// Nobody takes it any more, or it cannot be gone on with.
-    is_broken: bool,
 }
 
 impl<'w> Writer<'w> {
-    fn new(server: &'w Server, caller: &Caller, form: Form, sender: mpsc::Sender<io::Result<Bytes>>) -> Self {
+    fn new(server: &'w Server, caller: &Caller, form: Form, sending: Sending) -> Self {
         let masks = caller.masks();
         let columns: Vec<Selector> = CSV_COLUMNS
             .iter()
@@ -182,7 +143,7 @@ impl<'w> Writer<'w> {
             .filter(|column| masks::field(column.name(), masks).is_ok())
             .collect();
         let (out, line) = (Vec::new(), String::new());
-        Self { server, form, masks, columns, table: None, sender, out, line, count: 0, is_broken: false }
+        Self { server, form, masks, columns, table: None, sending, out, line, count: 0 }
     }
 
     fn run(&mut self, query: &Query, from: &Position) -> indelible::Result<Summary> {
@@ -193,14 +154,14 @@ impl<'w> Writer<'w> {
             }
             Form::Parquet => match Table::begin(&mut self.out) {
                 Ok(table) => self.table = Some(table),
-                Err(_) => self.is_broken = true,
+                Err(_) => self.sending.give_up(),
             },
             Form::Ndjson | Form::Ocsf | Form::Records => {}
         }
         let reader = self.server.reader.clone();
         reader.search_from(query, &from.places(), &mut |view| {
             self.event(view);
-            if self.is_broken || self.server.is_draining() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if self.sending.is_broken() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
     }
 
@@ -228,7 +189,9 @@ impl<'w> Writer<'w> {
             }
             Form::Parquet => {
                 let written = self.table.as_mut().map(|table| table.event(&mut self.out, view));
-                self.is_broken |= !matches!(written, Some(Ok(())));
+                if !matches!(written, Some(Ok(()))) {
+                    self.sending.give_up();
+                }
             }
             Form::Records => write_record(&mut self.out, view, masks::hidden(self.masks)),
         }
@@ -238,29 +201,19 @@ impl<'w> Writer<'w> {
     }
 
     fn send(&mut self) {
-        let mut rest = Bytes::from(std::mem::take(&mut self.out));
-        while !rest.is_empty() && !self.is_broken {
-            let piece = rest.split_to(rest.len().min(PIECE_BYTES));
-            // Who takes nothing for so long is not waited for.
-            let patience = self.server.config().time("limits.body_time");
-            let sent = tokio::runtime::Handle::current().block_on(tokio::time::timeout(patience, self.sender.send(Ok(piece))));
-            self.is_broken |= !matches!(sent, Ok(Ok(())));
-        }
+        self.sending.send(std::mem::take(&mut self.out));
     }
 
     /// Sends the end, or breaks off. Gives whether all that matches was sent.
-    fn finish(&mut self, asked: &Asked, answer: indelible::Result<Summary>) -> bool {
-        let answer = answer.ok().filter(|_| !self.is_broken && !self.server.is_draining());
+    fn finish(mut self, asked: &Asked, answer: indelible::Result<Summary>) -> bool {
+        let answer = answer.ok().filter(|_| !self.sending.is_broken());
         let is_complete = answer.as_ref().is_some_and(|answer| answer.incomplete.is_none());
         match answer {
             // CSV has no place to say that something is missing.
             Some(answer) if is_complete || self.form != Form::Csv => self.end(asked, &answer),
-            _ => self.is_broken = true,
+            _ => self.sending.give_up(),
         }
-        if self.is_broken {
-            let _ = self.sender.try_send(Err(broken_off()));
-        }
-        is_complete && !self.is_broken
+        self.sending.end() && is_complete
     }
 
     fn end(&mut self, asked: &Asked, answer: &Summary) {
@@ -274,7 +227,9 @@ impl<'w> Writer<'w> {
             Form::Parquet => {
                 let trailer = self.trailer(asked, answer);
                 let ended = self.table.take().map(|table| table.end(&mut self.out, &trailer, &self.server.identity));
-                self.is_broken |= !matches!(ended, Some(Ok(())));
+                if !matches!(ended, Some(Ok(()))) {
+                    self.sending.give_up();
+                }
             }
             Form::Records => {
                 let mut end = format!("{{\"matched\":{},\"scanned\":{}", answer.matched, answer.scanned).into_bytes();
