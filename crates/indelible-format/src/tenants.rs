@@ -53,7 +53,7 @@ pub struct TenantTree {
 impl TenantTree {
     /// Of these tenants, each named once. Who has no event is passed over: it cannot be told from who is not there.
     ///
-    /// **Cost**: about nine SHA-256 blocks for each tenant; 160 bytes each while the tree is kept.
+    /// **Cost**: about nine SHA-256 blocks for each tenant; 128 bytes for each leaf while the tree is kept.
     #[must_use]
     pub fn new<'t>(seed: &Seed, tenants: impl Iterator<Item = (&'t str, u64)>) -> Self {
         let blinding = Blinding::new(seed);

@@ -1,6 +1,6 @@
 //! Verification: streams everything, recomputes every hash from values, checks every signature, reports all findings.
 //!
-//! Memory is constant but for one entry per tenant, producer and outside checkpoint. Nothing stored is believed: checksums, roots and
+//! Memory is constant but for one entry per tenant, producer and outside checkpoint, and, of logs that are sealed, per statement of log 0. Nothing stored is believed: checksums, roots and
 //! spans are compared with what the values give.
 
 mod anchors;
