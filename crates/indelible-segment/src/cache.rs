@@ -2,7 +2,7 @@
 //!
 //! Sixteen shards, each behind its own lock, which is held for a look-up or an insertion and never while a page is read or decoded. They have
 //! one bound together, so that one of them may hold what is large. Who puts something in makes room first: the shards in turn give up what the
-//! clock algorithm chooses, an entry that was used since the hand last passed gets a second round.
+//! clock algorithm chooses, an entry that was used since the hand last passed gets a second round. Part of the bound may be lent to others.
 //!
 //! A decoded page keeps the dictionary of its column alive. So a dictionary stays while a page here has it, and a page is kept only if its
 //! dictionary is here: nothing is held that is not counted.
@@ -106,6 +106,8 @@ pub struct PageCache {
     /// Of all shards, and of what is about to be put in.
     bytes: AtomicUsize,
     bytes_max: usize,
+    /// How much of that others take now.
+    lent: AtomicUsize,
     /// Counts the times that a shard was asked to give something up: so they take turns.
     turn: AtomicUsize,
     /// Pages of which one row was asked: the last ones, by places that several may share.
@@ -141,6 +143,7 @@ impl PageCache {
             shards: std::array::from_fn(|_| Mutex::default()),
             bytes: AtomicUsize::new(0),
             bytes_max,
+            lent: AtomicUsize::new(0),
             turn: AtomicUsize::new(0),
             asked: (0..if bytes_max == 0 { 0 } else { ASKED }).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::default(),
@@ -185,6 +188,17 @@ impl PageCache {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// From now on keeps so many bytes less than it may, until told another number: somebody else has them. Gives up what is too much.
+    pub fn lend(&self, bytes: usize) {
+        self.lent.store(bytes, Ordering::Relaxed);
+        self.reserve(0);
+    }
+
+    /// What it may keep now.
+    fn bound(&self) -> usize {
+        self.bytes_max.saturating_sub(self.lent.load(Ordering::Relaxed))
     }
 
     /// Gives up all pages of a segment: [`Segment::id`](crate::Segment::id).
@@ -244,7 +258,7 @@ impl PageCache {
     fn put(&self, key: Key, entry: Cached) -> Option<Cached> {
         let bytes = entry.memory() + SLOT_BYTES;
         let shard = self.shard(&key)?;
-        if bytes > self.bytes_max / ENTRY_SHARE {
+        if bytes > self.bound() / ENTRY_SHARE {
             return None;
         }
         if let Some(known) = shard.lock().find(&key) {
@@ -264,7 +278,7 @@ impl PageCache {
     fn reserve(&self, bytes: usize) -> bool {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let mut in_vain = 0;
-        while self.bytes.load(Ordering::Relaxed) > self.bytes_max {
+        while self.bytes.load(Ordering::Relaxed) > self.bound() {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
             let freed = self.shards.get(turn).map_or(0, |shard| shard.lock().give_up());
             self.bytes.fetch_sub(freed, Ordering::Relaxed);

@@ -151,9 +151,10 @@ pub struct Config {
     /// The retention policy that the store is to have from now on; `None`: the one that it has. Changing it makes the logs that it names,
     /// and is an entry of log 0. It decides about events that are admitted later.
     pub retention: Option<Retention>,
-    /// Bytes of memory that the readers of this store keep for searching, all of it: half for decoded pages; a quarter for places and prints
-    /// of records that are not sealed yet, 28 bytes of each at most; an eighth for open segments, which take some 100 KiB for a million rows;
-    /// a sixteenth each for the newest unsealed records and for answers about segments. What a question holds while it is answered is its own.
+    /// Bytes of memory that the readers of this store keep for searching, all of it: an eighth for open segments, which take some 100 KiB for a
+    /// million rows; a sixteenth for answers about segments; a sixteenth at most for the newest unsealed records; nine sixteenths at most for
+    /// places and prints of records that are not sealed yet, 28 bytes of each; what all these leave for decoded pages. What a question holds
+    /// while it is answered is its own.
     pub search_cache_bytes: usize,
     /// Longest time between checkpoints while events arrive.
     pub checkpoint_interval: Duration,

@@ -15,6 +15,8 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const EVENTS: u64 = 60_000;
 const ACTORS: u64 = 12_000;
+/// More than there is room to remember the terms of.
+const UNSEALED: u64 = 120_000;
 const BOUND: usize = 4 << 20;
 /// What the allocator does not see as ours, or we do not count: the manifest, names of files, files themselves, what threads keep for the next
 /// question (pages as they are stored, decompressors).
@@ -70,5 +72,41 @@ fn what_searches_keep_is_counted_and_bounded() {
     }
     let memory = reader.search_memory();
     assert!(closed > 0 && memory.pages > BOUND / 4 && memory.segments > 0 && memory.unsealed > 0, "{closed}, {memory:?}");
+
+    // What is not sealed takes from the pages what it needs, and no more than its own bound.
+    let pages = memory.pages;
+    let mut ids = Vec::new();
+    for n in 0..UNSEALED {
+        let session = format!("late-{n}");
+        let id = format!("0192f0c1-{:04x}-7000-8000-{n:012x}", n / 4_096);
+        let actor = format!("late-{}", n % 7_000);
+        let draft = Draft::new("user.logout").id(&id).actor(&actor).session(&session).detail("n", n);
+        assert!(store.emit(&draft.target("file", &session)).is_ok());
+        if n % 10_007 == 0 {
+            ids.push(id);
+        }
+        if n % 10_000 == 0 {
+            store.flush().unwrap();
+            assert_eq!(ask(&reader, &format!("session:late-{}", n / 2)), 1);
+            let memory = reader.search_memory();
+            assert!(memory.total() <= BOUND, "{n}: {memory:?}");
+        }
+    }
+    store.flush().unwrap();
+    assert_eq!(ask(&reader, "session:late-0"), 1);
+    let memory = reader.search_memory();
+    assert!(memory.pages < pages && memory.unsealed > BOUND / 2, "{pages}, {memory:?}");
+    // Where the terms are forgotten, the least and the greatest id are not: one block of records is looked at.
+    for id in ids {
+        let query = Query::new(&format!("id:{id}").parse().unwrap(), 0).unwrap();
+        let latest = reader.latest(&query, 1, None, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert!(latest.shown == 1 && latest.explain.tail_records <= 1_024, "{id}: {:?}", latest.explain);
+    }
+    assert_eq!(ask(&reader, "actor.id:late-17"), UNSEALED.div_ceil(7_000));
+    // Sealed, it gives all of that back.
+    store.seal().unwrap();
+    assert_eq!(ask(&reader, "session:late-4711"), 1);
+    let memory = reader.search_memory();
+    assert!(memory.unsealed < BOUND / 16 && memory.total() <= BOUND, "{memory:?}");
     store.close().unwrap();
 }

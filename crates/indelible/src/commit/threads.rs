@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::buffer::Lane;
 use crate::commit::pipeline::{CLOSED, DEAD, OPEN, Progress, Shared};
 use crate::config::Durability;
+use crate::world;
 
 /// How long a committer naps while there is traffic and events need not gather: the bound on how long an event nobody waits for lies in
 /// memory.
@@ -95,6 +96,19 @@ thread_local! {
 /// Whether this thread belongs to a store. Foreign code runs here when it is woken, and must not wait for this very thread.
 pub(crate) fn is_own() -> bool {
     OWN.get()
+}
+
+/// Does `work` on a thread of its own that gives way to all others, and waits for it; here, if no thread can be had.
+pub(crate) fn aside<T: Send>(name: &str, work: &(dyn Fn() -> T + Sync)) -> T {
+    let aside = || {
+        OWN.set(true);
+        world::background();
+        work()
+    };
+    thread::scope(|scope| match thread::Builder::new().name(name.into()).spawn_scoped(scope, aside) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(_) => work(),
+    })
 }
 
 /// Starts the threads of a store.

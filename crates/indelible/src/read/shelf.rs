@@ -22,21 +22,23 @@ const OPEN_MAX: usize = 384;
 /// What `search_cache_bytes` is divided into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shares {
-    /// Decoded pages.
+    /// Decoded pages, but for what the unsealed part takes of it.
     pages: usize,
     /// Where the pages of open segments are, and what is said of them: a sixteenth of what they take in the file.
     segments: usize,
     /// Answers of whole segments.
     results: usize,
-    /// What is remembered of records that are not sealed yet, by [`Tail`] divided further.
-    tail: usize,
+    /// Payloads of the newest frames, and places and prints of records that are not sealed yet: the most that is lent of the pages' share.
+    payloads: usize,
+    prints: usize,
 }
 
 impl Shares {
-    /// Nothing is left over, and nothing comes on top.
+    /// Nothing is left over, and nothing comes on top. Decoded pages yield to records that are not sealed: a page that is gone is decoded
+    /// again, a print that is gone has all its records looked at.
     const fn of(bytes: usize) -> Self {
-        let (segments, results, tail) = (bytes / 8, bytes / 16, bytes / 16 * 5);
-        Self { pages: bytes - segments - results - tail, segments, results, tail }
+        let (segments, results) = (bytes / 8, bytes / 16);
+        Self { pages: bytes - segments - results, segments, results, payloads: bytes / 16, prints: bytes / 16 * 9 }
     }
 }
 
@@ -103,7 +105,7 @@ impl Shelf {
         let kept = Kept { manifest: None, open: HashMap::new(), uses: 0, bytes: 0, bytes_max: shares.segments };
         Self {
             kept: Mutex::new(kept),
-            tail: Mutex::new(Tail::new(world, dir, shares.tail)),
+            tail: Mutex::new(Tail::new(world, dir, shares.payloads, shares.prints)),
             cache: PageCache::new(shares.pages),
             results: Results::new(shares.results),
         }
@@ -206,9 +208,9 @@ mod tests {
     #[test]
     fn all_of_it_is_shared_out_and_no_more() {
         for bytes in [0, 1, 15, 1 << 20, (64 << 20) + 7, usize::MAX] {
-            let Shares { pages, segments, results, tail } = Shares::of(bytes);
-            assert_eq!(pages.checked_add(segments).and_then(|sum| sum.checked_add(results)?.checked_add(tail)), Some(bytes));
-            assert!(pages >= bytes / 2);
+            let Shares { pages, segments, results, payloads, prints } = Shares::of(bytes);
+            assert_eq!(pages.checked_add(segments).and_then(|sum| sum.checked_add(results)), Some(bytes));
+            assert!(pages - payloads - prints >= bytes / 16 * 3);
         }
     }
 }

@@ -4,13 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::commit::pipeline::{OPEN, Shared};
+use crate::commit::threads;
 use crate::error::Result;
 use crate::read::frames::{self, FileReader, Pages};
 use crate::seal::sealer::{Boundary, Sealed, Sealer};
-use crate::world::{self, fork};
+use crate::world::fork;
 
 /// How long to wait after a failure: most often for room on disk.
 const RETRY: Duration = Duration::from_secs(10);
+/// Sealing is behind when as much waits as so many passes take.
+const BEHIND_PASSES: u64 = 2;
 
 impl Shared {
     /// Seals what complete journal files hold, until `stop` says so: some of them, about as many as are sealed together, or `all`: then
@@ -90,8 +93,6 @@ impl Shared {
 
 /// The background: seals once enough complete files have gathered, or once the oldest event has waited long enough.
 pub(crate) fn keep_sealing(shared: &Shared) {
-    // Commits come first: on a machine that is busy, sealing takes what they leave.
-    world::background();
     // From here on a wake-up is not lost, whenever it comes.
     shared.sealing.nap(Duration::ZERO);
     let running = || shared.state.load(Ordering::Acquire) == OPEN;
@@ -99,10 +100,15 @@ pub(crate) fn keep_sealing(shared: &Shared) {
     let mut since = Instant::now();
     while running() {
         let old = since.elapsed() >= sealing.interval;
-        let due = shared.sealable_bytes() >= sealing.journal_bytes || (old && shared.is_unsealed());
+        let waiting = shared.sealable_bytes();
+        let due = waiting >= sealing.journal_bytes || (old && shared.is_unsealed());
         let mut wait = sealing.interval.saturating_sub(since.elapsed());
         if due {
-            match shared.seal(old, &|| !running()) {
+            let pass = || shared.seal(old, &|| !running());
+            // Commits come first: on a machine that is busy, sealing takes what they leave. Where that is too little, the log grows faster
+            // than it is sealed, and everybody's questions take longer for it.
+            let is_behind = waiting >= BEHIND_PASSES * sealing.journal_bytes;
+            match if is_behind { pass() } else { threads::aside("indelible-seal", &pass) } {
                 Ok(_) => {
                     since = Instant::now();
                     continue;

@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
 use indelible_format::record::Kind;
-use indelible_format::{Field, Id, Record, limits};
+use indelible_format::{Field, Head, Id, Record, limits};
 use indelible_segment::{BLOCK_ROWS, IndexField, pair};
 
 use crate::search::Mask;
@@ -58,6 +58,8 @@ pub(crate) struct Block {
     parts: Vec<Part>,
     /// `None`: they were given up, any record may have any term.
     prints: Option<Prints>,
+    /// Which ids there may be; known also without prints.
+    ids: Ids,
     /// Least and greatest time of its events.
     times: Option<(i64, i64)>,
 }
@@ -67,14 +69,47 @@ pub(crate) struct Block {
 struct Prints {
     /// Of ids, of which there are as many as records: longer.
     ids: Vec<u32>,
-    /// Least and greatest UUID among the ids, and whether there are others.
-    uuids: Option<([u8; 16], [u8; 16])>,
-    has_texts: bool,
     columns: [Vec<u16>; COLUMNS.len()],
     /// Targets of a record behind its first: record and print.
     targets: Vec<(u16, u16)>,
     /// Records of which prints do not tell: without a head that can be read, or with targets beyond those that have spans.
     untold: Vec<u16>,
+}
+
+/// The ids of a block's events, roughly.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ids {
+    /// Least and greatest UUID, and whether there are other ids.
+    uuids: Option<([u8; 16], [u8; 16])>,
+    has_texts: bool,
+    /// Whether an event is there whose id cannot be read.
+    has_unread: bool,
+}
+
+impl Ids {
+    fn add(&mut self, id: Option<Id<'_>>) {
+        match id {
+            Some(Id::Uuid(uuid)) => {
+                let (least, greatest) = self.uuids.unwrap_or((uuid, uuid));
+                self.uuids = Some((least.min(uuid), greatest.max(uuid)));
+            }
+            Some(Id::Text(_)) => self.has_texts = true,
+            None => self.has_unread = true,
+        }
+    }
+
+    /// Whether none of the events has the id that is looked for, if it is one.
+    fn exclude(&self, wanted: &Wanted) -> bool {
+        let has = match wanted.field {
+            IndexField::Id => {
+                let within = |id| self.uuids.is_some_and(|(least, greatest)| least <= id && id <= greatest);
+                wanted.uuid.is_none_or(within)
+            }
+            IndexField::IdText => self.has_texts,
+            _ => true,
+        };
+        !has && !self.has_unread
+    }
 }
 
 /// The fields with a column of prints.
@@ -141,8 +176,8 @@ fn find<T: Copy + PartialEq>(column: &[T], print: T, found: &mut Mask) {
 }
 
 impl Prints {
-    fn add(&mut self, nth: usize, record: &Record<'_>) {
-        let Some(head) = record.head() else {
+    fn add(&mut self, nth: usize, record: &Record<'_>, head: Option<&Head<'_>>) {
+        let Some(head) = head else {
             if record.kind() == Kind::Event {
                 self.be_untold(nth);
             }
@@ -151,17 +186,11 @@ impl Prints {
         self.put(IndexField::Tenant, nth, head.tenant.as_bytes());
         self.put(IndexField::Action, nth, head.action.as_bytes());
         self.put(IndexField::TenantAction, nth, &pair(head.tenant.as_bytes(), head.action.as_bytes()));
-        match head.id {
-            Id::Uuid(uuid) => {
-                put(&mut self.ids, nth, print(IndexField::Id, &uuid));
-                let (least, greatest) = self.uuids.unwrap_or((uuid, uuid));
-                self.uuids = Some((least.min(uuid), greatest.max(uuid)));
-            }
-            Id::Text(text) => {
-                put(&mut self.ids, nth, print(IndexField::IdText, text.as_bytes()));
-                self.has_texts = true;
-            }
-        }
+        let id = match head.id {
+            Id::Uuid(uuid) => print(IndexField::Id, &uuid),
+            Id::Text(text) => print(IndexField::IdText, text.as_bytes()),
+        };
+        put(&mut self.ids, nth, id);
         if let Some(trace) = head.trace {
             self.put(IndexField::TraceId, nth, &trace.trace_id);
         }
@@ -204,14 +233,7 @@ impl Prints {
     fn find(&self, wanted: &Wanted, found: &mut Mask) {
         self.untold.iter().for_each(|nth| found.insert(u32::from(*nth)));
         match wanted.field {
-            IndexField::Id => {
-                let within = |id| self.uuids.is_some_and(|(least, greatest)| least <= id && id <= greatest);
-                if wanted.uuid.is_none_or(within) {
-                    find(&self.ids, wanted.print, found);
-                }
-            }
-            IndexField::IdText if self.has_texts => find(&self.ids, wanted.print, found),
-            IndexField::IdText => {}
+            IndexField::Id | IndexField::IdText => find(&self.ids, wanted.print, found),
             field => {
                 let print = short(wanted.print);
                 find(column_of(field).and_then(|at| self.columns.get(at)).map_or(&[], Vec::as_slice), print, found);
@@ -280,6 +302,7 @@ impl Block {
     /// Adds the records that may have a term; all that have it are among them.
     pub(crate) fn find(&self, wanted: &Wanted, found: &mut Mask) {
         match &self.prints {
+            _ if self.ids.exclude(wanted) => {}
             Some(prints) => prints.find(wanted, found),
             None => *found = Mask::first(self.len()),
         }
@@ -326,12 +349,14 @@ impl Block {
         }
         self.starts.push(start);
         self.checks.push(crc32c::crc32c(record.bytes()));
+        let head = record.head();
         if let Some(prints) = &mut self.prints {
-            prints.add(nth, record);
+            prints.add(nth, record, head.as_ref());
         }
         if record.kind() == Kind::Event {
+            self.ids.add(head.as_ref().map(|head| head.id));
             // One that cannot be read may be of any time.
-            let (first, last) = record.head().map_or((i64::MIN, i64::MAX), |head| (head.time, head.time));
+            let (first, last) = head.map_or((i64::MIN, i64::MAX), |head| (head.time, head.time));
             let (least, greatest) = self.times.unwrap_or((first, last));
             self.times = Some((least.min(first), greatest.max(last)));
         }

@@ -1,7 +1,8 @@
 //! The part of a store that is not sealed yet, kept ready for searching: it is read once, as it comes, and of each record stays where it is and
 //! a print of each of its terms. The records of the newest frames stay, too; others are read again when they are wanted.
 //!
-//! Memory is bounded: beyond its share of `search_cache_bytes` the oldest prints are given up, and the records they told of all looked at.
+//! Memory is bounded, and taken from what decoded pages may have: beyond its share of `search_cache_bytes` the oldest prints are given up, and
+//! the records they told of all looked at.
 
 mod block;
 mod stock;
@@ -26,9 +27,6 @@ use stock::Stock;
 
 pub(crate) use block::{Block, Wanted};
 pub(crate) use stock::Opened;
-
-/// For payloads of frames one part in so many; the rest for places and prints of records.
-const PAYLOADS_SHARE: usize = 5;
 
 /// What is behind the sealed part, as far as it was read.
 pub(crate) struct Tail {
@@ -85,6 +83,10 @@ impl Moment {
 }
 
 impl Recent {
+    fn memory(&self) -> usize {
+        self.bytes + self.open.memory() + self.stock.bytes()
+    }
+
     /// Lets go what a manifest has sealed.
     fn let_go(&mut self, manifest: &Manifest) {
         let is_gone = |block: &Block| block.is_before(|log| manifest.sealed(log));
@@ -163,14 +165,13 @@ impl Reader {
 }
 
 impl Tail {
-    /// Of a store in `dir`; keeps at most `bytes`.
-    pub(crate) fn new(world: &World, dir: &Path, bytes: usize) -> Self {
-        let payloads = bytes / PAYLOADS_SHARE;
+    /// Of a store in `dir`; keeps at most `payloads` bytes of frames, and `prints` bytes of what is remembered of records.
+    pub(crate) fn new(world: &World, dir: &Path, payloads: usize, prints: usize) -> Self {
         let recent = Recent {
             closed: Arc::default(),
             open: Arc::new(Block::new()),
             bytes: 0,
-            bytes_max: bytes - payloads,
+            bytes_max: prints,
             frames: 0,
             stock: Arc::new(Stock::new(world.clone(), dir.to_owned(), payloads)),
         };
@@ -179,7 +180,7 @@ impl Tail {
 
     /// Bytes of memory.
     pub(crate) fn memory(&self) -> usize {
-        self.recent.bytes + self.recent.open.memory() + self.recent.stock.bytes()
+        self.recent.memory()
     }
 
     /// Takes up a new manifest: what it has sealed is let go.
@@ -196,6 +197,7 @@ impl Tail {
             }
         }
         self.recent.let_go(manifest);
+        reader.cache().lend(self.memory());
         self.generation = manifest.generation;
         // A cursor in a file that is still there goes on: else all that is not sealed would be read from the disk once more, while others wait.
         let place = self.cursor.as_ref().and_then(Cursor::place);
@@ -256,6 +258,7 @@ impl Tail {
                             LogHead { log: change.log, size: change.first_seq + u64::from(change.count), root: change.root };
                         self.heads.insert(change.log, head);
                     }
+                    reader.cache().lend(self.recent.memory());
                 }
                 Next::End(End::Gone) => return Ok(false),
                 Next::End(End::Broken { file, offset, why }) => {
