@@ -135,6 +135,41 @@ class Copies(unittest.TestCase):
         self.write_segment(directory, data)
 
 
+class LargeDictionaries(Copies):
+    def check_needs(self):
+        """Nothing but the command."""
+
+    @classmethod
+    def make_store(cls):
+        home = Home(cls.folder)
+        home.run("init")
+        events = os.path.join(cls.folder, "events.ndjson")
+        with open(events, "w", encoding="utf-8") as file:
+            for nth in range(6_000):
+                session = hashlib.sha256(str(nth % 4_500).encode()).hexdigest()[:24]
+                file.write(json.dumps({"action": "data.read", "actor": {"id": "a"}, "session": session}) + "\n")
+        home.run("import", events)
+        home.run("seal")
+        return home
+
+    def test_an_intact_store_raises_no_alarm(self):
+        self.assertEqual([finding["code"] for finding in self.verify(self.home.data)["findings"]], ["unanchored"])
+        self.assertEqual(self.home.verify(self.home.data), (True, set()))
+
+    def test_a_list_of_dictionary_pieces_edited_with_its_digest_made_right(self):
+        # Behind magic, count, column and start: the number of pieces, then bytes, bytes of texts, texts and checksum of the first.
+        for place in (0, 8, 12, 16, 20, 24, 28, 32, 36, -1):
+            directory = self.copy()
+
+            def flip(block, place=place):
+                block[place] ^= 1
+            self.edit_block(directory, "indelible.pieces", flip)
+            self.assertEqual(self.both_find("segment-index", directory), {"segment-index"})
+        directory = self.copy()
+        self.edit_block(directory, "indelible.pieces", flip, with_digest=False)
+        self.both_find("segment-index", directory)
+
+
 class SealedStores(Copies):
     def check_needs(self):
         needs(self, os.path.join(CORPUS, "cloudtrail-invictus"), "INDELIBLE_CORPUS")

@@ -98,7 +98,8 @@ class Page:
 
 @dataclass
 class Chunk:
-    """One column: its pages, and what the footer says of it as a whole."""
+    """One column: its pages, and what the footer says of it as a whole. `dictionary`: of its page, the bytes in front of the values, the
+    values as they are stored, and how many there are."""
     path: str
     entries: int
     nulls: int
@@ -106,6 +107,7 @@ class Chunk:
     pages: list = field(default_factory=list)
     has_zones: bool = False
     order: int = 0
+    dictionary: object = None
 
 
 def block_of(data, entries, name):
@@ -181,6 +183,8 @@ class Container:
                 row += rows
             elif header[1] != DICTIONARY_PAGE or chunk.pages:
                 raise Malformed(f"column {chunk.path}: a page that is not of version 2")
+            else:
+                chunk.dictionary = (reader.position - position, stored, header[7][1])
             position = behind
         if row != self.rows or position != end:
             raise Malformed(f"column {chunk.path}: pages hold {row} rows, the file has {self.rows}")

@@ -200,6 +200,8 @@ class SealedPart:
             made = index.finish(proof.count, bounds.columns["id"].zones(), segment.index)
             if sha256(segment.index).hexdigest() != segment.index_digest or segment.index != made:
                 differences.append("the index block is not the one that its rows give")
+        if not segment.pieces_hold:
+            differences.append("the list of dictionary pieces is not the one that its dictionaries give")
         last = (log.number, listed.end // GROUP_LEAVES)
         self.seeds |= {last: proof.seeds[last]} if last in proof.seeds else {}
         for difference in differences:

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from .merkle import GROUP_LEAVES
 from .parquet import Container, block_of
+from .pieces import pieces_hold
 from .records import CONTROL, EVENT, HEAD, LEAF, RECORD, VALUE, Event
 from .report import CannotRead, Malformed
 
@@ -227,6 +228,10 @@ class Segment:
         self.index, self.index_digest = None, None
         if "indelible.index" in self.container.entries:
             self.index, self.index_digest = block_of(data, self.container.entries, "indelible.index")
+        self.pieces_hold = True
+        if "indelible.pieces" in self.container.entries:
+            block, digest = block_of(data, self.container.entries, "indelible.pieces")
+            self.pieces_hold = sha256(block).hexdigest() == digest and pieces_hold(self.arrow, block, self.container.chunks)
         try:
             self.file = parquet.ParquetFile(self.arrow.BufferReader(data), page_checksum_verification=True)
             check_schema(self.arrow, self.file.schema_arrow)

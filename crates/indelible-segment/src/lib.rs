@@ -22,6 +22,7 @@ mod error;
 mod index;
 mod layout;
 mod limits;
+mod pieces;
 mod proof;
 mod read;
 mod write;

@@ -95,6 +95,7 @@ impl Segment {
             None => {
                 checked.differences = self.check_index()?;
                 checked.differences.extend(self.check_statistics()?);
+                checked.differences.extend(self.check_piece_lists()?);
             }
         }
         Ok(checked)
@@ -160,6 +161,19 @@ impl Segment {
             row = next;
         }
         self.compare_index(terms, &statistics)
+    }
+
+    /// Compares what is said of the pieces of dictionaries with the dictionaries.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`: a dictionary that cannot be read at all.
+    ///
+    /// # Cost
+    /// Decompresses every large dictionary.
+    pub fn check_piece_lists(&self) -> Result<Vec<Difference>> {
+        let what = "the list of dictionary pieces is another than the dictionaries give";
+        let named = |column| Difference { what, column, seq: self.first_seq() };
+        Ok(self.false_piece_lists()?.into_iter().map(named).collect())
     }
 
     /// Whether its index has ids.
@@ -273,6 +287,7 @@ impl Pass {
         let index =
             self.terms.map_or_else(|| Ok(Vec::new()), |terms| segment.compare_index(terms, self.statistics.of(Column::Id)))?;
         self.found.splice(0..0, index);
+        self.found.extend(segment.check_piece_lists()?);
         Ok(self.found)
     }
 }

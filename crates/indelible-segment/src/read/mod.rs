@@ -68,6 +68,8 @@ pub struct Segment {
     rows: u32,
     columns: PerColumn<ColumnPlaces>,
     index: Option<IndexPlace>,
+    /// Where the pieces of its dictionaries are listed, if they are.
+    piece_lists: Option<BlockPlace>,
     /// Bytes of memory of what was read since it was opened.
     loaded: AtomicUsize,
 }
@@ -105,6 +107,14 @@ impl ColumnPlaces {
         };
         size_of::<Self>() + bounds
     }
+}
+
+/// A block of the file.
+struct BlockPlace {
+    offset: u64,
+    bytes: u64,
+    /// In hexadecimal.
+    digest: Box<str>,
 }
 
 struct IndexPlace {
@@ -186,7 +196,8 @@ impl Segment {
     pub fn memory(&self) -> usize {
         let columns: usize = self.columns.iter().map(|(_, column)| column.memory()).sum();
         let index = self.index.as_ref().map_or(0, |index| index.digest.len() + size_of_val(index.entries.as_slice()));
-        size_of::<Self>() + columns + self.proof.memory() + index + self.loaded.load(Ordering::Relaxed)
+        let lists = self.piece_lists.as_ref().map_or(0, |place| place.digest.len());
+        size_of::<Self>() + columns + self.proof.memory() + index + lists + self.loaded.load(Ordering::Relaxed)
     }
 
     /// Number of rows.

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::places::{Places, Zones};
 use super::source::read_exact;
-use super::{ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
+use super::{BlockPlace, ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
 use crate::codec::ABSENT;
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
 use crate::error::{Result, SegmentError};
 use crate::index::block;
 use crate::limits::{FOOTER_BYTES_MAX, ROWS_MAX};
-use crate::write::{INDEX_KEY, VERSION, VERSION_KEY};
+use crate::write::{INDEX_KEY, PIECES_KEY, VERSION, VERSION_KEY};
 
 /// Read from the end at first: the footer.
 const TAIL_BYTES: u64 = 16 << 10;
@@ -22,6 +22,9 @@ const TAIL_BYTES: u64 = 16 << 10;
 const END_BYTES: usize = 8;
 /// Of a SHA-256 in hexadecimal.
 const DIGEST_CHARS: usize = 64;
+
+/// Dictionaries of 4 MiB in pieces of 8 KiB, of two dozen columns, four times over.
+const PIECE_LISTS_BYTES_MAX: u64 = 1 << 20;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
@@ -75,10 +78,11 @@ impl Segment {
         }
         let rows = u32::try_from(footer.rows).map_err(|_| damaged("it has too many rows"))?;
         let index = read_index(&file, &footer, rows)?;
+        let piece_lists = find_piece_lists(&file, &footer)?;
         let columns = footer.chunks.into_iter().map(|(_, chunk)| column_of(&file, chunk)).collect::<Result<_>>()?;
         let columns = PerColumn::from_entries(columns).ok_or(damaged("its columns are not those of a segment"))?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { id, input: Box::new(input), length, proof, rows, columns, index, loaded: AtomicUsize::new(0) })
+        Ok(Self { id, input: Box::new(input), length, proof, rows, columns, index, piece_lists, loaded: AtomicUsize::new(0) })
     }
 
     pub(super) fn file(&self) -> Input<'_> {
@@ -169,9 +173,9 @@ pub(super) fn place_of<'f>(file: &Input<'_>, footer: &'f Footer, key: &str) -> R
         (words.next().is_none() && place.2.len() == DIGEST_CHARS).then_some(place)
     });
     let (offset, length, digest) =
-        place.ok_or(SegmentError::Foreign("its footer does not say where its proof and its index are"))?;
+        place.ok_or(SegmentError::Foreign("its footer does not say where its proof, its index or its list of pieces is"))?;
     if offset.checked_add(length).is_none_or(|end| end > file.length) {
-        return Err(damaged("its proof or its index lies outside of the file"));
+        return Err(damaged("its proof, its index or its list of pieces lies outside of the file"));
     }
     Ok((offset, length, digest))
 }
@@ -185,6 +189,18 @@ fn read_index(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<Option<Ind
     let front = file.read(offset, bytes.min(block::HEAD_BYTES_MAX as u64), "its index lies outside of the file")?;
     let entries = block::read_head(&front, bytes, rows).ok_or(damaged("its index was changed"))?;
     Ok(Some(IndexPlace { offset, bytes, digest: digest.to_owned(), entries }))
+}
+
+fn find_piece_lists(file: &Input<'_>, footer: &Footer) -> Result<Option<BlockPlace>> {
+    // Without the block each dictionary is looked through for its pieces.
+    if footer.entry(PIECES_KEY).is_none() {
+        return Ok(None);
+    }
+    let (offset, bytes, digest) = place_of(file, footer, PIECES_KEY)?;
+    if bytes > PIECE_LISTS_BYTES_MAX {
+        return Err(damaged("the list of its dictionaries' pieces is too long"));
+    }
+    Ok(Some(BlockPlace { offset, bytes, digest: digest.into() }))
 }
 
 /// What the footer says of a column, if it lies inside of the file.

@@ -2,24 +2,31 @@
 //!
 //! A large dictionary is stored as Zstandard frames one behind the other, each of some whole texts ([`crate::write`]). Any reader decompresses
 //! them all at once and need not know. A question that shows a hundred rows of a hundred segments would do that for megabytes of each: here
-//! it decompresses the frame that a text is in. Where the frames are, and which texts are in each, is found out once, when the page's checksum
-//! is compared, and kept with the segment; each frame has a checksum of its own from then on. A dictionary that is not in such pieces is read
-//! as a whole, as before.
+//! it decompresses the frame that a text is in. Where the frames are, and which texts are in each, a block of the file says ([`crate::pieces`]);
+//! where it does not, that is found out once, when the page's checksum is compared. Either is kept with the segment, with a checksum of each
+//! frame. A dictionary that is not in such pieces is read as a whole, as before.
 
 use std::sync::Arc;
 
-use super::Segment;
+use indelible_format::sha256::sha256;
+
 use super::decode::{Raw, decompress_to, with_page};
+use super::open::damaged;
 use super::page::{Page, Shape, Values};
 use super::presence::Presence;
 use super::store::{Dictionary, Store};
+use super::{BlockPlace, Segment};
 use crate::cache::{Cached, Key, PageCache};
 use crate::codec::{crc32, frame};
-use crate::column::{Column, Kind};
+use crate::column::{Column, Kind, PerColumn};
 use crate::error::{Result, SegmentError};
+use crate::pieces::{self, PieceList};
+use crate::write::hex;
 
 /// A dictionary page of fewer bytes is read as a whole.
 const STORED_BYTES_MIN: u32 = 16 << 10;
+const CHANGED: &str = "a dictionary was changed";
+const LISTS_CHANGED: &str = "the list of its dictionaries' pieces was changed";
 /// A frame of more bytes is no piece.
 const PIECE_BYTES_MAX: u64 = 1 << 20;
 
@@ -51,38 +58,55 @@ fn print(text: &[u8]) -> u16 {
     u16::from_le_bytes([a, b]) ^ u16::from_le_bytes([c, d])
 }
 
-impl Pieces {
-    /// Of a dictionary page that begins at `offset` of the file, as [`Raw::read`] takes it. `None`: it was changed.
-    fn read(bytes: &[u8], offset: u64) -> Option<Self> {
-        let (stored, start, raw_bytes, values) = Raw::read(bytes)?.dictionary()?;
-        let whole = Some(Self::default());
-        let (mut pieces, mut at, mut count, mut left) = (Vec::new(), 0, 0u32, raw_bytes);
-        let mut memory = Vec::new();
-        while at < stored.len() {
-            let rest = stored.get(at..)?;
-            let Some((length, raw)) = frame(rest).filter(|(length, raw)| *length > 0 && *raw <= PIECE_BYTES_MAX) else {
-                return whole;
-            };
-            let (Some(own), Ok(raw)) = (rest.get(..length), usize::try_from(raw)) else { return whole };
-            if raw > left {
-                return None;
-            }
-            let Some(texts) = decompressed(own, raw, &mut memory).and_then(|()| counted(&memory)) else { return whole };
-            pieces.push(Piece {
-                offset: offset + (start + at) as u64,
-                stored: u32::try_from(length).ok()?,
-                raw: u32::try_from(raw).ok()?,
-                first: count,
-                crc: crc32(own),
-            });
-            count = count.checked_add(texts)?;
-            at += length;
-            left -= raw;
-        }
-        if left > 0 || count as usize != values {
+/// The pieces of a dictionary page, as [`Raw::read`] takes it; none: it is not in pieces. `None`: it was changed.
+fn look_through(page: &[u8]) -> Option<PieceList> {
+    let (stored, start, raw_bytes, values) = Raw::read(page)?.dictionary()?;
+    let whole = Some(PieceList::default());
+    let (mut pieces, mut at, mut count, mut left) = (Vec::new(), 0, 0u32, raw_bytes);
+    let mut memory = Vec::new();
+    while at < stored.len() {
+        let rest = stored.get(at..)?;
+        let Some((length, raw)) = frame(rest).filter(|(length, raw)| *length > 0 && *raw <= PIECE_BYTES_MAX) else {
+            return whole;
+        };
+        let (Some(own), Ok(raw)) = (rest.get(..length), usize::try_from(raw)) else { return whole };
+        if raw > left {
             return None;
         }
-        if pieces.len() < 2 { whole } else { Some(Self { pieces: pieces.into(), count }) }
+        let Some(texts) = decompressed(own, raw, &mut memory).and_then(|()| counted(&memory)) else { return whole };
+        pieces.push(pieces::Piece::new(own, raw, texts as usize));
+        count = count.checked_add(texts)?;
+        at += length;
+        left -= raw;
+    }
+    if left > 0 || count as usize != values {
+        return None;
+    }
+    if pieces.len() < 2 { whole } else { Some(PieceList { start: u32::try_from(start).ok()?, pieces }) }
+}
+
+impl Pieces {
+    /// Of a dictionary page at `offset` of the file. `None`: they do not fit to it.
+    fn new(list: &PieceList, offset: u64, page_bytes: u32) -> Option<Self> {
+        if list.pieces.is_empty() {
+            return Some(Self::default());
+        }
+        let (mut at, mut count, mut pieces) = (offset + u64::from(list.start), 0u32, Vec::with_capacity(list.pieces.len()));
+        for pieces::Piece { stored, raw, texts, crc } in list.pieces.iter().copied() {
+            if u64::from(raw) > PIECE_BYTES_MAX || texts == 0 {
+                return None;
+            }
+            pieces.push(Piece { offset: at, stored, raw, first: count, crc });
+            at += u64::from(stored);
+            count = count.checked_add(texts)?;
+        }
+        (list.page_bytes() == u64::from(page_bytes)).then(|| Self { pieces: pieces.into(), count })
+    }
+
+    /// How many texts a piece has.
+    fn texts(&self, nth: usize) -> u32 {
+        let first = |nth: usize| self.pieces.get(nth).map_or(self.count, |piece| piece.first);
+        first(nth + 1) - first(nth)
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -145,11 +169,14 @@ impl Segment {
         if bytes < STORED_BYTES_MIN || !own.is_compressed || column.fixed_bytes().is_some() {
             return Ok(None);
         }
+        if own.pieces.get().is_none() {
+            self.take_piece_lists(cache)?;
+        }
         let pieces = match own.pieces.get() {
             Some(pieces) => pieces,
             None => {
-                let read = with_page(&*self.input, offset, bytes as usize, |page| Pieces::read(page, offset));
-                let pieces = read.map_err(SegmentError::Io)?.ok_or_else(|| self.damaged("a dictionary was changed", 0))?;
+                let list = self.look_through(column)?;
+                let pieces = Pieces::new(&list, offset, bytes).ok_or_else(|| self.damaged(CHANGED, 0))?;
                 cache.count_read(u64::from(bytes));
                 own.pieces.get_or_init(|| self.counted(pieces, Pieces::memory))
             }
@@ -157,20 +184,76 @@ impl Segment {
         Ok(Some(&**pieces).filter(|pieces| !pieces.is_empty()))
     }
 
+    /// The pieces of a dictionary as its page gives them.
+    fn look_through(&self, column: Column) -> Result<PieceList> {
+        let Some((offset, bytes)) = self.columns.of(column).dictionary else { return Ok(PieceList::default()) };
+        let read = with_page(&*self.input, offset, bytes as usize, look_through);
+        read.map_err(SegmentError::Io)?.ok_or_else(|| self.damaged(CHANGED, 0))
+    }
+
+    /// Notes the pieces of all dictionaries that are listed.
+    fn take_piece_lists(&self, cache: &PageCache) -> Result<()> {
+        let Some(place) = &self.piece_lists else { return Ok(()) };
+        cache.count_read(place.bytes);
+        for (column, list) in self.piece_lists(place)?.iter().filter(|(_, list)| !list.pieces.is_empty()) {
+            let own = self.columns.of(column);
+            let pieces = own.dictionary.and_then(|(offset, bytes)| Pieces::new(list, offset, bytes));
+            let pieces = pieces.ok_or_else(|| self.damaged(LISTS_CHANGED, 0))?;
+            own.pieces.get_or_init(|| self.counted(pieces, Pieces::memory));
+        }
+        Ok(())
+    }
+
+    fn piece_lists(&self, place: &BlockPlace) -> Result<PerColumn<PieceList>> {
+        let block =
+            self.file().read(place.offset, place.bytes, "the list of its dictionaries' pieces lies outside of the file")?;
+        let lists = pieces::decode(&block).filter(|_| hex(&sha256(&block)) == *place.digest);
+        lists.ok_or(damaged(LISTS_CHANGED))
+    }
+
+    /// Looks through the dictionaries whose pieces are listed, and names the columns of which the list says anything else; `None`: there is no
+    /// telling which.
+    ///
+    /// # Errors
+    /// `Io`, `Damaged`: a dictionary that cannot be read at all.
+    pub(super) fn false_piece_lists(&self) -> Result<Vec<Option<Column>>> {
+        let Some(place) = &self.piece_lists else { return Ok(Vec::new()) };
+        let lists = match self.piece_lists(place) {
+            Ok(lists) => lists,
+            Err(SegmentError::Damaged { .. }) => return Ok(vec![None]),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for (column, list) in lists.iter().filter(|(_, list)| !list.pieces.is_empty()) {
+            if self.look_through(column)? != *list {
+                found.push(Some(column));
+            }
+        }
+        Ok(found)
+    }
+
     /// Reads a piece, and gives what `act` makes of its texts.
-    fn with_piece<T>(&self, piece: &Piece, memory: &mut Vec<u8>, act: impl FnOnce(&mut Vec<u8>) -> Option<T>) -> Result<T> {
+    fn with_piece<T>(
+        &self,
+        pieces: &Pieces,
+        nth: usize,
+        memory: &mut Vec<u8>,
+        act: impl FnOnce(&mut Vec<u8>) -> Option<T>,
+    ) -> Result<T> {
+        let Some(piece) = pieces.pieces.get(nth) else { return Err(self.damaged(CHANGED, 0)) };
         let read = with_page(&*self.input, piece.offset, piece.stored as usize, |bytes| {
             let stored = bytes.get(..piece.stored as usize).filter(|stored| crc32(stored) == piece.crc)?;
-            decompressed(stored, piece.raw as usize, memory)
+            decompressed(stored, piece.raw as usize, memory)?;
+            (counted(memory)? == pieces.texts(nth)).then_some(())
         });
         let read = read.map_err(SegmentError::Io)?.and_then(|()| act(memory));
-        read.ok_or_else(|| self.damaged("a dictionary was changed", 0))
+        read.ok_or_else(|| self.damaged(CHANGED, 0))
     }
 
     /// A piece, as a dictionary of its own.
-    fn load_piece(&self, column: Column, piece: &Piece) -> Result<Arc<Dictionary>> {
-        self.with_piece(piece, &mut Vec::new(), |memory| {
-            let (count, length) = (counted(memory)?, memory.len());
+    fn load_piece(&self, column: Column, pieces: &Pieces, nth: usize) -> Result<Arc<Dictionary>> {
+        self.with_piece(pieces, nth, &mut Vec::new(), |memory| {
+            let (count, length) = (pieces.texts(nth), memory.len());
             let store = Store::read(std::mem::take(memory), length, count as usize, None, column.kind() == Kind::Text)?;
             Some(Arc::new(Dictionary::new(store, column)))
         })
@@ -197,7 +280,7 @@ impl Segment {
             let mut known = cache.dictionary(&key);
             if known.is_none() && cache.was_asked(&key) {
                 cache.count_read(u64::from(piece.stored));
-                let whole = self.load_piece(column, piece)?;
+                let whole = self.load_piece(column, pieces, nth)?;
                 cache.keep(key, Cached::Dictionary(Arc::clone(&whole)));
                 known = Some(whole);
             }
@@ -207,11 +290,11 @@ impl Segment {
             }
             cache.count_read(u64::from(piece.stored));
             speller.nth = None;
-            self.with_piece(piece, &mut speller.memory, |_| Some(()))?;
+            self.with_piece(pieces, nth, &mut speller.memory, |_| Some(()))?;
             speller.nth = Some(nth);
         }
         let text = texts(&speller.memory).nth((word - piece.first) as usize).flatten();
-        text.map(append).ok_or_else(|| self.damaged("a dictionary was changed", 0))
+        text.map(append).ok_or_else(|| self.damaged(CHANGED, 0))
     }
 
     /// A row of a page of numbers, with its texts instead.
@@ -235,7 +318,7 @@ impl Segment {
             }
             let length = plain.len();
             let store = Store::read(plain, length, words.len(), None, column.kind() == Kind::Text);
-            values = Values::Store(store.ok_or_else(|| self.damaged("a dictionary was changed", row))?);
+            values = Values::Store(store.ok_or_else(|| self.damaged(CHANGED, row))?);
         }
         Ok(Page { column, first_row: row, rows: 1, shape, presence, values, dictionary: None })
     }
@@ -280,9 +363,9 @@ impl Segment {
             return Ok(prints);
         }
         let (mut prints, mut memory) = (Vec::with_capacity(pieces.count as usize), Vec::new());
-        for piece in &pieces.pieces {
+        for (nth, piece) in pieces.pieces.iter().enumerate() {
             cache.count_read(u64::from(piece.stored));
-            self.with_piece(piece, &mut memory, |memory| {
+            self.with_piece(pieces, nth, &mut memory, |memory| {
                 prints.extend(texts(memory).flatten().map(print));
                 Some(())
             })?;

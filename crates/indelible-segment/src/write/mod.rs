@@ -18,6 +18,7 @@ use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
 use crate::error::{Result, SegmentError};
 use crate::index::{IdIndex, IndexField, id_index};
 use crate::limits::ROWS_MAX;
+use crate::pieces::{self, PieceList};
 use crate::proof::Proof;
 use column::Finished;
 use page::PageMaker;
@@ -30,6 +31,8 @@ pub use table::TableWriter;
 pub(crate) const PROOF_KEY: &str = "indelible.proof";
 /// Key of the footer's entry that says where the index block is, in the same way.
 pub(crate) const INDEX_KEY: &str = "indelible.index";
+/// Key of the footer's entry that says where the block of dictionary pieces is, in the same way; none: no dictionary is in pieces.
+pub(crate) const PIECES_KEY: &str = "indelible.pieces";
 /// Key of the footer's entry with the version of all that is not plain Parquet.
 pub(crate) const VERSION_KEY: &str = "indelible.version";
 pub(crate) const VERSION: &str = "1";
@@ -179,8 +182,10 @@ impl<W: Write> SegmentWriter<W> {
         let (mut ids, mut dictionaries) = (None, Vec::new());
         let mut indexes = Vec::new();
         let mut chunks = PerColumn::new(|_| Chunk::default());
+        let mut pieces = PerColumn::new(|_| PieceList::default());
         for (column, writer) in writers.into_iter() {
-            let (finished, dictionary) = writer.finish(&mut maker)?;
+            let (mut finished, dictionary) = writer.finish(&mut maker)?;
+            *pieces.of_mut(column) = std::mem::take(&mut finished.pieces);
             dictionaries.push(dictionary);
             if rows == 0 {
                 continue;
@@ -197,9 +202,11 @@ impl<W: Write> SegmentWriter<W> {
         let block = index.finish(u32::try_from(rows).unwrap_or(u32::MAX), word, with_ids(id_index(ids.as_deref())));
         let index_place = out.put_block(&block)?;
         let proof_place = out.put_block(&proof.encode())?;
+        let pieces = pieces::encode(&pieces);
+        let pieces_place = if pieces.is_empty() { None } else { Some((PIECES_KEY, out.put_block(&pieces)?)) };
         put_page_indexes(&indexes, &mut chunks, &mut out)?;
         let entries = [(VERSION_KEY, VERSION.to_owned()), (INDEX_KEY, index_place), (PROOF_KEY, proof_place)];
-        let entries = entries.map(|(key, value)| (key.to_owned(), value)).to_vec();
+        let entries = entries.into_iter().chain(pieces_place).map(|(key, value)| (key.to_owned(), value)).collect();
         let mut bytes = Vec::new();
         Footer { rows, entries, chunks }.write(&mut bytes);
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

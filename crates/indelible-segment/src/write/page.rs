@@ -5,6 +5,7 @@ use crate::container::page_header::{Body, PageHeader};
 use crate::encoding::rle;
 use crate::error::{Result, SegmentError};
 use crate::limits::is_justified;
+use crate::pieces::{Piece, PieceList};
 
 /// Values shorter than this are not worth a look.
 const COMPRESS_BYTES_MIN: usize = 64;
@@ -115,37 +116,41 @@ impl PageMaker {
     }
 
     /// Appends a dictionary page of `values`, which are then empty; whether dictionaries are compressed is said by the column, so they are.
-    pub(crate) fn dictionary_page(&mut self, values: usize, is_text: bool, out: &mut Vec<u8>) -> Result<usize> {
+    /// Gives the bytes of the page before compression, its header included, and its pieces.
+    pub(crate) fn dictionary_page(&mut self, values: usize, is_text: bool, out: &mut Vec<u8>) -> Result<(usize, PieceList)> {
         let raw_bytes = self.values.len();
-        if is_text && raw_bytes >= PIECES_BYTES_MIN {
+        let pieces = if is_text && raw_bytes >= PIECES_BYTES_MIN {
             self.compress_in_pieces()?
         } else {
-            self.compress()?
-        }
+            self.compress()?;
+            Vec::new()
+        };
         let header_bytes = put(Body::Dictionary { values }, raw_bytes, &[], &self.packed, out);
         self.values.clear();
-        Ok(header_bytes + raw_bytes)
+        Ok((header_bytes + raw_bytes, PieceList { start: u32::try_from(header_bytes).unwrap_or(u32::MAX), pieces }))
     }
 
     /// Compresses `values`, texts each behind its length, into `packed`: one frame behind the other, each of whole texts. To Zstandard that
     /// is the same as one frame.
-    fn compress_in_pieces(&mut self) -> Result<()> {
+    fn compress_in_pieces(&mut self) -> Result<Vec<Piece>> {
         self.packed.clear();
-        let (mut rest, mut piece) = (self.values.as_slice(), Vec::new());
+        let (mut rest, mut piece, mut pieces) = (self.values.as_slice(), Vec::new(), Vec::new());
         while !rest.is_empty() {
-            let mut end = 0;
+            let (mut end, mut texts) = (0, 0);
             while end < PIECE_BYTES.min(rest.len()) {
                 let length = rest.get(end..).and_then(<[u8]>::first_chunk).map_or(0, |length| u32::from_le_bytes(*length));
                 end = (end + 4 + length as usize).min(rest.len());
+                texts += 1;
             }
             let (front, behind) = rest.split_at(end);
             piece.clear();
             piece.reserve(compress_bound(front.len()));
             self.compressor.compress_to_buffer(front, &mut piece).map_err(SegmentError::Io)?;
             self.packed.extend_from_slice(&piece);
+            pieces.push(Piece::new(&piece, front.len(), texts));
             rest = behind;
         }
-        Ok(())
+        Ok(pieces)
     }
 }
 

@@ -1,6 +1,9 @@
 //! A large dictionary is stored in pieces: one text is had without the others, and everyone else reads it as ever.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
+use indelible_format::sha256::sha256;
 use indelible_format::{Draft, Record};
 use indelible_segment::{Column, PageCache, Scratch, Segment};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -92,6 +95,82 @@ fn another_reader_reads_a_dictionary_in_pieces() {
         }
     }
     assert!(expected.next().is_none());
+}
+
+fn find(file: &[u8], what: &[u8]) -> usize {
+    file.windows(what.len()).position(|window| window == what).unwrap()
+}
+
+/// Where the list of pieces is in a file.
+fn list_of(file: &[u8]) -> std::ops::Range<usize> {
+    let start = find(file, b"INDLPCS1");
+    let said = find(file, b"indelible.pieces");
+    let words = String::from_utf8_lossy(&file[said..said + 80]).into_owned();
+    let length = words.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+    start..start + length
+}
+
+fn replace(file: &mut [u8], old: &[u8], new: &[u8]) {
+    let at = find(file, old);
+    file[at..at + new.len()].copy_from_slice(new);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    sha256(bytes).0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn where_pieces_are_is_read_and_not_looked_for() {
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    let (cache, mut scratch) = (PageCache::new(64 << 20), Scratch::default());
+    let segment = Segment::open(bytes.clone()).unwrap();
+    assert_eq!(segment.record(20_000, &cache, &mut scratch).unwrap(), Some(records[20_000].as_slice()));
+    let listed = cache.counts().bytes_read;
+    // A file of a writer that does not list them is read as ever.
+    let mut unlisted = bytes.to_vec();
+    replace(&mut unlisted, b"indelible.pieces", b"somebody.listens");
+    let (cache, mut scratch) = (PageCache::new(64 << 20), Scratch::default());
+    let segment = Segment::open(Bytes::from(unlisted)).unwrap();
+    for nth in [20_000, 7, 29_999] {
+        assert_eq!(segment.record(nth, &cache, &mut scratch).unwrap(), Some(records[nth as usize].as_slice()));
+    }
+    assert_eq!(segment.check_piece_lists().unwrap(), []);
+    assert!(listed + (100 << 10) < cache.counts().bytes_read, "{listed}, {:?}", cache.counts());
+}
+
+/// Whatever the list says: no row is shown as another, and who checks the file finds it.
+#[test]
+fn a_list_of_pieces_that_lies_is_found() {
+    let records = records();
+    let (bytes, _) = round_trip(0, &records);
+    assert_eq!(Segment::open(bytes.clone()).unwrap().check_piece_lists().unwrap(), []);
+    let list = list_of(&bytes);
+    let old = hex(&bytes[list.clone()]);
+    let mut rng = fastrand::Rng::with_seed(5);
+    let (mut refused, mut shown) = (0, 0);
+    for round in 0..24 {
+        let mut changed = bytes.to_vec();
+        let at = rng.usize(list.clone());
+        changed[at] ^= 1 << rng.u8(..8);
+        // Every other liar is careful enough to say the right digest.
+        if round % 2 == 0 {
+            let new = hex(&changed[list.clone()]);
+            replace(&mut changed, old.as_bytes(), new.as_bytes());
+        }
+        let segment = Segment::open(Bytes::from(changed)).unwrap();
+        assert_ne!(segment.check_piece_lists().unwrap(), [], "{at}");
+        let checked = segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).unwrap();
+        assert!(checked.differences.iter().any(|found| found.what.contains("dictionary pieces")), "{checked:?}");
+        let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
+        for nth in (0..records.len()).step_by(1_501) {
+            match segment.record(nth as u64, &cache, &mut scratch) {
+                Ok(found) => shown += usize::from(found == Some(records[nth].as_slice())),
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 0 && shown > 0, "{refused} {shown}");
 }
 
 /// Wherever a byte of a piece is changed, nothing else is shown in its place.

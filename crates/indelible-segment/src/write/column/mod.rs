@@ -13,6 +13,7 @@ use crate::container::footer::{Chunk, PagePlace, Zone};
 use crate::container::page_header::{self as encoding, Body};
 use crate::error::Result;
 use crate::limits::STRIDE;
+use crate::pieces::PieceList;
 use crate::write::dictionary::Dictionary;
 use crate::write::page::{Habit, PageMaker};
 
@@ -101,6 +102,7 @@ pub(crate) struct Finished {
     pub(crate) zones: Option<Vec<Zone>>,
     pub(crate) chunk: Chunk,
     pub(crate) dictionary_page: Vec<u8>,
+    pub(crate) pieces: PieceList,
     /// The pages, one behind the other.
     pub(crate) out: Vec<Vec<u8>>,
 }

@@ -7,6 +7,7 @@ use crate::container::footer::{Bounds, Chunk, PagePlace, Zone};
 use crate::container::page_header::{self as encoding, Body};
 use crate::encoding::{bits, delta, rle};
 use crate::error::Result;
+use crate::pieces::PieceList;
 use crate::write::dictionary::Dictionary;
 use crate::write::page::PageMaker;
 
@@ -247,11 +248,13 @@ impl ColumnWriter {
             self.flush(maker)?;
         }
         self.set_order(maker)?;
-        let mut dictionary_page = Vec::new();
+        let (mut dictionary_page, mut pieces) = (Vec::new(), PieceList::default());
         let is_text = self.column.fixed_bytes().is_none();
         if self.dictionary.len() > 0 {
             self.put_dictionary(maker);
-            self.raw_bytes += maker.dictionary_page(self.dictionary.len(), is_text, &mut dictionary_page)? as u64;
+            let (raw_bytes, made) = maker.dictionary_page(self.dictionary.len(), is_text, &mut dictionary_page)?;
+            self.raw_bytes += raw_bytes as u64;
+            pieces = made;
             if !self.encodings.contains(&encoding::PLAIN) {
                 self.encodings.push(encoding::PLAIN);
             }
@@ -270,7 +273,8 @@ impl ColumnWriter {
             bounds,
             ..Chunk::default()
         };
-        let finished = Finished { pages: self.pages, zones: self.zones, chunk, dictionary_page, out: self.out.into_all() };
+        let finished =
+            Finished { pages: self.pages, zones: self.zones, chunk, dictionary_page, pieces, out: self.out.into_all() };
         Ok((finished, self.dictionary))
     }
 }

@@ -5,9 +5,11 @@
 //!
 //! Memory: 26 bytes a record at most, for events as they usually are, whatever their size.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
 use indelible_format::record::Kind;
 use indelible_format::{Field, Head, Id, Record, limits};
 use indelible_segment::{BLOCK_ROWS, IndexField, pair};
@@ -143,9 +145,15 @@ impl Wanted {
     }
 }
 
-/// Not 0. Not keyed: whoever makes terms collide has records looked at that need not be.
+/// Of this process only, so that nobody can choose terms that collide: their records would all be looked at.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// Not 0.
 fn print(field: IndexField, term: &[u8]) -> u32 {
-    let [a, b, c, d, ..] = BuildHasherDefault::<DefaultHasher>::default().hash_one((field as u8, term)).to_le_bytes();
+    let mut hasher = SEED.build_hasher();
+    hasher.write_u8(field as u8);
+    hasher.write(term);
+    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d]).max(1)
 }
 
