@@ -10,14 +10,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
 use ureq::http::{HeaderName, HeaderValue, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body, Proxy, RequestBuilder};
 
 use crate::error::{ClientError, ErrorKind, Problem};
 use crate::token::Token;
+use crate::trust;
 
 /// Bytes of an answer that is read whole.
 const JSON_BYTES_MAX: u64 = 256 << 20;
@@ -121,7 +121,7 @@ impl Options {
             .with_hint("use https, or say `insecure` if the way there is safe"));
         }
         let tls = match place {
-            Place::Tls => Some(tls(self.roots.as_deref())?),
+            Place::Tls => Some(trust::tls(self.roots.as_deref())?),
             Place::ThisMachine | Place::ClearElsewhere => None,
         };
         let authorization = self.token.as_ref().map(Token::header).transpose()?;
@@ -346,44 +346,22 @@ fn base_of(url: &str) -> Result<(String, Place), ClientError> {
     Ok((format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/')), place))
 }
 
-fn tls(pem: Option<&[u8]>) -> Result<TlsConfig, ClientError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    Ok(TlsConfig::builder().root_certs(RootCerts::from(roots(pem)?)).unversioned_rustls_crypto_provider(provider).build())
-}
-
-/// The certificates to believe: those given, or this machine's.
-fn roots(pem: Option<&[u8]>) -> Result<Vec<Certificate<'static>>, ClientError> {
-    let Some(pem) = pem else {
-        let found = rustls_native_certs::load_native_certs();
-        if found.certs.is_empty() {
-            let error = ClientError::new(ErrorKind::Config, "this machine has no certificates to believe a server by");
-            return Err(error.with_hint("install ca-certificates, or give the server's own authority as a PEM file"));
-        }
-        return Ok(found.certs.iter().map(|certificate| Certificate::from_der(certificate.as_ref()).to_owned()).collect());
-    };
-    let mut roots = Vec::new();
-    for item in parse_pem(pem) {
-        let wrong = |error| ClientError::caused(ErrorKind::Config, "the certificates cannot be read as PEM", error);
-        if let PemItem::Certificate(certificate) = item.map_err(wrong)? {
-            roots.push(certificate);
-        }
-    }
-    if roots.is_empty() {
-        return Err(ClientError::new(ErrorKind::Config, "there is no certificate (PEM) among those to believe"));
-    }
-    Ok(roots)
-}
-
 fn unreachable(base: &str, error: ureq::Error) -> ClientError {
+    let hint = trust::hint(&error);
     let (kind, context) = match &error {
+        _ if hint.is_some() => (ErrorKind::Unreachable, format!("no safe connection to {base}")),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => (ErrorKind::Config, format!("{base} cannot be asked for that")),
         ureq::Error::HostNotFound => (ErrorKind::Unreachable, format!("there is no host of the name in {base}")),
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => (ErrorKind::Unreachable, format!("no safe connection to {base}")),
+        ureq::Error::Tls(_) => (ErrorKind::Unreachable, format!("no safe connection to {base}")),
         ureq::Error::Timeout(_) => (ErrorKind::Unreachable, format!("{base} does not answer in time")),
         ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
             (ErrorKind::Protocol, format!("what {base} answered is not HTTP as it should be"))
         }
         _ => (ErrorKind::Unreachable, format!("no connection to {base}, or it broke")),
     };
-    ClientError::caused(kind, context, error)
+    let error = ClientError::caused(kind, context, error);
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }

@@ -16,6 +16,7 @@ mod queue;
 mod sender;
 mod ticket;
 mod token;
+mod trust;
 
 pub use client::{Client, Closed, Stats, Undelivered};
 pub use config::Config;

@@ -136,6 +136,7 @@ impl Store {
         let sealer = Sealer::open(&world, &dir, &identity)?;
         let recovered = recovery::recover(&world, &config, &identity, &sealer)?;
         sealer.tidy()?;
+        remove_unfinished(&world, &dir)?;
         let heads: Vec<LogHead> = recovered.tips.iter().map(Tip::head).collect();
         let fresh = recovered.lsn == 0;
         if let Some(adopted) = &adopted {
@@ -663,8 +664,7 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
     let failed = |error| Error::io(format!("could not make {}", dir.display()), error);
     if !world.disk.exists(&dir.join("store.json")) {
         if !config.create {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no store in {}", dir.display()))
-                .with_hint(format!("make one with `indelible init --data {}`", dir.display())));
+            return Err(Identity::missing(world, dir));
         }
         let ancestors: Vec<&Path> = dir.ancestors().take_while(|path| path.parent().is_some()).collect();
         for path in ancestors.into_iter().rev() {
@@ -682,8 +682,7 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         let names = world.disk.list(dir).map_err(failed)?;
         // What an interrupted creation leaves behind may be there; anything else is not ours to write into.
         if names.iter().any(|name| name == crate::backup::UNFINISHED) {
-            return Err(Error::new(ErrorKind::NotFound, format!("a restoration into {} was not finished", dir.display()))
-                .with_hint(format!("run `indelible restore BACKUP --data {}` once more", dir.display())));
+            return Err(Identity::missing(world, dir));
         }
         if let Some(stranger) = names.iter().find(|name| !OWN_NAMES.contains(&name.as_str())) {
             return Err(Error::new(
@@ -697,6 +696,17 @@ fn make_directories(world: &World, config: &Config) -> Result<()> {
         world.disk.create_dir(&dir.join(name)).map_err(failed)?;
     }
     world.disk.sync_dir(dir).map_err(failed)
+}
+
+/// Removes what was to replace a file of the store when its writer ended: nobody reads it, and nobody else removes it.
+fn remove_unfinished(world: &World, dir: &Path) -> Result<()> {
+    for name in ["key.new", "manifest.new", "pseudonym.key.new", "store.json.new"] {
+        let path = dir.join(name);
+        if world.disk.exists(&path) {
+            world.disk.remove(&path).map_err(|error| Error::io(format!("could not remove {name}"), error))?;
+        }
+    }
+    Ok(())
 }
 
 const fn not_ours(error: std::io::ErrorKind) -> bool {

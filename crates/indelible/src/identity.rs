@@ -9,6 +9,7 @@ use indelible_format::json::{self, Document, Node};
 use indelible_format::note::{SigningKey, VerifierKey};
 use zeroize::Zeroizing;
 
+use crate::backup::UNFINISHED;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json_object::Object;
 use crate::retain::Retention;
@@ -235,10 +236,20 @@ impl Identity {
     pub fn read(world: &World, dir: &Path) -> Result<Self> {
         let path = dir.join("store.json");
         if !world.disk.exists(&path) {
-            return Err(Error::new(ErrorKind::NotFound, format!("there is no store in {}", dir.display()))
-                .with_hint(format!("make one with `indelible init --data {}`", dir.display())));
+            return Err(Self::missing(world, dir));
         }
         Self::from_json(&world.read_file(&path).map_err(|error| Error::io("could not read store.json", error))?)
+    }
+
+    /// Why there is no `store.json`.
+    pub(crate) fn missing(world: &World, dir: &Path) -> Error {
+        let shown = dir.display();
+        if world.disk.exists(&dir.join(UNFINISHED)) {
+            return Error::new(ErrorKind::NotFound, format!("a restoration into {shown} was not finished"))
+                .with_hint(format!("run `indelible restore BACKUP --data {shown}` once more"));
+        }
+        Error::new(ErrorKind::NotFound, format!("there is no store in {shown}"))
+            .with_hint(format!("make one with `indelible init --data {shown}`"))
     }
 
     /// Writes identity and key of a new store; `store.json` comes last, so a store without it was never finished.

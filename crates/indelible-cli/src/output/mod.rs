@@ -194,7 +194,7 @@ impl Tone {
 }
 
 /// JSON in which whatever acts on a terminal is written as `\uXXXX`: another spelling of the same value.
-fn safe_json(json: &str) -> String {
+pub(crate) fn safe_json(json: &str) -> String {
     if matches!(escape_terminal(json), Cow::Borrowed(_)) {
         return json.to_owned();
     }

@@ -25,6 +25,8 @@ mod hostile;
 #[cfg(test)]
 mod imports;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod parquet;

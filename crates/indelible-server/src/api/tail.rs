@@ -213,6 +213,14 @@ impl Listener {
     /// Reads from the store what lies between the position and now.
     async fn catch_up(&mut self) -> bool {
         loop {
+            // A step may be large: none is made before what was sent is taken, so that no more than one waits for a slow listener.
+            let is_taken = tokio::select! {
+                room = self.sender.reserve_many(PIECES) => room.is_ok(),
+                _ = self.stop.changed() => false,
+            };
+            if !is_taken {
+                return false;
+            }
             let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
             let found = ask(&self.server, Question::Tail, move |server, cancel| {
                 let query = cancel.on(query);

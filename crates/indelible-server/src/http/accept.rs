@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::peers::Peers;
 use crate::metrics::Broken;
 use crate::server::Server;
 
@@ -28,7 +29,8 @@ pub(crate) trait Speak: Clone + Send + Sync + 'static {
 
 /// Accepts until the server stops, then lets what is open end, for `drain.time` at most.
 ///
-/// `most`: connections at once; who comes when they are all there is let go at once, and counted.
+/// `most`: connections at once; who comes when they are all there, or when its address has nearly all of them, is let go at once,
+/// and counted.
 pub(crate) async fn serve(
     server: &Arc<Server>,
     listener: TcpListener,
@@ -37,6 +39,7 @@ pub(crate) async fn serve(
     protocol: impl Speak,
 ) {
     let places = Arc::new(Semaphore::new(most));
+    let peers = Peers::new(most);
     let acceptor = tls.map(TlsAcceptor::from);
     let handshake = server.config().time("limits.header_time").min(HANDSHAKE);
     let mut stop = server.stop.subscribe();
@@ -51,7 +54,8 @@ pub(crate) async fn serve(
             tokio::time::sleep(BREATH).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let (place, seat) = (Arc::clone(&places).try_acquire_owned(), peers.seat(peer.ip()));
+        let (Ok(place), Some(seat)) = (place, seat) else {
             server.metrics.connections_refused.inc();
             continue;
         };
@@ -70,7 +74,7 @@ pub(crate) async fn serve(
                 }
             }
             server.metrics.connections.dec();
-            drop(place);
+            drop((place, seat));
         });
     }
     drop(listener);

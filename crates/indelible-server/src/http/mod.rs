@@ -4,8 +4,10 @@ pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod caller;
 mod handles;
+mod peers;
 pub(crate) mod problem;
 pub(crate) mod serve;
+mod taken;
 pub(crate) mod tls;
 pub(crate) mod validity;
 

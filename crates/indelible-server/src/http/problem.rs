@@ -151,6 +151,11 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Whether there was no room: on the disk, or within what its owner may have of it.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         use std::error::Error as _;
@@ -158,8 +163,7 @@ impl From<Error> for Problem {
         let mut source = error.source();
         let mut full_disk = false;
         while let Some(cause) = source {
-            full_disk |=
-                cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::StorageFull);
+            full_disk |= cause.downcast_ref::<std::io::Error>().is_some_and(is_full);
             detail = format!("{detail}: {cause}");
             source = cause.source();
         }
@@ -204,9 +208,7 @@ impl From<AccessError> for Problem {
     fn from(error: AccessError) -> Self {
         match error {
             AccessError::Refused(detail) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail),
-            AccessError::Io(what, cause) if cause.kind() == std::io::ErrorKind::StorageFull => {
-                Self::disk_full(format!("could not {what} access.json: {cause}"))
-            }
+            AccessError::Io(what, cause) if is_full(&cause) => Self::disk_full(format!("could not {what} access.json: {cause}")),
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "access", error.to_string()),
         }
     }

@@ -1,5 +1,5 @@
-//! Connections that speak HTTP: each with a time for the head of a request to come, and bounded streams and headers. One that does not keep to
-//! that ends, and is counted by why.
+//! Connections that speak HTTP: each with a time for the head of a request to come and for answers to be taken, and bounded
+//! streams and headers. One that does not keep to that ends, and is counted by why.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use tower::ServiceExt as _;
 use super::accept::{self, Speak};
 use super::caller::Peer;
 use super::handles;
+use super::taken::Answers;
 use crate::metrics::{Broken, ByStatus};
 use crate::server::Server;
 
@@ -36,7 +37,8 @@ pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<
         eprintln!("limits.connections is {wanted}, but there are handles for {fit} only: raise the limit on open files");
     }
     let most = wanted.min(fit);
-    let http = Http { server: Arc::clone(&server), routes };
+    let answers = Answers::new(Arc::clone(&server.metrics), server.config().time("limits.body_time"));
+    let http = Http { server: Arc::clone(&server), answers, routes };
     accept::serve(&server, listener, tls, most, http).await;
 }
 
@@ -44,6 +46,7 @@ pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<
 #[derive(Clone)]
 struct Http {
     server: Arc<Server>,
+    answers: Answers,
     routes: Router,
 }
 
@@ -52,11 +55,11 @@ impl Speak for Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        speak(&self.server, stream, peer, self.routes).await;
+        speak(&self.server, stream, peer, &self.answers, self.routes).await;
     }
 }
 
-async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, routes: Router)
+async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, answers: &Answers, routes: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -87,7 +90,10 @@ where
         request.extensions_mut().insert(Peer(peer));
         request
     });
+    let taking = answers.connection();
+    let stream = taking.patient(stream);
     let service = service.map_response(move |response: axum::response::Response| {
+        let response = taking.look_after(response);
         metrics.responses.get_or_create(&ByStatus { status: response.status().as_u16() }).inc();
         response
     });

@@ -30,8 +30,8 @@ pub(crate) enum Fate {
     Repeated { log: u32 },
     /// More producers or gaps than can be remembered; not recorded.
     TooManyProducers,
-    /// The idempotency index could not be read or written; not recorded.
-    IndexFailed,
+    /// The idempotency index could not be read or written; not recorded. `full`: for want of room.
+    IndexFailed { full: bool },
 }
 
 /// `count` events of one lane from `first_position` on, with one fate.

@@ -189,10 +189,12 @@ impl Builder {
     /// Decides whether a record is new; if it is, also gives its number among its tenant's.
     fn judge(&mut self, routing: &Routing<'_>) -> Result<(Fate, u64)> {
         let log = routing.log;
-        let (id, epoch, seq) = routing.producer;
+        let (id, epoch, seq_of_producer) = routing.producer;
         // The store numbers its own events; nothing else could have.
-        if !id.is_empty() && (id, epoch) != (self.local.0.as_bytes(), self.local.1) {
-            match self.producers.arrive(std::str::from_utf8(id).map_err(|_| malformed())?, epoch, seq) {
+        let is_counted = !id.is_empty() && (id, epoch) != (self.local.0.as_bytes(), self.local.1);
+        let id = if is_counted { std::str::from_utf8(id).map_err(|_| malformed())? } else { "" };
+        if is_counted {
+            match self.producers.look(id, epoch, seq_of_producer) {
                 Arrival::New => {}
                 Arrival::Repeated => return Ok((Fate::Repeated { log }, 0)),
                 Arrival::TooMany => return Ok((Fate::TooManyProducers, 0)),
@@ -206,14 +208,23 @@ impl Builder {
         let mut forgotten = false;
         if let (Some(idempotency), Some(index)) = (&routing.idempotency, self.indexes.get_mut(&log)) {
             match index.check(idempotency) {
-                Ok(Seen::Duplicate { seq }) => return Ok((Fate::Duplicate { log, seq }, 0)),
+                Ok(Seen::Duplicate { seq }) => {
+                    if is_counted {
+                        self.producers.arrive(id, epoch, seq_of_producer);
+                    }
+                    return Ok((Fate::Duplicate { log, seq }, 0));
+                }
                 Ok(Seen::Conflict { seq }) => return Ok((Fate::Conflict { log, seq }, 0)),
                 Ok(Seen::New { window_complete }) => forgotten = !window_complete,
-                Err(_) => return Ok((Fate::IndexFailed, 0)),
+                Err(error) => return Ok((index_failed(&error), 0)),
             }
-            if index.insert(idempotency, tip.next_seq).is_err() {
-                return Ok((Fate::IndexFailed, 0));
+            if let Err(error) = index.insert(idempotency, tip.next_seq) {
+                return Ok((index_failed(&error), 0));
             }
+        }
+        // Only now: a number whose event is turned away has not arrived, and may come again.
+        if is_counted {
+            self.producers.arrive(id, epoch, seq_of_producer);
         }
         let count = tip.tenants.entry(routing.tenant);
         let tenant_seq = *count;
@@ -373,6 +384,11 @@ fn next_salts<'t>(world: &World, tip: &'t mut Tip) -> Result<&'t mut Salts> {
 enum Queued<'b> {
     Event(&'b [u8]),
     Control(&'b [u8]),
+}
+
+fn index_failed(error: &std::io::Error) -> Fate {
+    use std::io::ErrorKind as Kind;
+    Fate::IndexFailed { full: matches!(error.kind(), Kind::StorageFull | Kind::QuotaExceeded) }
 }
 
 fn malformed() -> Error {

@@ -26,6 +26,15 @@ pub(crate) struct Producers {
 }
 
 impl Producers {
+    /// What [`arrive`](Self::arrive) would say. Notes nothing.
+    pub(crate) fn look(&self, id: &str, epoch: u64, seq: u64) -> Arrival {
+        match self.received.get(id).and_then(|epochs| epochs.iter().rev().find(|(known, _)| *known == epoch)) {
+            Some((_, intervals)) => intervals.look(seq),
+            None if self.count >= PRODUCERS_MAX => Arrival::TooMany,
+            None => Arrival::New,
+        }
+    }
+
     /// Notes that a number arrived.
     pub(crate) fn arrive(&mut self, id: &str, epoch: u64, seq: u64) -> Arrival {
         if self.count >= PRODUCERS_MAX && self.received.get(id).is_none() {
@@ -112,6 +121,22 @@ impl Intervals {
         }
     }
 
+    /// What `insert` would say.
+    fn look(&self, seq: u64) -> Arrival {
+        // The first interval that begins behind `seq`. Nearly always there is none.
+        let after = match self.0.last() {
+            Some((first, _)) if *first > seq => self.0.partition_point(|(first, _)| *first <= seq),
+            _ => self.0.len(),
+        };
+        let before = after.checked_sub(1).and_then(|at| self.0.get(at));
+        if before.is_some_and(|(_, last)| seq <= *last) {
+            return Arrival::Repeated;
+        }
+        let joins_before = before.is_some_and(|(_, last)| last.checked_add(1) == Some(seq));
+        let joins_after = self.0.get(after).is_some_and(|(first, _)| seq.checked_add(1) == Some(*first));
+        if joins_before || joins_after || self.0.len() < INTERVALS_MAX { Arrival::New } else { Arrival::TooMany }
+    }
+
     fn insert(&mut self, seq: u64) -> Arrival {
         match self.0.last_mut() {
             // The usual case: the next number.
@@ -186,6 +211,7 @@ mod tests {
             let (mut intervals, mut twin) = (Intervals::default(), BTreeSet::new());
             for seq in numbers {
                 let expected = if twin.insert(seq) { Arrival::New } else { Arrival::Repeated };
+                prop_assert_eq!(intervals.look(seq), expected);
                 prop_assert_eq!(intervals.insert(seq), expected);
             }
             let missing: Vec<u64> = intervals.gaps().flat_map(|(first, last)| first..=last).collect();
@@ -207,6 +233,18 @@ mod tests {
             let all = |producers: &Producers| producers.iter().map(|(_, _, intervals)| intervals.as_slice().to_vec()).collect::<Vec<_>>();
             prop_assert_eq!(all(&left), all(&both));
         }
+    }
+
+    #[test]
+    fn looking_says_what_arriving_would_when_there_is_no_room() {
+        let mut producers = Producers::default();
+        for seq in 0..INTERVALS_MAX as u64 {
+            assert_eq!(producers.arrive("a", 1, seq * 3), Arrival::New);
+        }
+        for seq in [0, 1, 2, 3, 4, 5, 3 * INTERVALS_MAX as u64 - 2, 3 * INTERVALS_MAX as u64, 3 * INTERVALS_MAX as u64 + 7] {
+            assert_eq!(producers.look("a", 1, seq), producers.clone().arrive("a", 1, seq), "{seq}");
+        }
+        assert_eq!(producers.look("a", 1, 3 * INTERVALS_MAX as u64 + 7), Arrival::TooMany);
     }
 
     #[test]

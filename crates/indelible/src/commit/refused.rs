@@ -33,7 +33,7 @@ impl Refused {
             // The number is in the log already, or the producer gave none.
             Fate::Recorded { .. } | Fate::Repeated { .. } => return,
             Fate::Duplicate { .. } => "repeated",
-            Fate::Conflict { .. } | Fate::TooManyProducers | Fate::IndexFailed => "rejected",
+            Fate::Conflict { .. } | Fate::TooManyProducers | Fate::IndexFailed { .. } => "rejected",
         };
         if producer.is_empty() {
             return;

@@ -218,7 +218,14 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
             )
             .with_hint("let producers deliver in order, and reuse producer ids"));
         }
-        Fate::IndexFailed => {
+        Fate::IndexFailed { full: true } => {
+            let cause = Error::io("could not make its next file", std::io::ErrorKind::StorageFull.into());
+            let what = "the index of idempotency keys cannot grow now; the event was not recorded";
+            return Err(Error::new(ErrorKind::Busy, what)
+                .with_cause(cause)
+                .with_hint("free disk space, then send it again with the same key: it is recorded once"));
+        }
+        Fate::IndexFailed { full: false } => {
             return Err(Error::new(
                 ErrorKind::Io,
                 "the index of idempotency keys could not be read or written; the event was not recorded",

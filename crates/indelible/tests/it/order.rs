@@ -6,11 +6,11 @@ use std::time::Duration;
 use indelible::format::record::Kind;
 use indelible::json::{self, Document};
 use indelible::world::World;
-use indelible::{Class, Config, Draft, ErrorKind, LaneConfig, Overflow, Producer, Rejection, Store};
-use indelible_testkit::SimWorld;
+use indelible::{Class, Config, Draft, ErrorKind, Idempotence, LaneConfig, Overflow, Producer, Rejection, Store};
 use indelible_testkit::check::{Placed, read_store};
 use indelible_testkit::gate::Gate;
 use indelible_testkit::scenario::{Scenario, chain};
+use indelible_testkit::{Fault, OpKind, SimWorld, What, errno};
 
 /// A `gap` entry.
 #[derive(Debug)]
@@ -166,6 +166,46 @@ fn a_repeated_request_leaves_no_unexplained_gap() {
     store.close().unwrap();
     let journal = read_store(&machine.world(), &Scenario::dir()).unwrap();
     assert_eq!(every_number_is_accounted_for(&journal), 22);
+    let report = indelible::verify::verify_in(Scenario::dir(), Default::default(), &machine.world()).unwrap();
+    assert!(report.findings.iter().all(|finding| finding.code.name() == "unanchored"), "{:?}", report.findings);
+}
+
+/// An event that was turned away has not arrived: when it comes again, under its number and key or corrected, it is recorded, and once.
+#[test]
+fn a_counted_event_that_was_turned_away_may_come_again() {
+    let machine = SimWorld::new(8);
+    let mut config = Scenario::config();
+    config.sealing.background = false;
+    let store = Store::open_in(config, machine.world()).unwrap();
+    // As many keys as stay in memory; for the next the index makes a file.
+    for n in 0..4_096 {
+        let key = format!("key {n}");
+        assert!(store.emit(&normal(n).idempotency_key(&key)).is_ok());
+        if n % 64 == 0 {
+            store.flush().unwrap();
+        }
+    }
+    store.flush().unwrap();
+    machine.disk.fault(Fault::nth(OpKind::Allocate, 0, What::Error(errno::ENOSPC)).on("dedupe").lasting());
+    let counted = |seq| Producer { id: "gate", epoch: 1, seq };
+    for _ in 0..2 {
+        let error = store.append(&normal(5_000).producer(counted(0)).idempotency_key("new")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{}", chain(&error));
+        assert!(chain(&error).contains("no storage space") || chain(&error).contains("No space"), "{}", chain(&error));
+    }
+    machine.disk.heal();
+    let receipt = store.append(&normal(5_000).producer(counted(0)).idempotency_key("new")).unwrap();
+    assert_eq!((receipt.idempotence, receipt.seq), (Idempotence::New, Some(4_096)));
+    // The key of another event is refused; with one of its own it is recorded under the number that it had.
+    let error = store.append(&normal(5_001).producer(counted(1)).idempotency_key("new")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    let receipt = store.append(&normal(5_001).producer(counted(1)).idempotency_key("newer")).unwrap();
+    assert_eq!((receipt.idempotence, receipt.seq), (Idempotence::New, Some(4_097)));
+    for (n, key) in [(5_000, "new"), (5_001, "newer")] {
+        let again = store.append(&normal(n).producer(counted(n - 5_000)).idempotency_key(key)).unwrap();
+        assert_eq!(again.idempotence, Idempotence::Repeated);
+    }
+    store.close().unwrap();
     let report = indelible::verify::verify_in(Scenario::dir(), Default::default(), &machine.world()).unwrap();
     assert!(report.findings.iter().all(|finding| finding.code.name() == "unanchored"), "{:?}", report.findings);
 }

@@ -9,29 +9,29 @@ use super::faults::{Raw, behaves};
 use super::served::soon;
 use crate::Home;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
 
 /// As protocols of the network write numbers: the highest byte first.
-fn wire(number: usize) -> [u8; 4] {
+pub(super) fn wire(number: usize) -> [u8; 4] {
     [24, 16, 8, 0].map(|shift| u8::try_from(number >> shift & 0xff).unwrap())
 }
 
 /// A frame of HTTP/2 (RFC 9113, section 4.1).
-fn frame(kind: u8, flags: u8, stream: usize, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: usize, payload: &[u8]) -> Vec<u8> {
     let [_, length @ ..] = wire(payload.len());
     [&length[..], &[kind, flags], &wire(stream), payload].concat()
 }
 
 /// Headers as literals that nobody keeps, without Huffman's code (RFC 7541, section 6.2.2).
-fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     headers.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
@@ -159,7 +159,7 @@ fn connections_have_a_limit() {
     let served = Served::start_with(Home::new(), &["limits.connections=40"]);
     let refused = || {
         // Whoever asks is one of the connections.
-        let mut held: Vec<Raw> = (0..38).map(|_| Raw::connect(served.address())).collect();
+        let mut held: Vec<Raw> = (0..33).map(|_| Raw::connect(served.address())).collect();
         behaves(&served);
         held.extend((0..30).map(|_| Raw::connect(served.address())));
         held
@@ -173,6 +173,41 @@ fn connections_have_a_limit() {
     behaves(&served);
     let count = served.metric("indelible_connections_refused_total");
     assert!((20..=60).contains(&count), "{count}");
+}
+
+/// One address that opens as many as it can keeps nobody else out.
+#[test]
+fn one_address_does_not_get_all_connections() {
+    let served = Served::start_with(Home::new(), &["limits.connections=40", "limits.header_time=10m"]);
+    let from = |address: &str| {
+        let mut curl = std::process::Command::new("curl");
+        let curl = curl.args(["--silent", "--max-time", "20", "--interface", address, &format!("{}/livez", served.url)]);
+        curl.output().expect("curl (package curl)").status.success()
+    };
+    assert!(from("127.0.0.1") && from("127.0.0.2"));
+    let held: Vec<Raw> = (0..60).map(|_| Raw::connect(served.address())).collect();
+    assert!(!from("127.0.0.1"), "an eighth is for others");
+    for _ in 0..10 {
+        assert!(from("127.0.0.2"));
+    }
+    // All of them together have no more than there are.
+    let listen = || {
+        let authorization = format!("authorization: Bearer {}", served.admin);
+        let mut curl = std::process::Command::new("curl");
+        curl.args(["--silent", "--interface", "127.0.0.2", "--header", &authorization, &format!("{}/api/v1/tail", served.url)]);
+        curl.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let listeners: Vec<_> = (0..5).map(|_| listen()).collect();
+    soon("all places are taken", || !from("127.0.0.3"));
+    for mut listener in listeners {
+        listener.kill().unwrap();
+        listener.wait().unwrap();
+    }
+    soon("places are free again", || from("127.0.0.3"));
+    drop(held);
+    soon("those of the first address, too", || from("127.0.0.1"));
+    let refused = served.metric("indelible_connections_refused_total");
+    assert!(refused >= 25, "{refused}");
 }
 
 /// Ten thousand that say nothing cost little, and hold up nobody.

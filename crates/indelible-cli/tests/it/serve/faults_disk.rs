@@ -93,6 +93,8 @@ fn full_disk(reserve: &str) {
     assert_eq!(served.count(&reader, "action:good.one"), 1);
     served.get("/api/v1/events/0-0", &reader).is(200);
     served.get("/api/v1/export?q=action:good.one", &reader).is(200);
+    served.get("/api/v1/checkpoints", &served.admin).is(200);
+    served.get("/api/v1/tenants/default/copy", &served.admin).is(507);
     if reserve == "0" {
         // Down to the last byte: tokens cannot be made, either.
         let rest = disk.path().join("rest");
@@ -137,6 +139,56 @@ fn a_disk_that_is_full_down_to_the_reserve_refuses_and_recovers() {
 #[test]
 fn a_disk_that_is_full_to_the_last_byte_refuses_and_recovers() {
     full_disk("0");
+}
+
+/// Keys that the index holds in memory; the next one makes it begin a file.
+const KEYS_IN_MEMORY: u64 = 4_096;
+
+/// The journal has room, the index of idempotency keys has none: as full as any disk, and none is lost or there twice.
+#[test]
+fn a_disk_without_room_for_idempotency_keys_refuses_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(disk) = disk(dir.path()) else { return };
+    let data = disk.path().join("audit");
+    let set = [format!("store.data={}", data.display()), "store.disk_reserve=0".to_owned()];
+    let served = Served::start_with(Home::new(), &[&set[0], &set[1]]);
+    let lines = |count: u64, name: &str| -> String {
+        (0..count).map(|nth| format!("{{\"action\":\"kept.one\",\"id\":\"{name}-{nth}\"}}\n")).collect()
+    };
+    let post = |key: &str, lines: &str| served.post_lines(&served.admin, &[("idempotency-key", key)], lines);
+    let first = lines(KEYS_IN_MEMORY - 10, "first");
+    post("first", &first).is(201);
+    let rest = disk.path().join("rest");
+    fill(&rest);
+    // Ten keys fit, the eleventh does not.
+    let second = lines(30, "second");
+    let refused = post("second", &second).is(507);
+    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    assert!(refused.header("retry-after").is_some());
+    let told = refused.json();
+    assert_eq!((&told["code"], &told["type"]), (&json!("disk_full"), &json!("urn:indelible:problem:disk_full")), "{told}");
+    assert!(told["hint"].as_str().unwrap().contains("the same key"), "{told}");
+    post("single", &lines(1, "single")).is(507);
+    // Other protocols say it in their own way; what is known is known, and what has no key is recorded.
+    let put = |id: &str| {
+        let kind = [("content-type", "application/json")];
+        served.request("PUT", &format!("/audit/_doc/{id}"), &served.admin, &kind, b"{\"message\":\"kept\"}")
+    };
+    put("x-1").is(507);
+    assert_eq!(post("first", &first).is(201).json()["receipts"][7]["idempotence"], "duplicate");
+    behaves(&served);
+    assert_eq!(served.metric("indelible_stalled"), 0);
+    served.get("/readyz", "").is(200);
+    assert_eq!(served.count(&served.admin, "action:kept.one"), KEYS_IN_MEMORY);
+    std::fs::remove_file(rest).unwrap();
+    let receipts = post("second", &second).is(201).json()["receipts"].take();
+    let fates: Vec<&str> = receipts.as_array().unwrap().iter().map(|receipt| receipt["idempotence"].as_str().unwrap()).collect();
+    assert_eq!(fates, [["duplicate"; 10].as_slice(), &["new"; 20]].concat());
+    post("single", &lines(1, "single")).is(201);
+    put("x-1").is(201);
+    assert_eq!(served.count(&served.admin, "action:kept.one"), KEYS_IN_MEMORY + 21);
+    let home = served.stop();
+    home.run(["verify", "--data", data.to_str().unwrap()]).ok();
 }
 
 /// What a writer of batches knows.

@@ -10,6 +10,7 @@ mod faults;
 mod faults_access;
 mod faults_connections;
 mod faults_disk;
+mod faults_taking;
 mod faults_tls;
 mod live;
 mod managed;
@@ -17,5 +18,6 @@ mod quickstart;
 mod remote;
 mod served;
 mod start;
+mod trust;
 
 use served::Served;

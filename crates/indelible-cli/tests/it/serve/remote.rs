@@ -256,6 +256,15 @@ fn hostile_text_of_a_server_is_as_harmless_as_that_of_a_directory() {
     assert_eq!(text(&event["actor"]["id"]), HOSTILE, "programs get it exactly");
     let refused = served.ask(&served.admin, &["show", HOSTILE]).exits(1);
     assert!(!refused.stderr.contains('\u{1b}'), "{:?}", refused.stderr);
+    // An error as JSON goes to the same terminal; parsed, it is the same text.
+    let quoted = "acti\u{202e}on\u{9b}31m:x\u{7f}";
+    for arguments in [["show", quoted, "-o", "json"], ["search", quoted, "-o", "json"]] {
+        let refused = Ended::of(served.command(&served.admin, &arguments).output().unwrap());
+        assert!(!refused.stderr.contains(['\u{202e}', '\u{9b}', '\u{7f}']), "{:?}", refused.stderr);
+        let told: Value = serde_json::from_str(&refused.stderr).unwrap();
+        let message = text(&told["error"]["message"]);
+        assert!(message.contains('\u{202e}') && message.contains('\u{9b}'), "{message:?}");
+    }
 }
 
 #[test]
