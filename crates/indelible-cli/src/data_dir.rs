@@ -7,6 +7,7 @@ use clap::Args;
 use indelible::{Config, LaneConfig, Overflow, Reader};
 
 use crate::failure::{Failure, Result};
+use crate::output::talk;
 use crate::remote::{Remote, ServerArgs};
 use crate::source::Source;
 
@@ -60,7 +61,7 @@ impl Place {
         let Some((server, url)) = self.server() else { return Ok(Source::Store(Box::new(self.reader()?))) };
         let remote = Remote::open(server.connect(&url)?)?;
         if !remote.masked().is_empty() {
-            eprintln!("masked for this token: {}", remote.masked().join(", "));
+            talk(&format!("masked for this token: {}", remote.masked().join(", ")));
         }
         Ok(Source::Server(Box::new(remote)))
     }

@@ -6,6 +6,7 @@ use clap::Args;
 use indelible::identity::{Identity, LOG_MAIN};
 use indelible::search::time;
 use indelible::search::{Filter, Query, Summary, View};
+use indelible::text::escape_terminal;
 use indelible::{Head, LogHead, Reader, Record};
 
 use crate::failure::{Failure, Result};
@@ -91,12 +92,14 @@ pub(crate) fn summary_line(summary: &Summary, identity: &Identity) -> String {
     let logs: Vec<String> =
         summary.heads.iter().map(|head| format!("{} {}", identity.log_name(head.log), grouped(head.size))).collect();
     let verdict = summary.incomplete.as_ref().map_or("complete".to_owned(), |why| format!("INCOMPLETE: {why}"));
-    format!(
+    let line = format!(
         "{} of {} events match · {verdict} · tree sizes: {}",
         grouped(summary.matched),
         grouped(summary.scanned),
         logs.join(", ")
-    )
+    );
+    // Reasons and names may be those of a server.
+    escape_terminal(&line).into_owned()
 }
 
 /// The same as members of a JSON object.

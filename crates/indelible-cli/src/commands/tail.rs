@@ -11,7 +11,7 @@ use crate::commands::search::{EventWriter, Newest};
 use crate::data_dir::Place;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::output::{Listing, ListingOption, Out};
+use crate::output::{Listing, ListingOption, Out, talk};
 use crate::question::{QuestionArgs, with_view};
 use crate::remote::{Followed, Follower, Remote};
 use crate::signals::Stop;
@@ -111,7 +111,7 @@ fn of_store(reader: &Reader, args: &TailArgs, stop: &Stop) -> Result<Exit> {
     writer.into_inner().finish(None)?;
     out.flush()?;
     if let Some(reason) = scan.reason {
-        eprintln!("INCOMPLETE: {reason}");
+        talk(&format!("INCOMPLETE: {reason}"));
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Ok)
@@ -156,7 +156,7 @@ fn of_server(remote: &Remote, args: &TailArgs, stop: &Stop) -> Result<Exit> {
                 }
                 Some(Followed::Lost(why)) => {
                     writer.flush()?;
-                    eprintln!("{why}");
+                    talk(&why);
                 }
                 Some(Followed::Ended(failure)) => return Err(failure),
             }
@@ -165,7 +165,7 @@ fn of_server(remote: &Remote, args: &TailArgs, stop: &Stop) -> Result<Exit> {
     writer.finish(None)?;
     out.flush()?;
     if let Some(reason) = incomplete {
-        eprintln!("INCOMPLETE: {reason}");
+        talk(&format!("INCOMPLETE: {reason}"));
         return Ok(Exit::Incomplete);
     }
     Ok(Exit::Ok)

@@ -164,6 +164,11 @@ impl Out {
     }
 }
 
+/// One line on stderr, in which nothing that others have chosen acts on a terminal.
+pub(crate) fn talk(line: &str) {
+    eprintln!("{}", escape_terminal(line));
+}
+
 /// A bar for `count`, where `most` has the longest.
 pub(crate) fn bar(count: u64, most: u64) -> String {
     let eighths = u128::from(count) * u128::from(BAR_COLUMNS) * 8 / u128::from(most.max(1));

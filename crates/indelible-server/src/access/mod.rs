@@ -9,10 +9,11 @@ mod scope;
 mod token;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use file::AccessError;
 pub use limits::{Limits, Rate, TooMany};
@@ -46,10 +47,24 @@ pub struct Tenant {
 /// Tokens and tenants, as `access.json` has them. Cheap to ask, from any thread; changes are durable before they are answered.
 pub struct Access {
     path: PathBuf,
+    /// As it is on disk.
     state: RwLock<State>,
-    /// One change at a time.
-    changing: parking_lot::Mutex<()>,
+    /// Taken after `writing` by who holds both.
+    next: Mutex<Next>,
+    /// Held by who writes the file.
+    writing: Mutex<()>,
 }
+
+/// What the file is to hold: what is there, and changes that wait to be written. Whoever writes does so for all who wait: a file of ten thousand
+/// tenants is not written anew for each of many that are made at once.
+#[derive(Default)]
+struct Next {
+    state: State,
+    waiting: Vec<Arc<Written>>,
+}
+
+/// What became of a change, once the file was written with it, or could not be.
+type Written = OnceLock<Result<(), (&'static str, io::ErrorKind, String)>>;
 
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -71,7 +86,8 @@ impl Access {
     pub fn open(data: &Path) -> Result<Self, AccessError> {
         let path = data.join("access.json");
         let state = file::read(&path)?;
-        Ok(Self { path, state: RwLock::new(state), changing: parking_lot::Mutex::new(()) })
+        let next = Next { state: state.clone(), waiting: Vec::new() };
+        Ok(Self { path, state: RwLock::new(state), next: Mutex::new(next), writing: Mutex::new(()) })
     }
 
     /// Whether nobody has a token yet.
@@ -107,6 +123,12 @@ impl Access {
     #[must_use]
     pub fn tenants(&self) -> Vec<Tenant> {
         self.state.read().tenants.values().cloned().collect()
+    }
+
+    /// A tenant by its name.
+    #[must_use]
+    pub fn tenant(&self, name: &str) -> Option<Tenant> {
+        self.state.read().tenants.get(name).cloned()
     }
 
     /// Whether there is a tenant of this name.
@@ -165,14 +187,49 @@ impl Access {
         })
     }
 
-    /// Changes a copy, writes it, and only then lets it be seen.
+    /// Changes what the file is to hold, has it written, and only then lets it be seen. `change` that fails has changed nothing.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T, AccessError>) -> Result<T, AccessError> {
-        let _one = self.changing.lock();
-        let mut state = self.state.read().clone();
-        let told = change(&mut state)?;
-        file::write(&self.path, &state)?;
-        *self.state.write() = state;
-        Ok(told)
+        let written = Arc::<Written>::default();
+        let told = {
+            let mut next = self.next.lock();
+            let told = change(&mut next.state)?;
+            next.waiting.push(Arc::clone(&written));
+            told
+        };
+        let writing = self.writing.lock();
+        if written.get().is_none() {
+            self.write_next();
+        }
+        drop(writing);
+        match written.get() {
+            Some(Ok(())) => Ok(told),
+            Some(Err((what, kind, why))) => Err(AccessError::Io(what, io::Error::new(*kind, why.clone()))),
+            None => Err(AccessError::Io("write", io::Error::other("whoever wrote it for others did not end"))),
+        }
+    }
+
+    /// Writes the file with all changes that wait. If that fails, none of them was made.
+    fn write_next(&self) {
+        let (state, mut waiting) = {
+            let mut next = self.next.lock();
+            (next.state.clone(), std::mem::take(&mut next.waiting))
+        };
+        let done = file::write(&self.path, &state).map_err(|error| {
+            // What came meanwhile builds on what is not there.
+            let mut next = self.next.lock();
+            next.state = self.state.read().clone();
+            waiting.append(&mut next.waiting);
+            match error {
+                AccessError::Io(what, error) => (what, error.kind(), error.to_string()),
+                error => ("write", io::ErrorKind::InvalidData, error.to_string()),
+            }
+        });
+        if done.is_ok() {
+            *self.state.write() = state;
+        }
+        for written in waiting {
+            let _ = written.set(done.clone());
+        }
     }
 }
 

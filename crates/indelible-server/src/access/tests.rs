@@ -86,3 +86,49 @@ fn limits_are_buckets_that_fill_again() {
     assert!(limits.events("c", Some(1_000), "fourth", 25).is_ok(), "its own rate");
     assert!(limits.request("a").is_ok(), "no limit, no refusal");
 }
+
+#[test]
+fn changes_made_at_once_are_written_together_and_each_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let access = &access;
+            scope.spawn(move || {
+                for nth in 0..20 {
+                    let name = format!("t{thread}-{nth}");
+                    assert!(access.create_tenant(&name, nth).unwrap());
+                    assert_eq!(access.tenant(&name).map(|tenant| tenant.created), Some(nth), "it is seen when it was made");
+                    assert!(Access::open(dir_of(access)).unwrap().has_tenant(&name), "and on disk");
+                }
+            });
+        }
+    });
+    assert_eq!(Access::open(dir.path()).unwrap().tenants(), access.tenants());
+    assert_eq!(access.tenants().len(), 320);
+}
+
+fn dir_of(access: &Access) -> &Path {
+    access.path.parent().unwrap()
+}
+
+#[test]
+fn a_change_that_cannot_be_written_was_not_made_and_the_next_one_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    assert!(access.create_tenant("acme", 1).unwrap());
+    // Nothing can be written where a directory stands.
+    let beside = dir.path().join("access.json.new");
+    std::fs::create_dir(&beside).unwrap();
+    std::thread::scope(|scope| {
+        for name in ["one", "two", "three"] {
+            let access = &access;
+            scope.spawn(move || assert!(matches!(access.create_tenant(name, 2), Err(AccessError::Io(..)))));
+        }
+    });
+    assert_eq!(access.tenants().len(), 1);
+    std::fs::remove_dir(&beside).unwrap();
+    assert!(access.create_tenant("two", 3).unwrap());
+    assert_eq!(Access::open(dir.path()).unwrap().tenants(), access.tenants());
+    assert_eq!(access.tenants().iter().map(|tenant| tenant.name.as_str()).collect::<Vec<_>>(), ["acme", "two"]);
+}

@@ -169,7 +169,7 @@ pub(crate) async fn create_tenant(State(server): State<Arc<Server>>, call: Call,
         let draft = Draft::new(taxonomy::CONFIG_CHANGE).outcome(Outcome::Success).target("tenant", &new.name);
         server.audit.by(&caller, draft.detail("what", "tenant made"));
     }
-    let created = server.access.tenants().into_iter().find(|tenant| tenant.name == new.name).map_or(now, |tenant| tenant.created);
+    let created = server.access.tenant(&new.name).map_or(now, |tenant| tenant.created);
     let doc = TenantDoc { name: new.name, created: time::format(created) };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, json(serde_json::to_vec(&doc).unwrap_or_default())).into_response())
