@@ -5,10 +5,14 @@
 //!
 //! Memory: 26 bytes a record at most, for events as they usually are, whatever their size.
 
+// One crate less where nothing is sealed, and prints that take a little longer.
+#[cfg(not(feature = "segments"))]
+use std::hash::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 use std::sync::LazyLock;
 
+#[cfg(feature = "segments")]
 use foldhash::fast::RandomState;
 use indelible_format::record::Kind;
 use indelible_format::{Field, Head, Id, Record, limits};
