@@ -144,7 +144,8 @@ pub struct Config {
     pub redaction: Option<Redaction>,
     /// Bytes to leave free on the disk: the journal does not grow into them.
     pub disk_reserve_bytes: u64,
-    /// Largest journal file; small stores begin with smaller ones.
+    /// Largest journal file; small stores begin with smaller ones. When one is removed after sealing, a file system that gives freed blocks
+    /// back to the disk at once (ext4 with `discard`) keeps commits waiting, about a millisecond for each of its mebibytes.
     pub journal_file_bytes_max: u64,
     /// Sealing into segments.
     pub sealing: Sealing,
@@ -186,7 +187,7 @@ impl Config {
             trusted_state_dir: None,
             redaction: None,
             disk_reserve_bytes: 64 << 20,
-            journal_file_bytes_max: 128 << 20,
+            journal_file_bytes_max: 16 << 20,
             sealing: Sealing::default(),
             retention: None,
             search_cache_bytes: SEARCH_CACHE_BYTES,
@@ -209,12 +210,13 @@ impl Config {
                 self.lanes.normal.bytes = 16 << 20;
                 self.lanes.telemetry.bytes = 4 << 20;
                 self.sealing.journal_bytes = 512 << 20;
+                self.journal_file_bytes_max = 128 << 20;
                 self.search_cache_bytes = 2 * SEARCH_CACHE_BYTES;
             }
             Profile::LowLatency => {
                 self.sealing.journal_bytes = 32 << 20;
                 self.sealing.interval = Duration::from_secs(600);
-                self.journal_file_bytes_max = 16 << 20;
+                self.journal_file_bytes_max = 8 << 20;
             }
             Profile::Storage => {
                 self.sealing.journal_bytes = 64 << 20;

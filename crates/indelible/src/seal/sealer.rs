@@ -7,6 +7,7 @@
 use std::ops::{AddAssign, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use indelible_format::Hash;
 use indelible_format::frame::FileHeader;
@@ -20,13 +21,13 @@ use super::pass::Pass;
 use super::rows::Rows;
 use super::state::State;
 use super::{expired, files};
-use crate::commit::journal::{file_name, heads};
+use crate::commit::journal::{FILE_BYTES_MIN, file_name, heads};
 use crate::digest::LogHead;
 use crate::digest::tree_file::{self, TreeFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::Identity;
 use crate::read::frames;
-use crate::world::{DiskFile, World};
+use crate::world::{DiskFile, Open, World};
 
 /// Where the journal is to begin after sealing.
 pub(crate) struct Boundary {
@@ -52,6 +53,10 @@ pub(crate) struct Shape {
     pub(crate) rows_max: u64,
     pub(crate) options: indelible_segment::Options,
 }
+
+/// Between two removals of journal files. Where the file system gives freed blocks back to the disk (ext4 with `discard`), every sync waits
+/// meanwhile: commits shall wait for one file at a time.
+const BREATH: Duration = Duration::from_millis(20);
 
 /// Rows compared between two looks whether to go on.
 const ROWS_BETWEEN_STOPS: u64 = 4_096;
@@ -122,7 +127,7 @@ impl Sealer {
         }
         files::tidy(&self.world, &self.dir, &self.manifest)
             .map_err(|error| Error::io("could not remove what an interrupted seal left", error))?;
-        self.remove_journal()
+        self.remove_journal(Duration::ZERO)
     }
 
     /// Makes `tree/<log>` begin with the roots of all sealed groups, taken from the segments if the file does not have them. Gives their
@@ -154,14 +159,16 @@ impl Sealer {
         })
     }
 
-    fn remove_journal(&self) -> Result<()> {
-        let journal = self.dir.join("journal");
+    /// Removes the journal files that are sealed; behind each large one it waits for `breath`.
+    fn remove_journal(&self, breath: Duration) -> Result<()> {
+        let (disk, journal) = (&self.world.disk, self.dir.join("journal"));
         for number in frames::numbers(&self.world, &self.dir)?.into_iter().filter(|number| *number < self.manifest.start.file) {
             let name = file_name(number);
-            self.world
-                .disk
-                .remove(&journal.join(&name))
-                .map_err(|error| Error::io(format!("could not remove journal/{name}"), error))?;
+            let path = journal.join(&name);
+            let is_large = || disk.open(&path, Open::Read).and_then(|file| file.len()).is_ok_and(|bytes| bytes > FILE_BYTES_MIN);
+            let pause = if breath.is_zero() || !is_large() { Duration::ZERO } else { breath };
+            disk.remove(&path).map_err(|error| Error::io(format!("could not remove journal/{name}"), error))?;
+            std::thread::sleep(pause);
         }
         Ok(())
     }
@@ -285,7 +292,7 @@ impl Sealer {
         self.state = state;
         // It is there; what cannot be removed now is removed at the next opening, and read by nobody.
         let _ = files::tidy(&self.world, &self.dir, &self.manifest);
-        let _ = self.remove_journal();
+        let _ = self.remove_journal(BREATH);
         Ok(())
     }
 
