@@ -105,14 +105,14 @@ fn find(file: &[u8], what: &[u8]) -> usize {
 fn list_of(file: &[u8]) -> std::ops::Range<usize> {
     let start = find(file, b"INDLPCS1");
     let said = find(file, b"indelible.pieces");
-    let words = String::from_utf8_lossy(&file[said..said + 80]).into_owned();
+    let words = String::from_utf8_lossy(file.get(said..said + 80).unwrap()).into_owned();
     let length = words.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
     start..start + length
 }
 
 fn replace(file: &mut [u8], old: &[u8], new: &[u8]) {
     let at = find(file, old);
-    file[at..at + new.len()].copy_from_slice(new);
+    file.get_mut(at..at + new.len()).unwrap().copy_from_slice(new);
 }
 
 fn hex(bytes: &[u8]) -> String {
