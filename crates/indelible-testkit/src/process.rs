@@ -122,9 +122,18 @@ pub fn write_until_killed(plan: &WriterPlan) -> Result<(), String> {
     Err(failures.join("; "))
 }
 
+/// Events that every other thread of a writer has under way at once; the others have one.
+const DEPTH: usize = 16;
+
+/// Events that a writer of so many threads has under way at once, at most.
+#[must_use]
+pub const fn under_way(threads: u64) -> u64 {
+    threads.div_ceil(2) * DEPTH as u64 + threads / 2
+}
+
 fn append_for_ever(store: &Store, seed: u64, stream: u64, ledger: &Mutex<UnixStream>) -> String {
     let mut in_flight = std::collections::VecDeque::new();
-    let depth = if stream.is_multiple_of(2) { 16 } else { 1 };
+    let depth = if stream.is_multiple_of(2) { DEPTH } else { 1 };
     for number in 0.. {
         let spec = Spec::of(seed, stream, number);
         // Not left to the thread in the background, which a busy machine does not run for a while.

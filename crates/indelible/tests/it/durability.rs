@@ -1,6 +1,7 @@
 //! An acknowledged event survives a crash at any write, `kill -9` and power loss; nothing is ever there twice; and a disk that lies
 //! about its syncs is found out by the same checks.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use indelible_testkit::check::{Proofs, audit};
 use indelible_testkit::events::Spec;
 use indelible_testkit::model::Ledger;
 use indelible_testkit::power::{LoopDisk, Refusal};
-use indelible_testkit::process::{LedgerSocket, WriterPlan, write_until_killed};
+use indelible_testkit::process::{LedgerSocket, WriterPlan, under_way, write_until_killed};
 use indelible_testkit::scenario::{OnError, Outcome, Scenario, restart_and_check};
 use indelible_testkit::{CrashPolicy, Fault, OpKind, SeedGuard, SimWorld, What, seeds};
 
@@ -187,7 +188,7 @@ fn acked_events_survive_kill_9_at_random_points() {
         let told = ledger.acknowledged().count() - before;
         let found = audit(&World::real(), &store, &ledger, Proofs::Unsigned);
         found.expect_clean(&format!("run {run}, {told} told"));
-        assert!(found.gaps.is_empty(), "run {run}: {:?}", found.gaps);
+        expect_under_way(&found.gaps, plan.threads, &format!("run {run}"));
         send_again(&store, &plan, &mut ledger);
         audit(&World::real(), &store, &ledger, Proofs::Signed { by_engine: 8 }).expect_clean(&format!("run {run}, sent again"));
         segments += indelible::Reader::open(&store).unwrap().segments().unwrap().len();
@@ -195,6 +196,19 @@ fn acked_events_survive_kill_9_at_random_points() {
     eprintln!("{runs} kills survived; the last store holds {} acknowledged events", ledger.acknowledged().count());
     assert!(segments > 0, "nothing was sealed");
     assert!(ledger.acknowledged().count() > 100, "the writers hardly wrote");
+}
+
+/// Whether numbers are missing only of events that were under way when their writer ended. A frame takes what is critical last, and so may
+/// have it without normal events that were admitted a moment before; those are in the next frame, if there comes to be one.
+fn expect_under_way(gaps: &[String], threads: u64, story: &str) {
+    let mut missing = BTreeMap::<&str, u64>::new();
+    for gap in gaps {
+        let (life, numbers) = gap.split_once(": numbers ").unwrap();
+        let (first, rest) = numbers.split_once(" to ").unwrap();
+        let last = rest.split_once(' ').unwrap().0;
+        *missing.entry(life).or_default() += last.parse::<u64>().unwrap() - first.parse::<u64>().unwrap() + 1;
+    }
+    assert!(missing.values().all(|count| *count < under_way(threads)), "{story}: {gaps:?}");
 }
 
 /// One file system, cut off again and again. Returns how many runs lost something.
@@ -233,7 +247,7 @@ fn cut_power(disk: &mut LoopDisk, dir: &Path, seed: u64, runs: u64, lying: bool)
         }
         let found = audit(&World::real(), &store, &ledger, Proofs::Unsigned);
         found.expect_clean(&format!("power cut {run}"));
-        assert!(found.gaps.is_empty(), "power cut {run}: {:?}", found.gaps);
+        expect_under_way(&found.gaps, plan.threads, &format!("power cut {run}"));
         send_again(&store, &plan, &mut ledger);
         audit(&World::real(), &store, &ledger, Proofs::Signed { by_engine: 4 })
             .expect_clean(&format!("power cut {run}, sent again"));
