@@ -18,6 +18,8 @@ const ACTORS: u64 = 12_000;
 /// More than there is room to remember the terms of.
 const UNSEALED: u64 = 120_000;
 const BOUND: usize = 4 << 20;
+/// What one open segment may take on top: it takes more as more of it is asked for, and others are closed when the next is asked.
+const SEGMENT: usize = 64 << 10;
 /// What the allocator does not see as ours, or we do not count: the manifest, names of files, files themselves, what threads keep for the next
 /// question (pages as they are stored, decompressors).
 const BESIDE: usize = 2 << 20;
@@ -63,7 +65,7 @@ fn what_searches_keep_is_counted_and_bounded() {
         let session = format!("session:session-{:016x}", (n / 3).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         assert_eq!(ask(&reader, &session), 3, "{session}");
         let memory = reader.search_memory();
-        assert!(memory.total() <= BOUND, "round {round}: {memory:?}");
+        assert!(memory.total() <= BOUND + SEGMENT, "round {round}: {memory:?}");
         closed += usize::from(memory.segments_open < segments);
         let held = allocated_bytes().saturating_sub(before.0);
         let said = memory.total().saturating_sub(before.1);
@@ -89,7 +91,7 @@ fn what_searches_keep_is_counted_and_bounded() {
             store.flush().unwrap();
             assert_eq!(ask(&reader, &format!("session:late-{}", n / 2)), 1);
             let memory = reader.search_memory();
-            assert!(memory.total() <= BOUND, "{n}: {memory:?}");
+            assert!(memory.total() <= BOUND + SEGMENT, "{n}: {memory:?}");
         }
     }
     store.flush().unwrap();
@@ -108,6 +110,6 @@ fn what_searches_keep_is_counted_and_bounded() {
     store.seal().unwrap();
     assert_eq!(ask(&reader, "session:late-4711"), 1);
     let memory = reader.search_memory();
-    assert!(memory.unsealed < BOUND / 16 && memory.total() <= BOUND, "{memory:?}");
+    assert!(memory.unsealed < BOUND / 16 && memory.total() <= BOUND + SEGMENT, "{memory:?}");
     store.close().unwrap();
 }
