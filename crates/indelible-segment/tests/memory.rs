@@ -8,6 +8,8 @@
 
 use std::ops::ControlFlow;
 
+use indelible_format::Draft;
+use indelible_format::sha256::sha256;
 use indelible_segment::{Column, IndexField, PageCache, Scratch, Segment, SegmentError};
 
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -43,6 +45,25 @@ fn read(bytes: Vec<u8>) -> Result<(), SegmentError> {
     result.and(segment.check_index().map(drop))
 }
 
+/// A file with a dictionary in pieces whose list says that each of them holds so many texts, in so many bytes; with its digest made right.
+fn with_pieces_of(good: &[u8], texts: u32, raw: Option<u32>) -> Vec<u8> {
+    let mut bad = good.to_vec();
+    let find = |what: &[u8]| good.windows(what.len()).position(|window| window == what).unwrap();
+    let (list, said) = (find(b"INDLPCS1"), find(b"indelible.pieces"));
+    let words = String::from_utf8_lossy(good.get(said..said + 80).unwrap()).into_owned();
+    let end = list + words.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+    let hex = |bytes: &[u8]| sha256(bytes).0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let old = hex(good.get(list..end).unwrap());
+    // Magic, count, and of the one column its number, start and number of pieces; then four numbers each.
+    for piece in bad.get_mut(list + 24..end).unwrap().chunks_exact_mut(16) {
+        piece.get_mut(8..12).unwrap().copy_from_slice(&texts.to_le_bytes());
+        raw.into_iter().for_each(|raw| piece.get_mut(4..8).unwrap().copy_from_slice(&raw.to_le_bytes()));
+    }
+    let (at, new) = (find(old.as_bytes()), hex(bad.get(list..end).unwrap()));
+    bad.get_mut(at..at + new.len()).unwrap().copy_from_slice(new.as_bytes());
+    bad
+}
+
 #[test]
 fn a_hostile_file_gets_no_more_memory_than_a_bound() {
     let (good, _) = support::write(3, &support::mixed(300, 20));
@@ -67,4 +88,21 @@ fn a_hostile_file_gets_no_more_memory_than_a_bound() {
         assert!(asked <= BYTES_MAX, "round {round} asked for {asked} bytes");
     }
     assert!(refused > 2_000, "{refused}");
+
+    let session = |nth: u64| format!("s-{:016x}", nth.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let sessions: Vec<String> = (0..6_000).map(session).collect();
+    let records: Vec<Vec<u8>> = (0i64..)
+        .zip(&sessions)
+        .map(|(nth, session)| support::event(&Draft::new("a.b").session(session), nth, nth.cast_unsigned()))
+        .collect();
+    let (good, _) = support::write(0, &records);
+    let ask = |file: Vec<u8>| Segment::open(file)?.numbers_of(Column::Session, b"s-none", &PageCache::new(1 << 20));
+    assert_eq!(ask(good.to_vec()).unwrap(), Some(Vec::new()));
+    let before = peak();
+    for (texts, raw) in [(1 << 26, None), (1 << 26, Some(1 << 20)), (1 << 18, Some(1 << 20)), (1, Some(0))] {
+        let bad = with_pieces_of(&good, texts, raw);
+        assert!(ask(bad).is_err(), "{texts}");
+        let asked = peak() - before;
+        assert!(asked <= BYTES_MAX, "{texts} texts in each piece asked for {asked} bytes");
+    }
 }

@@ -20,6 +20,7 @@ use crate::cache::{Cached, Key, PageCache};
 use crate::codec::{crc32, frame};
 use crate::column::{Column, Kind, PerColumn};
 use crate::error::{Result, SegmentError};
+use crate::limits::is_justified;
 use crate::pieces::{self, PieceList};
 use crate::write::hex;
 
@@ -86,14 +87,19 @@ fn look_through(page: &[u8]) -> Option<PieceList> {
 }
 
 impl Pieces {
-    /// Of a dictionary page at `offset` of the file. `None`: they do not fit to it.
+    /// Of a dictionary page at `offset` of the file. `None`: they do not fit to it, or claim what so many bytes cannot hold.
     fn new(list: &PieceList, offset: u64, page_bytes: u32) -> Option<Self> {
         if list.pieces.is_empty() {
             return Some(Self::default());
         }
+        let raw_bytes: u64 = list.pieces.iter().map(|piece| u64::from(piece.raw)).sum();
+        if !is_justified(usize::try_from(raw_bytes).ok()?, page_bytes as usize) {
+            return None;
+        }
         let (mut at, mut count, mut pieces) = (offset + u64::from(list.start), 0u32, Vec::with_capacity(list.pieces.len()));
         for pieces::Piece { stored, raw, texts, crc } in list.pieces.iter().copied() {
-            if u64::from(raw) > PIECE_BYTES_MAX || texts == 0 {
+            // Each text stands behind a length of four bytes.
+            if u64::from(raw) > PIECE_BYTES_MAX || texts == 0 || texts > raw / 4 {
                 return None;
             }
             pieces.push(Piece { offset: at, stored, raw, first: count, crc });
