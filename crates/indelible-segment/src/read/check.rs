@@ -4,8 +4,6 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use indelible_format::sha256::sha256;
-
 use super::page::Page;
 use super::rebuild::Window;
 use super::source::read_exact;
@@ -17,7 +15,7 @@ use crate::column::{Column, PerColumn};
 use crate::error::{Result, SegmentError};
 use crate::index::IndexField;
 use crate::index::block::{self, Entry};
-use crate::write::{column_of, hex};
+use crate::write::column_of;
 
 /// Something that the file says of its rows and that is not so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,11 +182,11 @@ impl Segment {
     fn compare_index(&self, terms: Terms, ids: &Statistics) -> Result<Vec<Difference>> {
         let Some(place) = &self.index else { return Ok(Vec::new()) };
         let made = terms.finish(self.rows, ids.zones());
-        let length = usize::try_from(place.bytes).map_err(|_| self.damaged("its index is too long", 0))?;
-        let stored = read_exact(&*self.input, place.offset, length, 0).map_err(SegmentError::Io)?;
+        let length = usize::try_from(place.block.bytes).map_err(|_| self.damaged("its index is too long", 0))?;
+        let stored = read_exact(&*self.input, place.block.offset, length, 0).map_err(SegmentError::Io)?;
         let mut found = Vec::new();
         let mut differs = |what, column| found.push(Difference { what, column, seq: self.first_seq() });
-        if hex(&sha256(&stored)) != place.digest {
+        if !place.block.is(&stored) {
             differs("the index is another than the footer says", None);
         }
         if stored != made {

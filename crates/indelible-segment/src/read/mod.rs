@@ -40,6 +40,7 @@ use crate::error::{Result, SegmentError};
 use crate::index::block::{self, Entry};
 use crate::index::{self, BLOCK_ROWS, IndexField};
 use decode::Raw;
+use open::BlockPlace;
 use pieces::Pieces;
 use places::{Places, Zones};
 use prove::ProofPlace;
@@ -109,19 +110,8 @@ impl ColumnPlaces {
     }
 }
 
-/// A block of the file.
-struct BlockPlace {
-    offset: u64,
-    bytes: u64,
-    /// In hexadecimal.
-    digest: Box<str>,
-}
-
 struct IndexPlace {
-    offset: u64,
-    bytes: u64,
-    /// Of the whole block, in hexadecimal.
-    digest: String,
+    block: BlockPlace,
     entries: Vec<Entry>,
 }
 
@@ -195,8 +185,8 @@ impl Segment {
     #[must_use]
     pub fn memory(&self) -> usize {
         let columns: usize = self.columns.iter().map(|(_, column)| column.memory()).sum();
-        let index = self.index.as_ref().map_or(0, |index| index.digest.len() + size_of_val(index.entries.as_slice()));
-        let lists = self.piece_lists.as_ref().map_or(0, |place| place.digest.len());
+        let index = self.index.as_ref().map_or(0, |index| index.block.memory() + size_of_val(index.entries.as_slice()));
+        let lists = self.piece_lists.as_ref().map_or(0, BlockPlace::memory);
         size_of::<Self>() + columns + self.proof.memory() + index + lists + self.loaded.load(Ordering::Relaxed)
     }
 
@@ -447,7 +437,7 @@ impl Segment {
         };
         let segment_blocks = self.rows.div_ceil(BLOCK_ROWS);
         let found = block::look_up(entry, field, index::hash(field, term), segment_blocks, |offset, length| {
-            read_exact(&*self.input, place.offset + offset, length as usize, 0)
+            read_exact(&*self.input, place.block.offset + offset, length as usize, 0)
         });
         match found {
             Ok(blocks) => Ok(Some(Blocks { blocks, rows: self.rows })),

@@ -5,21 +5,24 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use indelible_format::sha256::sha256;
+
 use super::places::{Places, Zones};
 use super::source::read_exact;
-use super::{BlockPlace, ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
+use super::{ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
 use crate::codec::ABSENT;
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
 use crate::error::{Result, SegmentError};
 use crate::index::block;
 use crate::limits::{FOOTER_BYTES_MAX, ROWS_MAX};
-use crate::write::{INDEX_KEY, PIECES_KEY, VERSION, VERSION_KEY};
+use crate::write::{INDEX_KEY, PIECES_KEY, VERSION, VERSION_KEY, hex};
 
 /// Read from the end at first: the footer.
 const TAIL_BYTES: u64 = 16 << 10;
 /// Length of the footer, and the magic.
 const END_BYTES: usize = 8;
+const OUTSIDE: &str = "its proof, its index or its list of pieces lies outside of the file";
 /// Of a SHA-256 in hexadecimal.
 const DIGEST_CHARS: usize = 64;
 
@@ -165,19 +168,45 @@ fn read_footer(file: &Input<'_>) -> Result<Footer> {
     footer.ok_or(SegmentError::Foreign("its footer cannot be read, or its columns are not those of a segment"))
 }
 
-/// Where a block is and what its digest is, by what the footer says under `key`.
-pub(super) fn place_of<'f>(file: &Input<'_>, footer: &'f Footer, key: &str) -> Result<(u64, u64, &'f str)> {
-    let place = footer.entry(key).and_then(|place| {
-        let mut words = place.split(' ');
-        let place = (words.next()?.parse::<u64>().ok()?, words.next()?.parse::<u64>().ok()?, words.next()?);
-        (words.next().is_none() && place.2.len() == DIGEST_CHARS).then_some(place)
-    });
-    let (offset, length, digest) =
-        place.ok_or(SegmentError::Foreign("its footer does not say where its proof, its index or its list of pieces is"))?;
-    if offset.checked_add(length).is_none_or(|end| end > file.length) {
-        return Err(damaged("its proof, its index or its list of pieces lies outside of the file"));
+/// A block of the file: where it is, and what the footer says that it is.
+pub(super) struct BlockPlace {
+    pub(super) offset: u64,
+    pub(super) bytes: u64,
+    /// SHA-256 in hexadecimal.
+    digest: Box<str>,
+}
+
+impl BlockPlace {
+    /// By what the footer says under `key`.
+    pub(super) fn find(file: &Input<'_>, footer: &Footer, key: &str) -> Result<Self> {
+        let place = footer.entry(key).and_then(|place| {
+            let mut words = place.split(' ');
+            let place = (words.next()?.parse::<u64>().ok()?, words.next()?.parse::<u64>().ok()?, words.next()?);
+            (words.next().is_none() && place.2.len() == DIGEST_CHARS).then_some(place)
+        });
+        let (offset, bytes, digest) =
+            place.ok_or(SegmentError::Foreign("its footer does not say where its proof, its index or its list of pieces is"))?;
+        if offset.checked_add(bytes).is_none_or(|end| end > file.length) {
+            return Err(damaged(OUTSIDE));
+        }
+        Ok(Self { offset, bytes, digest: digest.into() })
     }
-    Ok((offset, length, digest))
+
+    /// All of it, if it is what the footer says; `changed`: what is wrong otherwise.
+    pub(super) fn read(&self, file: &Input<'_>, changed: &'static str) -> Result<Vec<u8>> {
+        let block = file.read(self.offset, self.bytes, OUTSIDE)?;
+        if self.is(&block) { Ok(block) } else { Err(damaged(changed)) }
+    }
+
+    /// Whether these bytes have the digest that the footer says.
+    pub(super) fn is(&self, block: &[u8]) -> bool {
+        hex(&sha256(block)) == *self.digest
+    }
+
+    /// Bytes of memory beyond its own size.
+    pub(super) fn memory(&self) -> usize {
+        self.digest.len()
+    }
 }
 
 fn read_index(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<Option<IndexPlace>> {
@@ -185,10 +214,10 @@ fn read_index(file: &Input<'_>, footer: &Footer, rows: u32) -> Result<Option<Ind
     if footer.entry(INDEX_KEY).is_none() {
         return Ok(None);
     }
-    let (offset, bytes, digest) = place_of(file, footer, INDEX_KEY)?;
-    let front = file.read(offset, bytes.min(block::HEAD_BYTES_MAX as u64), "its index lies outside of the file")?;
-    let entries = block::read_head(&front, bytes, rows).ok_or(damaged("its index was changed"))?;
-    Ok(Some(IndexPlace { offset, bytes, digest: digest.to_owned(), entries }))
+    let own = BlockPlace::find(file, footer, INDEX_KEY)?;
+    let front = file.read(own.offset, own.bytes.min(block::HEAD_BYTES_MAX as u64), OUTSIDE)?;
+    let entries = block::read_head(&front, own.bytes, rows).ok_or(damaged("its index was changed"))?;
+    Ok(Some(IndexPlace { block: own, entries }))
 }
 
 fn find_piece_lists(file: &Input<'_>, footer: &Footer) -> Result<Option<BlockPlace>> {
@@ -196,11 +225,11 @@ fn find_piece_lists(file: &Input<'_>, footer: &Footer) -> Result<Option<BlockPla
     if footer.entry(PIECES_KEY).is_none() {
         return Ok(None);
     }
-    let (offset, bytes, digest) = place_of(file, footer, PIECES_KEY)?;
-    if bytes > PIECE_LISTS_BYTES_MAX {
+    let place = BlockPlace::find(file, footer, PIECES_KEY)?;
+    if place.bytes > PIECE_LISTS_BYTES_MAX {
         return Err(damaged("the list of its dictionaries' pieces is too long"));
     }
-    Ok(Some(BlockPlace { offset, bytes, digest: digest.into() }))
+    Ok(Some(place))
 }
 
 /// What the footer says of a column, if it lies inside of the file.

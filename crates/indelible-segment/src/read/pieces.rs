@@ -8,21 +8,18 @@
 
 use std::sync::Arc;
 
-use indelible_format::sha256::sha256;
-
+use super::Segment;
 use super::decode::{Raw, decompress_to, with_page};
-use super::open::damaged;
+use super::open::{BlockPlace, damaged};
 use super::page::{Page, Shape, Values};
 use super::presence::Presence;
 use super::store::{Dictionary, Store};
-use super::{BlockPlace, Segment};
 use crate::cache::{Cached, Key, PageCache};
 use crate::codec::{crc32, frame};
 use crate::column::{Column, Kind, PerColumn};
 use crate::error::{Result, SegmentError};
 use crate::limits::is_justified;
 use crate::pieces::{self, PieceList};
-use crate::write::hex;
 
 /// A dictionary page of fewer bytes is read as a whole.
 const STORED_BYTES_MIN: u32 = 16 << 10;
@@ -211,10 +208,7 @@ impl Segment {
     }
 
     fn piece_lists(&self, place: &BlockPlace) -> Result<PerColumn<PieceList>> {
-        let block =
-            self.file().read(place.offset, place.bytes, "the list of its dictionaries' pieces lies outside of the file")?;
-        let lists = pieces::decode(&block).filter(|_| hex(&sha256(&block)) == *place.digest);
-        lists.ok_or(damaged(LISTS_CHANGED))
+        pieces::decode(&place.read(&self.file(), LISTS_CHANGED)?).ok_or(damaged(LISTS_CHANGED))
     }
 
     /// Looks through the dictionaries whose pieces are listed, and names the columns of which the list says anything else; `None`: there is no

@@ -6,16 +6,15 @@ use std::sync::OnceLock;
 
 use indelible_format::leaf::Seed;
 use indelible_format::limits::GROUP_LEAVES;
-use indelible_format::sha256::sha256;
 
 use super::Segment;
-use super::open::{Input, damaged, place_of};
+use super::open::{BlockPlace, Input, damaged};
 use crate::codec::crc32;
 use crate::column::Column;
 use crate::container::footer::{Bounds, Footer};
 use crate::error::{Result, SegmentError};
 use crate::proof::{Front, Proof};
-use crate::write::{PROOF_KEY, hex};
+use crate::write::PROOF_KEY;
 
 /// Largest proof block: a million rows and one leaf group in front of them, twice over.
 const PROOF_BYTES_MAX: u64 = 1 << 20;
@@ -28,10 +27,7 @@ const OUTSIDE: &str = "its proof lies outside of the file";
 
 /// Where the proof is, and what it is about.
 pub(super) struct ProofPlace {
-    offset: u64,
-    length: u64,
-    /// Of the whole block, in hexadecimal.
-    digest: Box<str>,
+    block: BlockPlace,
     front: Front,
     /// Checksums of the seeds, [`PIECE_SEEDS`] by so many, since the block was compared with its digest.
     pieces: OnceLock<Box<[u32]>>,
@@ -53,18 +49,17 @@ impl ProofPlace {
     /// Bytes of memory beyond its own size, with the checksums of seeds.
     pub(super) fn memory(&self) -> usize {
         let pieces = usize::try_from(self.front.seeds().div_ceil(PIECE_SEEDS)).unwrap_or(0);
-        self.digest.len() + pieces * size_of::<u32>()
+        self.block.memory() + pieces * size_of::<u32>()
     }
 
     fn read(&self, file: &Input<'_>) -> Result<Vec<u8>> {
-        let block = file.read(self.offset, self.length, OUTSIDE)?;
-        if hex(&sha256(&block)) == *self.digest { Ok(block) } else { Err(damaged(CHANGED)) }
+        self.block.read(file, CHANGED)
     }
 
     /// Where in the block a piece of the seeds is, which are its last bytes.
     fn piece(&self, nth: u64) -> Range<u64> {
-        let start = self.length - self.front.seeds() * SEED_BYTES;
-        let at = |piece: u64| (start + piece * PIECE_SEEDS * SEED_BYTES).min(self.length);
+        let start = self.block.bytes - self.front.seeds() * SEED_BYTES;
+        let at = |piece: u64| (start + piece * PIECE_SEEDS * SEED_BYTES).min(self.block.bytes);
         at(nth)..at(nth + 1)
     }
 
@@ -86,12 +81,12 @@ impl ProofPlace {
 /// Finds the proof. What it says of its rows must be what the footer says of them; where that does not say, the whole block must be the one
 /// that the footer has the digest of.
 pub(super) fn read_front(file: &Input<'_>, footer: &Footer) -> Result<ProofPlace> {
-    let (offset, length, digest) = place_of(file, footer, PROOF_KEY)?;
-    if length > PROOF_BYTES_MAX {
+    let block = BlockPlace::find(file, footer, PROOF_KEY)?;
+    if block.bytes > PROOF_BYTES_MAX {
         return Err(damaged("its proof is too long"));
     }
-    let front = Front::decode(&file.read(offset, length.min(Front::BYTES_MAX), OUTSIDE)?, length)?;
-    let proof = ProofPlace { offset, length, digest: digest.into(), front, pieces: OnceLock::new() };
+    let front = Front::decode(&file.read(block.offset, block.bytes.min(Front::BYTES_MAX), OUTSIDE)?, block.bytes)?;
+    let proof = ProofPlace { block, front, pieces: OnceLock::new() };
     let Front { log, first_seq, count, .. } = front;
     let told = |column| footer.chunks.of(column).bounds.as_ref();
     let (Some(Bounds::Numbers(first, last)), Some(Bounds::Numbers(least, greatest))) = (told(Column::Seq), told(Column::Log))
@@ -135,7 +130,7 @@ impl Segment {
         let (nth, within) = (group / PIECE_SEEDS, group % PIECE_SEEDS);
         let pieces = self.proof.pieces(&self.file())?;
         let Range { start, end } = self.proof.piece(nth);
-        let seeds = self.file().read(self.proof.offset + start, end - start, OUTSIDE)?;
+        let seeds = self.file().read(self.proof.block.offset + start, end - start, OUTSIDE)?;
         let known = usize::try_from(nth).ok().and_then(|nth| pieces.get(nth));
         let seed = usize::try_from(within).ok().and_then(|within| seeds.as_chunks().0.get(within));
         let seed = seed.filter(|_| known == Some(&crc32(&seeds)));
