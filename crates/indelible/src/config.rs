@@ -145,7 +145,7 @@ pub struct Config {
     /// Bytes to leave free on the disk: the journal does not grow into them.
     pub disk_reserve_bytes: u64,
     /// Largest journal file; small stores begin with smaller ones. When one is removed after sealing, a file system that gives freed blocks
-    /// back to the disk at once (ext4 with `discard`) keeps commits waiting, about a millisecond for each of its mebibytes.
+    /// back to the disk at once (ext4 with `discard`) keeps commits waiting, the longer the larger it is.
     pub journal_file_bytes_max: u64,
     /// Sealing into segments.
     pub sealing: Sealing,

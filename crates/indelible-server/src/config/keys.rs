@@ -62,7 +62,7 @@ pub const KEYS: &[Key] = &[
         "store.search_cache",
         Kind::Bytes(MIB, 1 << 40),
         "64MiB",
-        "Memory kept for searching: half of it for decoded pages, the rest for open segments, answers and what is not sealed yet",
+        "Memory kept for searching: for open segments, answers, what is not sealed yet, and decoded pages in what these leave",
     ),
     key(
         "store.disk_reserve",

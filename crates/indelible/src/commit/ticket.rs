@@ -56,8 +56,8 @@ impl<'s> Ticket<'s> {
     /// The thread that waits runs the commit itself when nobody else does, so that a single writer pays no hand-over.
     ///
     /// # Errors
-    /// `Poisoned`: a write or sync failed, the event is not promised. `Busy`: no room on disk, the event waits in memory and may
-    /// yet be recorded; wait again. `Rejected`: the idempotency key belongs to another event. `NotFound`: shed.
+    /// `Poisoned`: a write or sync failed, the event is not promised. `Busy`: no room on disk. The event waits in memory and may
+    /// yet be recorded, unless there is no room for its idempotency key: then it was not, and the message says so. `Rejected`: the idempotency key belongs to another event. `NotFound`: shed.
     pub fn wait(self) -> Result<Receipt> {
         let Some((shared, class, position)) = self.place else { return Err(shed()) };
         wait_until_durable(shared, class, position)?;
