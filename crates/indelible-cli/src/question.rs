@@ -216,4 +216,15 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
     }
+
+    #[test]
+    fn what_a_server_gives_as_a_reason_does_not_act_on_the_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = indelible::Store::open(indelible::Config::new(dir.path().join("audit"))).unwrap();
+        let incomplete = Some("\u{1b}[2Jall is well\u{9b}1A\u{202e}".to_owned());
+        let summary = Summary { matched: 1, scanned: 2, incomplete, heads: Vec::new(), explain: Default::default() };
+        let line = summary_line(&summary, store.identity().unwrap());
+        assert!(line.contains("INCOMPLETE") && line.contains("all is well"), "{line}");
+        assert!(!line.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{line:?}");
+    }
 }
