@@ -17,6 +17,9 @@ use crate::http::caller::Caller;
 use crate::metrics::Metrics;
 use crate::read::live::Live;
 
+/// Live tails that are told an event at the same time.
+const TELLING: usize = 16;
+
 /// One running server.
 pub(crate) struct Server {
     pub(crate) store: Store,
@@ -29,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) searches: Arc<Semaphore>,
     pub(crate) exports: Arc<Semaphore>,
     pub(crate) tails: Arc<Semaphore>,
+    /// Turns of live tails to be told an event.
+    pub(crate) telling: Semaphore,
     pub(crate) live: Arc<Live>,
     sources: Sources,
     config: RwLock<Arc<Config>>,
@@ -52,6 +57,7 @@ impl Server {
             exports: Arc::new(Semaphore::new(config.size("limits.exports"))),
             metrics,
             tails: Arc::new(Semaphore::new(config.size("limits.tails"))),
+            telling: Semaphore::new(TELLING),
             live: Arc::default(),
             default_tenant: config.text("store.tenant").to_owned(),
             limits: RwLock::new(Arc::new(Limits::new(rate(&config)))),

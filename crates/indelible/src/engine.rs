@@ -423,7 +423,7 @@ impl Store {
         self.shared().map(|shared| shared.heads.read().clone()).unwrap_or_default()
     }
 
-    /// Subscribes to committed events; at most `capacity` wait in the subscription.
+    /// Subscribes to committed events; at most `capacity` wait in the subscription, and as many were taken out and are not yet handed on.
     ///
     /// # Errors
     /// `Closed` when the store is disabled.

@@ -102,10 +102,10 @@ impl Live {
     ) -> Result<Listening, Problem> {
         let mut groups = self.groups.lock();
         if !groups.is_running {
-            let tap = store.subscribe(TAP_EVENTS)?;
+            let mut tap = store.subscribe(TAP_EVENTS)?;
             let identity = store.identity()?.clone();
             let live = Arc::clone(self);
-            let started = std::thread::Builder::new().name("indelible-live".into()).spawn(move || live.feed(&tap, &identity));
+            let started = std::thread::Builder::new().name("indelible-live".into()).spawn(move || live.feed(&mut tap, &identity));
             started.map_err(|error| Problem::busy(format!("could not start a thread: {error}")))?;
             groups.is_running = true;
         }
@@ -121,7 +121,7 @@ impl Live {
     }
 
     /// The thread: until nobody listens.
-    fn feed(&self, tap: &indelible::Tap, identity: &Identity) {
+    fn feed(&self, tap: &mut indelible::Tap, identity: &Identity) {
         let (mut missed, mut added) = (0, 0);
         let mut members: Vec<Arc<Group>> = Vec::new();
         let mut looked = Instant::now();

@@ -1,14 +1,15 @@
 //! Taps: bounded streams of committed events for subscribers in this process.
 //!
-//! A tap never slows the commit path: when its queue is full the newest events are dropped from it, counted, and can be read
-//! from the store.
+//! A tap never slows the commit path: a frame is handed over whole, with one copy, and a subscriber takes all that waits at once. When its
+//! queue is full the newest events are dropped from it, counted, and can be read from the store.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use indelible_format::Record;
+use indelible_format::{Record, record};
 use parking_lot::{Condvar, Mutex};
 
 use crate::commit::builder::Batch;
@@ -20,20 +21,24 @@ pub struct Committed {
     pub log: u32,
     /// Position in the log.
     pub seq: u64,
+    /// All records of a frame that were recorded in a row.
     bytes: Arc<[u8]>,
+    place: Range<usize>,
 }
 
 impl Committed {
     /// The record.
     #[must_use]
     pub fn record(&self) -> Option<Record<'_>> {
-        Record::parse(&self.bytes)
+        Record::parse(self.bytes.get(self.place.clone())?)
     }
 }
 
-/// A subscription. Events come in commit order, once they are durable.
+/// A subscription.
 pub struct Tap {
     queue: Arc<Queue>,
+    /// Taken from the queue, not yet handed out.
+    taken: VecDeque<Committed>,
 }
 
 struct Queue {
@@ -45,14 +50,19 @@ struct Queue {
 }
 
 impl Tap {
-    /// The next event, or `None` after `timeout` or when the store was closed and everything was handed out.
+    /// The next event in the order of commits, durable already; `None` after `timeout`, or when the store was closed and everything was
+    /// handed out.
     #[must_use]
-    pub fn next_within(&self, timeout: Duration) -> Option<Committed> {
-        let mut events = self.queue.events.lock();
-        if events.is_empty() && !self.queue.closed.load(Ordering::Acquire) {
-            let _ = self.queue.arrived.wait_for(&mut events, timeout);
+    pub fn next_within(&mut self, timeout: Duration) -> Option<Committed> {
+        if self.taken.is_empty() {
+            let mut events = self.queue.events.lock();
+            if events.is_empty() && !self.queue.closed.load(Ordering::Acquire) {
+                let _ = self.queue.arrived.wait_for(&mut events, timeout);
+            }
+            // Two buffers that take turns: neither is allocated anew.
+            std::mem::swap(&mut *events, &mut self.taken);
         }
-        events.pop_front()
+        self.taken.pop_front()
     }
 
     /// How many events did not fit into the queue.
@@ -80,7 +90,7 @@ impl Taps {
         });
         self.queues.lock().push(Arc::downgrade(&queue));
         self.any.store(true, Ordering::Release);
-        Tap { queue }
+        Tap { queue, taken: VecDeque::new() }
     }
 
     /// Hands a durable batch to all subscribers. Costs one load when there is none.
@@ -96,33 +106,49 @@ impl Taps {
         if live.is_empty() {
             return;
         }
-        let mut next: Vec<(u32, u64)> = batch.first_seqs();
-        for part in batch.parts().into_iter().skip(1) {
-            for record in indelible_format::record::Records::new(part) {
-                let Some((log, seq)) = next.iter_mut().find(|(log, _)| *log == record.log()) else { continue };
-                let event = Committed { log: *log, seq: *seq, bytes: record.bytes().into() };
-                *seq += 1;
-                live.iter().for_each(|queue| queue.push(event.clone()));
-            }
-        }
+        let events = committed(batch);
+        live.iter().for_each(|queue| queue.push(&events));
     }
 
     pub(crate) fn close(&self) {
         for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
+            // Under the lock: else who just found it open and empty would sleep through this.
+            let events = queue.events.lock();
             queue.closed.store(true, Ordering::Release);
+            drop(events);
             queue.arrived.notify_all();
         }
     }
 }
 
-impl Queue {
-    fn push(&self, event: Committed) {
-        let mut events = self.events.lock();
-        if events.len() >= self.capacity {
-            self.missed.fetch_add(1, Ordering::Relaxed);
-            return;
+/// The records of a batch, in order.
+fn committed(batch: &Batch) -> Vec<Committed> {
+    let mut next: Vec<(u32, u64)> = batch.first_seqs();
+    let mut events = Vec::with_capacity(usize::try_from(batch.records).unwrap_or_default());
+    for part in batch.parts().into_iter().skip(1).filter(|part| !part.is_empty()) {
+        let bytes: Arc<[u8]> = part.into();
+        let mut at = 0;
+        while let Some((length, log)) = part.get(at..).and_then(record::measure) {
+            let place = at..at + length;
+            at = place.end;
+            let Some((_, next)) = next.iter_mut().find(|(known, _)| *known == log) else { continue };
+            events.push(Committed { log, seq: *next, bytes: Arc::clone(&bytes), place });
+            *next += 1;
         }
-        events.push_back(event);
+    }
+    events
+}
+
+impl Queue {
+    fn push(&self, events: &[Committed]) {
+        let mut waiting = self.events.lock();
+        let room = self.capacity.saturating_sub(waiting.len()).min(events.len());
+        waiting.extend(events.iter().take(room).cloned());
+        drop(waiting);
+        let missed = (events.len() - room) as u64;
+        if missed > 0 {
+            self.missed.fetch_add(missed, Ordering::Relaxed);
+        }
         self.arrived.notify_one();
     }
 }

@@ -263,7 +263,7 @@ fn hybrid_commits_critical_events_at_once_and_with_them_all_before() {
 fn a_tap_hands_out_committed_events_in_order_and_counts_what_it_could_not_hold() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(Config::new(dir.path().join("store"))).unwrap();
-    let (all, few) = (store.subscribe(10_000).unwrap(), store.subscribe(10).unwrap());
+    let (mut all, mut few) = (store.subscribe(10_000).unwrap(), store.subscribe(10).unwrap());
     for n in 0..500 {
         store.emit(&event(n)).unwrap();
     }
