@@ -155,7 +155,12 @@ impl Store {
             trees.push((tip.log, tree));
         }
         let producer = identity.store_hex().get(..8).unwrap_or_default().to_owned();
-        let epoch = recovered.producers.latest_epoch(&producer).map_or(1, |epoch| epoch + 1);
+        let epoch = recovered.producers.latest_epoch(&producer).unwrap_or(0).checked_add(1).ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "the store's own producer has used its last epoch: no event can be numbered any more")
+                .with_hint(
+                    "an event in the log claims that epoch; take a backup and restore it: a restored store is a new producer",
+                )
+        })?;
         let nursery = Arc::new(Nursery::new(
             world.clone(),
             &dir.join("journal"),

@@ -1,5 +1,6 @@
 //! `POST /api/v1/events`: one event, an array of them, or one a line; and their receipts.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use indelible::json::{Document, write_string};
-use indelible::{Draft, Identity, Receipt};
+use indelible::{Draft, Identity, Producer, Receipt};
 use indelible_adapters::{EventError, PostedEvent, read_event, read_events};
 
 use crate::access::Scope;
@@ -242,9 +243,19 @@ fn with_draft<R>(
     event.with_draft(|draft| {
         let own = draft.idempotency_key.map(|own| format!("{}/{own}", caller.token.id));
         let key = own.or_else(|| key.map(|key| format!("{key}/{nth}")));
-        let draft = Draft { tenant: Some(tenant), idempotency_key: key.as_deref(), ..draft };
+        let id = draft.producer.map(|producer| producer_of(tenant, producer.id));
+        let producer = draft.producer.zip(id.as_deref()).map(|(producer, id)| Producer { id, ..producer });
+        let draft = Draft { tenant: Some(tenant), idempotency_key: key.as_deref(), producer, ..draft };
         with(draft)
     })
+}
+
+/// A tenant's producer, as the log names it: tenants choose the names of their producers without knowing of each other, and nobody's counts
+/// for another's, nor for the store's own. What has the tenant before it already, as in an export that is sent again, stays as it is.
+fn producer_of<'p>(tenant: &str, id: &'p str) -> Cow<'p, str> {
+    let is_named = id.strip_prefix(tenant).is_some_and(|rest| rest.starts_with('/'));
+    // An empty id is no producer's: refused as it is.
+    if is_named || id.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{tenant}/{id}")) }
 }
 
 fn fault(error: EventError) -> Fault {

@@ -79,6 +79,7 @@ pub(crate) struct TargetDoc {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Producer)]
 pub(crate) struct ProducerDoc {
+    /// Is recorded as `tenant/id`.
     id: String,
     epoch: u64,
     seq: u64,

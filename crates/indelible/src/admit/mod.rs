@@ -139,9 +139,10 @@ impl Shared {
         encode(draft, &stamp, memory)
     }
 
-    /// Whether a producer pretends to be this store in its present life.
+    /// Whether a producer pretends to be this store in its present life, or in one to come. Its earlier lives have numbered their events, and
+    /// may be told again.
     fn is_own(&self, producer: &Producer<'_>) -> bool {
-        (producer.id, producer.epoch) == (self.producer.0.as_str(), self.producer.1)
+        producer.id == self.producer.0 && producer.epoch >= self.producer.1
     }
 
     /// Lets the committer know. While there is traffic it looks by itself: only who waits for an event, or completes a batch, pays for

@@ -2,8 +2,12 @@
 
 use crate::digest::names::ByName;
 
-/// Producers (id and epoch) remembered at once.
+/// Producers (id and epoch) that there may be before another is refused.
 const PRODUCERS_MAX: usize = 65_536;
+/// … before one that is in the log is not remembered: the store's own epochs, one for each start, come on top of all others.
+const ARRIVED_MAX: usize = 2 * PRODUCERS_MAX;
+/// … of one realm: of producers whose ids have the same text before the first `/`, as those of a tenant of a server. Nobody takes all the room.
+const REALM_MAX: usize = PRODUCERS_MAX / 8;
 /// Separate intervals per producer: how much out of order it may deliver.
 const INTERVALS_MAX: usize = 4_096;
 
@@ -23,6 +27,13 @@ pub(crate) enum Arrival {
 pub(crate) struct Producers {
     received: ByName<Vec<(u64, Intervals)>>,
     count: usize,
+    /// How many of them each realm has.
+    realms: ByName<usize>,
+}
+
+/// What is before the first `/` of a producer's id; ids without one belong to no realm.
+fn realm(id: &str) -> Option<&str> {
+    id.split_once('/').map(|(realm, _)| realm)
 }
 
 impl Producers {
@@ -30,28 +41,42 @@ impl Producers {
     pub(crate) fn look(&self, id: &str, epoch: u64, seq: u64) -> Arrival {
         match self.received.get(id).and_then(|epochs| epochs.iter().rev().find(|(known, _)| *known == epoch)) {
             Some((_, intervals)) => intervals.look(seq),
-            None if self.count >= PRODUCERS_MAX => Arrival::TooMany,
+            None if self.count >= PRODUCERS_MAX || self.is_full(id) => Arrival::TooMany,
             None => Arrival::New,
         }
     }
 
-    /// Notes that a number arrived.
+    /// Whether the realm of `id` has as many producers as it may.
+    fn is_full(&self, id: &str) -> bool {
+        realm(id).and_then(|realm| self.realms.get(realm)).is_some_and(|count| *count >= REALM_MAX)
+    }
+
+    /// Counts a producer, or another epoch of one, that was not known.
+    fn count(&mut self, id: &str) {
+        self.count += 1;
+        if let Some(realm) = realm(id) {
+            *self.realms.entry(realm) += 1;
+        }
+    }
+
+    /// Notes that a number arrived; of a realm that is full, too: it is in the log.
     pub(crate) fn arrive(&mut self, id: &str, epoch: u64, seq: u64) -> Arrival {
-        if self.count >= PRODUCERS_MAX && self.received.get(id).is_none() {
+        if self.count >= ARRIVED_MAX && self.received.get(id).is_none() {
             return Arrival::TooMany;
         }
-        let epochs = self.received.entry(id);
         // The newest epoch is last and nearly always the one that is asked for.
-        let at = match epochs.iter().rposition(|(known, _)| *known == epoch) {
-            Some(at) => at,
-            None if self.count >= PRODUCERS_MAX => return Arrival::TooMany,
-            None => {
-                self.count += 1;
-                epochs.push((epoch, Intervals::default()));
-                epochs.len() - 1
-            }
-        };
-        epochs.get_mut(at).map_or(Arrival::TooMany, |(_, intervals)| intervals.insert(seq))
+        let epochs = self.received.entry(id);
+        if let Some((_, intervals)) = epochs.iter_mut().rev().find(|(known, _)| *known == epoch) {
+            return intervals.insert(seq);
+        }
+        if self.count >= ARRIVED_MAX {
+            return Arrival::TooMany;
+        }
+        let mut intervals = Intervals::default();
+        let arrival = intervals.insert(seq);
+        epochs.push((epoch, intervals));
+        self.count(id);
+        arrival
     }
 
     /// The highest epoch of a producer.
@@ -66,7 +91,7 @@ impl Producers {
 
     /// Takes over what [`iter`](Self::iter) told.
     pub(crate) fn restore(&mut self, id: &str, epoch: u64, intervals: Intervals) {
-        self.count += 1;
+        self.count(id);
         self.received.entry(id).push((epoch, intervals));
     }
 
@@ -77,8 +102,8 @@ impl Producers {
             match epochs.iter_mut().find(|(known, _)| *known == epoch) {
                 Some((_, known)) => known.union(intervals),
                 None => {
-                    self.count += 1;
                     epochs.push((epoch, intervals.clone()));
+                    self.count(id);
                 }
             }
         }
@@ -245,6 +270,29 @@ mod tests {
             assert_eq!(producers.look("a", 1, seq), producers.clone().arrive("a", 1, seq), "{seq}");
         }
         assert_eq!(producers.look("a", 1, 3 * INTERVALS_MAX as u64 + 7), Arrival::TooMany);
+    }
+
+    #[test]
+    fn one_realm_leaves_room_for_others_and_all_of_them_for_the_store_itself() {
+        let mut producers = Producers::default();
+        for epoch in 0..REALM_MAX as u64 {
+            assert_eq!(producers.look("acme/p", epoch, 0), Arrival::New);
+            producers.arrive("acme/p", epoch, 0);
+        }
+        assert_eq!(producers.look("acme/q", 0, 0), Arrival::TooMany);
+        assert_eq!(producers.look("acme/p", 0, 1), Arrival::New, "who is known goes on");
+        assert_eq!(producers.look("acme.org/p", 0, 0), Arrival::New);
+        assert_eq!(producers.look("p", 0, 0), Arrival::New);
+        // A copy of it that was written and read back counts the same.
+        let mut copy = Producers::default();
+        producers.iter().for_each(|(id, epoch, intervals)| copy.restore(id, epoch, intervals.clone()));
+        assert_eq!((copy.count, copy.look("acme/q", 0, 0)), (REALM_MAX, Arrival::TooMany));
+        for n in 0..PRODUCERS_MAX - REALM_MAX {
+            producers.arrive(&n.to_string(), 1, 0);
+        }
+        assert_eq!(producers.look("p", 0, 0), Arrival::TooMany);
+        producers.arrive("the store", 7, 0);
+        assert_eq!(producers.latest_epoch("the store"), Some(7), "else its next life would have the numbers of this one");
     }
 
     #[test]

@@ -163,7 +163,7 @@ fn every_member_of_a_draft_arrives() {
         ("class", json!("critical")),
         ("time", json!("2026-01-31T10:00:00.000000001Z")),
         ("source", json!("erp")),
-        ("producer", json!({"id": "web-1", "epoch": 3, "seq": 42})),
+        ("producer", json!({"id": "default/web-1", "epoch": 3, "seq": 42})),
         ("trace", json!({"trace_id": "ab".repeat(16), "span_id": "01".repeat(8)})),
         ("frameworks", json!(["sox"])),
         ("weight", json!(5)),

@@ -14,6 +14,7 @@ mod faults_taking;
 mod faults_tls;
 mod live;
 mod managed;
+mod producers;
 mod quickstart;
 mod remote;
 mod served;
