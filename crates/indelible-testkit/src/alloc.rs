@@ -29,8 +29,27 @@ pub fn allocated_bytes() -> usize {
     BYTES.load(Ordering::Relaxed)
 }
 
+/// The most that those were since [`forget_peak`].
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// The most bytes that this process had allocated at any time since [`forget_peak`].
+#[must_use]
+pub fn peak_bytes() -> usize {
+    PEAK.load(Ordering::Relaxed)
+}
+
+/// Begins anew to look for the most: with what is allocated now.
+pub fn forget_peak() {
+    PEAK.store(allocated_bytes(), Ordering::Relaxed);
+}
+
+fn add(bytes: usize) {
+    let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
+    PEAK.fetch_max(before.saturating_add(bytes), Ordering::Relaxed);
+}
+
 fn count(layout: Layout) {
-    BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+    add(layout.size());
     count_call();
 }
 
@@ -62,7 +81,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        BYTES.fetch_add(bytes, Ordering::Relaxed);
+        add(bytes);
         count_call();
         // SAFETY: `pointer` came from `System` with this layout, and the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, bytes) }

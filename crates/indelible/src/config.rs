@@ -87,8 +87,12 @@ pub struct Sealing {
     pub journal_bytes: u64,
     /// Longest time that an event stays in the journal, if anything follows or not.
     pub interval: Duration,
-    /// Rows of a segment at most, 512..=1,048,576. Memory while sealing grows with it, about 100 bytes a row.
+    /// Rows of a segment at most, 512..=1,048,576.
     pub rows_max: u64,
+    /// Bytes of memory that segments take while they are written, those of all logs together, 4 MiB at least: when they need more, the largest
+    /// ends. Events of 500 bytes take about 100 of it each, events that do not compress what they have. Reading back and comparing comes
+    /// after that, and needs less.
+    pub memory_bytes_max: usize,
     /// Zstandard level, 1..=22.
     pub level: i32,
 }
@@ -96,13 +100,20 @@ pub struct Sealing {
 impl Sealing {
     pub(crate) fn shape(&self) -> Shape {
         let options = indelible_segment::Options { level: self.level };
-        Shape { rows_max: self.rows_max.clamp(512, 1 << 20), options }
+        Shape { rows_max: self.rows_max.clamp(512, 1 << 20), memory_bytes_max: self.memory_bytes_max.max(4 << 20), options }
     }
 }
 
 impl Default for Sealing {
     fn default() -> Self {
-        Self { background: true, journal_bytes: 256 << 20, interval: Duration::from_secs(3_600), rows_max: 1 << 20, level: 1 }
+        Self {
+            background: true,
+            journal_bytes: 256 << 20,
+            interval: Duration::from_secs(3_600),
+            rows_max: 1 << 20,
+            memory_bytes_max: 64 << 20,
+            level: 1,
+        }
     }
 }
 
@@ -112,12 +123,14 @@ pub enum Profile {
     /// The defaults.
     Balanced,
     /// Many events from many threads: events gather for 5 ms before they are synced, so **what was not waited for and is younger may be
-    /// lost in a crash**; lanes of 16 MiB; segments of a million rows, sealed from 512 MiB of journal.
+    /// lost in a crash**; lanes of 16 MiB; segments of a million rows,
+    /// sealed from 512 MiB of journal, with 128 MiB of memory.
     HighTraffic,
     /// Few events that are waited for and looked for at once: a sync as soon as anything waits; sealed from 32 MiB of journal, so that little
     /// is unsealed when somebody searches.
     LowLatency,
-    /// As little disk as possible: sealed from 64 MiB of journal or after a minute, compressed harder (more CPU for a few per cent).
+    /// As little disk as possible: sealed from 64 MiB of journal or after a minute, compressed harder (more CPU for a few per cent), into
+    /// segments of a million rows, for which sealing takes 128 MiB of memory.
     Storage,
 }
 
@@ -210,6 +223,7 @@ impl Config {
                 self.lanes.normal.bytes = 16 << 20;
                 self.lanes.telemetry.bytes = 4 << 20;
                 self.sealing.journal_bytes = 512 << 20;
+                self.sealing.memory_bytes_max = 128 << 20;
                 self.journal_file_bytes_max = 128 << 20;
                 self.search_cache_bytes = 2 * SEARCH_CACHE_BYTES;
             }
@@ -222,6 +236,7 @@ impl Config {
                 self.sealing.journal_bytes = 64 << 20;
                 self.sealing.interval = Duration::from_secs(60);
                 self.sealing.level = 9;
+                self.sealing.memory_bytes_max = 128 << 20;
                 self.journal_file_bytes_max = 32 << 20;
                 self.search_cache_bytes = SEARCH_CACHE_BYTES / 2;
             }

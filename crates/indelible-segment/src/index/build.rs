@@ -88,6 +88,15 @@ impl IndexBuilder {
         self.ids.push((*id, self.block));
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        let of = |field: &Field| {
+            size_of_val(field.last.as_slice()) + size_of_val(field.met.as_slice()) + size_of_val(field.hashed.as_slice())
+        };
+        let pairs = self.pair_terms.len() * 4 * size_of::<u32>();
+        self.fields.iter().map(of).sum::<usize>() + size_of_val(self.ids.as_slice()) + pairs
+    }
+
     /// The index's bytes. `word` gives the term of a word; `with_ids`: ids are in it, too.
     pub(crate) fn finish<'w>(mut self, rows: u32, word: impl Fn(IndexField, u32) -> &'w [u8], with_ids: bool) -> Vec<u8> {
         if with_ids {

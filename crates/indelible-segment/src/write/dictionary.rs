@@ -56,6 +56,11 @@ impl Dictionary {
         self.bytes.len() - self.starts.len() * (FRONT_BYTES - 4)
     }
 
+    /// Bytes of memory that it takes between two strides, when nothing waits.
+    pub(crate) const fn memory(&self) -> usize {
+        self.bytes.len() + size_of_val(self.table.as_slice()) + size_of_val(self.starts.as_slice())
+    }
+
     /// A value by its number.
     pub(crate) fn value(&self, number: u32) -> &[u8] {
         let start = self.starts.get(number as usize).copied();

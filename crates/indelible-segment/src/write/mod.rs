@@ -69,8 +69,9 @@ pub struct Summary {
 /// Every record is laid out again from the fields that go into its columns and compared, before it is taken: what comes back differently
 /// is kept whole. (Unless the caller takes that upon itself: [`leave_comparison_to_caller`](Self::leave_comparison_to_caller).)
 ///
-/// Memory: the encoded columns (about 60 bytes an event), dictionaries of at most 4 MiB a column, and about 30 bytes an event for the
-/// index. `out` is written to by [`finish`](Self::finish) alone, but for the first four bytes.
+/// Memory: the encoded columns (about 60 bytes of an event of 500, as many as it has of one that does not compress), dictionaries of at most
+/// 4 MiB a column, about 30 bytes an event for the index, and three times the records of the last 256 rows;
+/// [`memory`](Self::memory) tells. `out` is written to by [`finish`](Self::finish) alone, but for the first four bytes.
 pub struct SegmentWriter<W: Write> {
     out: Counted<W>,
     columns: Columns,
@@ -133,6 +134,11 @@ impl<W: Write> SegmentWriter<W> {
     /// Rows so far.
     pub const fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Bytes of memory that the rows so far take: who wants to bound it ends the segment.
+    pub const fn memory(&self) -> usize {
+        self.columns.memory()
     }
 
     /// Adds the next position.

@@ -15,6 +15,9 @@ const PIECES_BYTES_MIN: usize = 64 << 10;
 /// Pages of a column that are not tried after one that compression did not make small enough.
 const PAGES_NOT_TRIED: u8 = 7;
 
+/// Memory that is kept from page to page: one of large texts needs more.
+const SPARE_BYTES: usize = 1 << 20;
+
 /// What pages are made with, kept from page to page.
 pub(crate) struct PageMaker {
     compressor: Compressor<'static>,
@@ -111,7 +114,10 @@ impl PageMaker {
         let stored = if pays { &self.packed } else { &self.values };
         let header_bytes = put(body, raw_bytes, &self.levels, stored, out);
         self.levels.clear();
-        self.values.clear();
+        for spare in [&mut self.values, &mut self.packed] {
+            spare.clear();
+            spare.shrink_to(SPARE_BYTES);
+        }
         Ok(header_bytes + raw_bytes)
     }
 

@@ -24,11 +24,17 @@ pub(crate) mod kind {
     pub(crate) const LEAF: &[u8] = b"leaf";
 }
 
+/// How often what was pushed since the last stride is in memory when its pages are made: as it came, compressed, and in the column.
+pub(crate) const PENDING_COPIES: usize = 3;
+
 /// All columns in the making, and the index of their terms.
 pub(crate) struct Columns {
     writers: PerColumn<ColumnWriter>,
     pub(crate) index: IndexBuilder,
     rows: u32,
+    /// Bytes of memory that all of it took when the last stride ended, and bytes of the records since.
+    settled_bytes: usize,
+    pending_bytes: usize,
     /// The last record laid out again.
     rebuilt: Vec<u8>,
     /// Whether records are laid out again and compared.
@@ -41,9 +47,16 @@ impl Columns {
             writers: PerColumn::new(ColumnWriter::new),
             index: IndexBuilder::default(),
             rows: 0,
+            settled_bytes: 0,
+            pending_bytes: 0,
             rebuilt: Vec::new(),
             compares: true,
         }
+    }
+
+    /// Bytes of memory that the rows so far take, and ending the page of the newest will for a moment.
+    pub(crate) const fn memory(&self) -> usize {
+        self.settled_bytes + PENDING_COPIES * self.pending_bytes
     }
 
     pub(crate) fn into_writers(self) -> (PerColumn<ColumnWriter>, IndexBuilder) {
@@ -117,6 +130,7 @@ impl Columns {
         self.optional(Column::Leaf, record.leaf().as_ref().map(|hash| hash.0.as_slice()));
         self.optional(Column::Record, whole.then(|| record.bytes()));
         self.rows += 1;
+        self.pending_bytes += record.bytes().len();
         if self.rows.is_multiple_of(STRIDE) {
             self.stride(STRIDE, maker)?;
         }
@@ -138,7 +152,10 @@ impl Columns {
         {
             self.index.add_pairs(tenants, actions);
         }
-        self.writers.iter_mut().try_for_each(|(_, writer)| writer.stride(rows, maker))
+        self.writers.iter_mut().try_for_each(|(_, writer)| writer.stride(rows, maker))?;
+        self.pending_bytes = 0;
+        self.settled_bytes = self.index.memory() + self.writers.iter().map(|(_, writer)| writer.memory()).sum::<usize>();
+        Ok(())
     }
 
     /// Hands on the rows since the last full stride.

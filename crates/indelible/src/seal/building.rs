@@ -40,19 +40,24 @@ pub(crate) struct Building {
     origin: String,
     before: Vec<Hash>,
     seeds: Vec<Seed>,
-    /// Records from here on are kept: those of the group that its log ends with, whose leaves are wanted; or of every group, if roots are.
-    kept_from: u64,
     group: OpenGroup,
     /// Group roots computed from values, where those of the tree file are not to be believed.
     computed: Option<Vec<Hash>>,
 }
 
-/// The records of the group that is not complete yet.
+/// The group that is not complete yet: its leaves are wanted if the segment ends within it, or if roots are computed. Few are, so its records
+/// are kept; they are hashed when they are asked for, or when they become too many bytes to keep.
 #[derive(Default)]
 struct OpenGroup {
+    /// Of its first positions.
+    leaves: Vec<Hash>,
+    /// Records of the positions behind them.
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
+
+/// Bytes of records of a group that are kept.
+const GROUP_BYTES: usize = 8 << 20;
 
 /// A segment that is written and synced, under its `.new` name.
 pub(crate) struct Written {
@@ -66,13 +71,12 @@ pub(crate) struct Written {
 }
 
 impl Building {
-    /// Begins a segment; `end` is where its log ends as far as it is sealed now.
+    /// Begins a segment.
     pub(crate) fn create(
         world: &World,
         dir: &Path,
         info: SegmentInfo,
         origin: Origin,
-        end: u64,
         how: How,
         options: Options,
     ) -> Result<Self> {
@@ -83,9 +87,9 @@ impl Building {
             writer.leave_comparison_to_caller();
         }
         let computed = (how == How::Computing).then(Vec::new);
-        let kept_from = if computed.is_some() { 0 } else { end - end % GROUP_LEAVES };
         let Origin { origin, before } = origin;
-        Ok(Self { info, writer, origin, before, seeds: Vec::new(), kept_from, group: OpenGroup::default(), computed })
+        let group = OpenGroup { leaves: before.clone(), ..OpenGroup::default() };
+        Ok(Self { info, writer, origin, before, seeds: Vec::new(), group, computed })
     }
 
     pub(crate) const fn log(&self) -> u32 {
@@ -95,6 +99,11 @@ impl Building {
     /// Rows so far.
     pub(crate) const fn count(&self) -> u64 {
         self.info.count
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn memory(&self) -> usize {
+        self.writer.memory() + self.group.bytes.len()
     }
 
     /// The position that comes next.
@@ -111,44 +120,52 @@ impl Building {
     ) -> Result<()> {
         let seq = self.end();
         if seq.is_multiple_of(GROUP_LEAVES) {
+            self.group.leaves.clear();
             self.group.bytes.clear();
             self.group.ends.clear();
         }
         if seq / GROUP_LEAVES - self.info.first_seq / GROUP_LEAVES >= self.seeds.len() as u64 {
             self.seeds.push(seed(seq / GROUP_LEAVES).cloned().unwrap_or(Seed([0; 32])));
         }
-        if seq >= self.kept_from {
-            self.group.bytes.extend_from_slice(record.bytes());
-            self.group.ends.push(self.group.bytes.len());
-        }
+        self.group.bytes.extend_from_slice(record.bytes());
+        self.group.ends.push(self.group.bytes.len());
         self.writer.push_with_head(record, head).map_err(|error| failed(&self.info.file, error))?;
         self.info.add(record, head);
-        if self.computed.is_some() && self.end().is_multiple_of(GROUP_LEAVES) {
-            let root = root_of(&self.leaves()?);
+        let completes = self.computed.is_some() && self.end().is_multiple_of(GROUP_LEAVES);
+        if completes || self.group.bytes.len() > GROUP_BYTES {
+            self.settle()?;
+        }
+        if completes {
+            let root = root_of(&self.group.leaves);
             self.computed.iter_mut().for_each(|roots| roots.push(root));
         }
         Ok(())
     }
 
-    /// Leaves of the group that the last record is in.
-    fn leaves(&self) -> Result<Vec<Hash>> {
-        let Some(seed) = self.seeds.last() else { return Ok(self.before.clone()) };
-        // Of the first group, those before the first row are known.
-        let mut leaves = if self.seeds.len() == 1 { self.before.clone() } else { Vec::new() };
+    /// Hashes the records of the group that the last one is in, so that all its leaves are there.
+    fn settle(&mut self) -> Result<()> {
+        let (Some(seed), end) = (self.seeds.last(), self.end()) else { return Ok(()) };
+        let OpenGroup { leaves, bytes, ends } = &mut self.group;
         let mut salts = Salts::new(seed.clone());
         let mut from = 0;
-        for (end, seq) in self.group.ends.iter().zip(self.end() - self.group.ends.len() as u64..) {
-            let record = self.group.bytes.get(from..*end).and_then(Record::parse);
+        for (end, seq) in ends.iter().zip(end - ends.len() as u64..) {
+            let record = bytes.get(from..*end).and_then(Record::parse);
             let record = record.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("position {seq} is no record")))?;
             leaves.push(leaf::leaf(&record, seq, &mut salts));
             from = *end;
         }
-        Ok(leaves)
+        bytes.clear();
+        ends.clear();
+        Ok(())
     }
 
     /// Writes proof and footer, and syncs. `roots`: where they come from, unless they were computed here.
     pub(crate) fn finish(mut self, roots: impl FnOnce(u64, u64) -> Result<Vec<Hash>>) -> Result<Written> {
-        let partial = if self.end().is_multiple_of(GROUP_LEAVES) { Vec::new() } else { self.leaves()? };
+        let mut partial = Vec::new();
+        if !self.end().is_multiple_of(GROUP_LEAVES) {
+            self.settle()?;
+            partial = std::mem::take(&mut self.group.leaves);
+        }
         let roots = match self.computed.take() {
             Some(computed) => computed,
             None => roots(self.info.first_seq / GROUP_LEAVES, self.end() / GROUP_LEAVES)?,

@@ -15,7 +15,7 @@ use indelible_format::sha256::sha256;
 use indelible_format::{Hash, Record};
 use sha2::{Digest, Sha256};
 
-use super::building::{Building, How, Origin, Written};
+use super::building::{Building, How, Written};
 use super::expired::{self, Anchor, Beginning, Positions};
 use super::files;
 use super::manifest::{ExpiredInfo, Manifest, SegmentInfo};
@@ -84,13 +84,21 @@ impl Sealer {
             self.survivors(expiry, below, replaced, &mut tally, stop, &mut |seq, bytes, seed| {
                 let record = Record::parse(bytes).ok_or_else(|| Error::new(ErrorKind::Corrupt, "a row is no record"))?;
                 add(&mut digest, seq, bytes);
-                let full = |open: &Building| open.count() + GROUP_LEAVES > shape.rows_max && seq.is_multiple_of(GROUP_LEAVES);
+                // What has expired is kept in whole groups; behind it a segment may end anywhere.
+                let full = |open: &Building| {
+                    seq.is_multiple_of(GROUP_LEAVES) && open.count() + GROUP_LEAVES > shape.rows_max
+                        || (seq.is_multiple_of(GROUP_LEAVES) || seq > below) && open.memory() > shape.memory_bytes_max
+                };
                 if let Some(done) = open.take_if(|open| open.end() != seq || seq == below || full(open)) {
                     written.push(finish(done, &roots)?);
                 }
                 let building = match &mut open {
                     Some(building) => building,
-                    None => open.insert(self.begin_at(expiry.log, seq, shape)?),
+                    None => {
+                        let before = written.last().filter(|last| last.info.end() == seq);
+                        let before = before.map(|last| last.partial.clone()).unwrap_or_default();
+                        open.insert(self.begin_at(expiry.log, seq, before, shape, How::Comparing)?)
+                    }
                 };
                 building.push(&record, record.head().as_ref(), |_| Some(seed))
             })?;
@@ -134,14 +142,6 @@ impl Sealer {
     pub(crate) fn abandon(&self) {
         // Best effort: what stays is removed at the next opening.
         let _ = files::tidy(&self.world, &self.dir, &self.manifest);
-    }
-
-    fn begin_at(&self, log: u32, first_seq: u64, shape: &Shape) -> Result<Building> {
-        let origin = self.identity.origin(log).unwrap_or_default();
-        let info = SegmentInfo::begin(log, first_seq, self.manifest.generation + 1);
-        // Groups begin here: none has leaves before.
-        let (origin, end) = (Origin { origin, before: Vec::new() }, self.state.size(log));
-        Building::create(&self.world, &self.dir, info, origin, end, How::Comparing, shape.options)
     }
 
     /// Hands out, in order, every position of these segments that stays: groups before `below` that hold an event, the others in them as

@@ -14,8 +14,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::read::frames::{FileReader, Pages};
 use crate::world::World;
 
-/// Rows of a segment that are read together; a multiple of what its pages have.
+/// Rows of a segment that are read together, a multiple of what its pages have; or fewer, once they have so many bytes.
 const CHUNK_ROWS: u64 = 8_192;
+const CHUNK_BYTES: usize = 8 << 20;
 
 /// Gives the records one by one.
 pub(crate) struct Rows<'r> {
@@ -90,13 +91,18 @@ impl<'r> Rows<'r> {
             self.segment = Some((files::open_segment(self.world, self.dir, info)?, &info.file, info.first_seq));
         }
         if let Some((segment, name, next)) = &mut self.segment {
-            let read = segment.records(*next..*next + CHUNK_ROWS, &mut |_, record| {
+            let chunk = *next..*next + CHUNK_ROWS;
+            *next = chunk.end;
+            let read = segment.records(chunk, &mut |seq, record| {
                 bytes.extend_from_slice(record);
                 ends.push_back(bytes.len());
-                ControlFlow::Continue(())
+                if bytes.len() < CHUNK_BYTES {
+                    return ControlFlow::Continue(());
+                }
+                *next = seq + 1;
+                ControlFlow::Break(())
             });
             read.map_err(|error| files::failed(name, error))?;
-            *next += CHUNK_ROWS;
             if *next >= segment.first_seq() + u64::from(segment.rows()) {
                 self.segment = None;
             }

@@ -51,6 +51,8 @@ impl Boundary {
 pub(crate) struct Shape {
     /// Rows of a segment at most.
     pub(crate) rows_max: u64,
+    /// Bytes of memory of all segments that are being written.
+    pub(crate) memory_bytes_max: usize,
     pub(crate) options: indelible_segment::Options,
 }
 

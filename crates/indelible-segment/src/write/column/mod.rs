@@ -26,6 +26,8 @@ const ID_PAGE_ROWS: u32 = 1_024;
 /// Rows of a page of texts written out, and bytes at which the next begins.
 const PLAIN_PAGE_ROWS: u32 = 8_192;
 const PLAIN_PAGE_BYTES: usize = 16 << 10;
+/// Memory for texts written out that is kept from page to page: one page of large ones needs more.
+const PLAIN_SPARE_BYTES: usize = 1 << 20;
 /// Bytes of a dictionary beyond which values are written out.
 const DICTIONARY_BYTES: usize = 4 << 20;
 /// Values after which a dictionary shall have shown that it is of use, and the share of new ones above which it is not.
@@ -335,6 +337,22 @@ impl ColumnWriter {
         self.rows += count;
     }
 
+    /// Bytes of memory that it takes between two strides.
+    pub(crate) fn memory(&self) -> usize {
+        let values = match &self.values {
+            Values::Words(words) => size_of_val(words.as_slice()),
+            Values::Plain(bytes, _) => bytes.len(),
+            Values::Numbers(numbers) => size_of_val(numbers.as_slice()),
+            Values::Ids(ids) => size_of_val(ids.as_slice()),
+        };
+        let numbered = match &self.order {
+            Order::Open { words, .. } => words * size_of::<u32>(),
+            Order::Known(numbers) => size_of_val(numbers.as_slice()),
+        };
+        let zones = self.zones.as_ref().map_or(0, |zones| size_of_val(zones.as_slice()));
+        self.out.bytes() + values + numbered + self.dictionary.memory() + size_of_val(self.pages.as_slice()) + zones
+    }
+
     fn clear(&mut self) {
         self.definitions.clear();
         self.repetitions.clear();
@@ -342,6 +360,7 @@ impl ColumnWriter {
             Values::Words(words) => words.clear(),
             Values::Plain(bytes, count) => {
                 bytes.clear();
+                bytes.shrink_to(PLAIN_SPARE_BYTES);
                 *count = 0;
             }
             Values::Numbers(numbers) => numbers.clear(),

@@ -136,15 +136,16 @@ impl ColumnWriter {
         Ok(())
     }
 
-    /// Appends the values in the buffers, which are no words, to `maker.values`; gives their encoding and bounds.
-    fn encode(&self, is_empty: bool, maker: &mut PageMaker) -> (i32, Option<Bounds>) {
+    /// Moves the values in the buffers, which are no words, to `maker.values`; gives their encoding and bounds.
+    fn encode(&mut self, is_empty: bool, maker: &mut PageMaker) -> (i32, Option<Bounds>) {
         if is_empty {
             return (encoding::PLAIN, None);
         }
-        match &self.values {
+        match &mut self.values {
             Values::Words(_) => (encoding::RLE_DICTIONARY, None),
             Values::Plain(bytes, _) => {
-                maker.values.extend_from_slice(bytes);
+                // Not copied: a page of large texts takes megabytes.
+                std::mem::swap(&mut maker.values, bytes);
                 (encoding::PLAIN, None)
             }
             Values::Numbers(numbers) => {

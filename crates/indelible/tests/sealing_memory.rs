@@ -1,0 +1,62 @@
+//! What sealing needs of memory is bounded by configuration, however large events are and however much is sealed already.
+//!
+//! A binary of its own with one test, as its allocator counts the bytes of the whole process.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use indelible::verify::{self, Options};
+use indelible::{Config, Draft, ExpireOptions, Retention, Store};
+use indelible_testkit::alloc::{CountingAllocator, allocated_bytes, forget_peak, peak_bytes};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+const BOUND: usize = 16 << 20;
+/// The frame that is read, what of a group waits to be hashed, and rows that are compared: as they are stored, as a page, and as records.
+const BESIDE: usize = 40 << 20;
+
+/// Text that does not compress, or only does.
+fn text(rng: &mut fastrand::Rng, bytes: usize, is_random: bool) -> String {
+    (0..bytes).map(|_| if is_random { rng.char('#'..='~') } else { 'x' }).filter(|c| *c != '\\').collect()
+}
+
+fn peak_of(work: impl FnOnce()) -> usize {
+    let before = allocated_bytes();
+    forget_peak();
+    work();
+    peak_bytes() - before
+}
+
+#[test]
+fn sealing_large_events_takes_no_more_memory_than_its_bound() {
+    for (events, bytes, is_random) in [(400, 75_000, true), (100, 700_000, false), (60, 700_000, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store");
+        let mut config = Config::new(&path);
+        config.sealing.background = false;
+        config.sealing.memory_bytes_max = BOUND;
+        config.retention = Some(Retention { minima: Vec::new(), ..Retention::default() }.keep("main", 1));
+        let store = Store::open(config).unwrap();
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut peaks = Vec::new();
+        for _ in 0..5 {
+            for nth in 0..events {
+                let text = text(&mut rng, bytes, is_random);
+                assert!(store.emit(&Draft::new("file.read").detail("text", text.as_str()).detail("nth", nth)).is_ok());
+            }
+            store.flush().unwrap();
+            peaks.push(peak_of(|| {
+                let sealed = store.seal().unwrap();
+                assert!(sealed.records >= events, "{sealed:?}");
+            }));
+        }
+        let story = format!("{events} events of {bytes} bytes, {peaks:?}");
+        assert!(peaks.iter().all(|peak| *peak <= BOUND + BESIDE), "{story}");
+        // Nothing is old enough, but everything is looked at.
+        let expiring = peak_of(|| drop(store.expire(&ExpireOptions::default()).unwrap()));
+        assert!(expiring <= BOUND + BESIDE, "{story}: {expiring}");
+        store.close().unwrap();
+        let report = verify::verify(&path, Options::default()).unwrap();
+        assert!(report.ok, "{story}: {:?}", report.findings);
+    }
+}
