@@ -73,6 +73,9 @@ pub enum What {
     ShortWrite,
     /// The call does all it was asked, durably, and still reports `EIO`.
     LandedButFailed,
+    /// A write stores the byte at this offset of the file as another, if it is among its bytes, and reports success; any other call is done
+    /// as it was asked.
+    Rots(u64),
     /// The machine stops before the call: it and every later one report an error that [`is_crash`] knows, until
     /// [`SimDisk::crash`](crate::SimDisk::crash) or [`SimDisk::kill`](crate::SimDisk::kill).
     Crash,

@@ -65,6 +65,8 @@ struct State {
     open: BTreeMap<NodeId, u64>,
     locked: Vec<NodeId>,
     capacity_bytes: u64,
+    /// Set by [`What::Rots`] for the write that it struck.
+    rotten: Option<u64>,
     reported_free_bytes: Option<u64>,
     lying_sync: bool,
 }
@@ -84,6 +86,7 @@ impl SimDisk {
             open: BTreeMap::new(),
             locked: Vec::new(),
             capacity_bytes: 1 << 40,
+            rotten: None,
             reported_free_bytes: None,
             lying_sync: false,
         })
@@ -221,6 +224,10 @@ impl State {
             Some(What::LandedButFailed) => Ok(Entry::DoAndFail),
             Some(What::ShortWrite) => Ok(Entry::DoHalf),
             Some(What::Error(code)) => Ok(Entry::Fail(code)),
+            Some(What::Rots(at)) => {
+                self.rotten = (kind == OpKind::Write).then_some(at);
+                Ok(Entry::Do)
+            }
             Some(What::Crash) => {
                 self.stopped = true;
                 Err(crashed())
@@ -283,9 +290,13 @@ impl State {
     }
 
     fn write(&mut self, node: NodeId, path: &Arc<Path>, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let len = bytes.len() as u64;
         let entry = self.begin(OpKind::Write, path, offset, len)?;
+        let rotten = self.rotten.take().and_then(|at| usize::try_from(at.checked_sub(offset)?).ok());
+        if let Some(byte) = rotten.and_then(|at| bytes.get_mut(at)) {
+            *byte ^= 1;
+        }
         let end = offset.checked_add(len).filter(|end| *end <= FILE_BYTES_MAX).ok_or_else(|| os(errno::EFBIG))?;
         let (stored, failure) = match entry {
             Entry::Fail(code) => (0, Some(code)),

@@ -70,6 +70,20 @@ pub(crate) struct Written {
     pub(crate) roots: Vec<Hash>,
 }
 
+impl Written {
+    /// Reads all of the file back from disk: rows, and what cannot be made of them again.
+    ///
+    /// # Errors
+    /// `Io`: it is not what was written.
+    pub(crate) fn read_back(&self) -> Result<()> {
+        let SegmentInfo { file: name, bytes, digest, .. } = &self.info;
+        files::read_back(&*self.file, *bytes, digest).map_err(|error| {
+            Error::io(format!("could not read segments/{name} back"), error)
+                .with_hint("nothing was removed; see what the disk says of itself before you go on")
+        })
+    }
+}
+
 impl Building {
     /// Begins a segment.
     pub(crate) fn create(

@@ -122,7 +122,7 @@ impl Sealer {
         }
         prepared.digest = sha256(&bytes);
         files::write_whole(&self.world, &files::folder(&self.dir), &prepared.file, &bytes)
-            .map_err(|error| Error::io("could not write to segments", error))?;
+            .map_err(|error| Error::io(format!("could not write segments/{}", prepared.file), error))?;
         Ok(Some(prepared))
     }
 
@@ -190,8 +190,7 @@ impl Sealer {
         let mut digest = Sha256::new();
         for written in written {
             let name = &written.info.file;
-            // Not what the page cache remembers of the writing.
-            written.file.have_read(0, written.info.bytes);
+            written.read_back()?;
             let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
             let read = segment.records(0..u64::MAX, &mut |seq, bytes| {
                 add(&mut digest, seq, bytes);

@@ -125,11 +125,26 @@ pub(crate) fn damaged(name: &str, what: &dyn std::fmt::Display) -> Error {
         .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
 }
 
-/// Writes a file under its `.new` name, and syncs it.
+/// Writes a file under its `.new` name, syncs it, and reads it back.
 pub(crate) fn write_whole(world: &World, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = FileWriter::create(world, &folder.join(fresh(name)))?;
     file.write_all(bytes)?;
-    file.finish().map(drop)
+    let (file, length, digest) = file.finish()?;
+    read_back(&*file, length, &digest)
+}
+
+/// Reads a file that was written and synced from the disk, all of it: what is to stay for good takes the place of what it was made of only if
+/// the disk gives it back.
+///
+/// # Errors
+/// `InvalidData`: it gives other bytes back.
+pub(crate) fn read_back(file: &dyn DiskFile, bytes: u64, digest: &Hash) -> io::Result<()> {
+    // Not what the page cache remembers of the writing.
+    file.have_read(0, bytes);
+    if file.len()? == bytes && digest_of(file)? == *digest {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "the disk gave other bytes back than were written"))
 }
 
 /// All bytes of a file that is not large.

@@ -217,7 +217,7 @@ impl Sealer {
         self.publish(to, pass)
     }
 
-    /// Reads every new segment back from disk and compares its records with those it was made of. Gives the first difference.
+    /// Reads every new segment back from disk, all of its bytes, and compares its records with those it was made of. Gives the first difference.
     fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
         let mut logs: Vec<u32> = pass.written.iter().map(|written| written.info.log).collect();
         logs.dedup();
@@ -273,7 +273,8 @@ impl Sealer {
         next.segments.sort_unstable_by_key(|segment| (segment.log, segment.first_seq));
 
         let name = files::state_name(next.generation);
-        files::write_whole(&self.world, &folder, &name, &state.encode()).map_err(failed)?;
+        let unwritten = |error| Error::io(format!("could not write segments/{name}"), error);
+        files::write_whole(&self.world, &folder, &name, &state.encode()).map_err(unwritten)?;
         // What is replaced goes out of sight first: nobody sees an event twice.
         for old in merged {
             disk.rename(&folder.join(&old.file), &folder.join(files::replaced(&old.file))).map_err(failed)?;
@@ -315,8 +316,7 @@ impl Sealer {
 
 fn compare_one(written: &Written, rows: &mut Rows<'_>, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
     let name = &written.info.file;
-    // Not what the page cache remembers of the writing.
-    written.file.have_read(0, written.info.bytes);
+    written.read_back()?;
     let segment = files::read_segment(SharedFile(Arc::clone(&written.file)), name)?;
     let (mut differs, mut failed) = (None, None);
     let read = segment.records(0..u64::MAX, &mut |seq, record| {

@@ -272,6 +272,28 @@ fn a_crash_at_any_call_of_expiry_leaves_all_of_it_or_none() {
     }
 }
 
+#[test]
+fn what_rots_as_it_is_written_does_not_take_the_place_of_events() {
+    let before = SimWorld::new(11);
+    days(&before, 0, 12);
+    let store = Store::open_in(config(), before.world()).unwrap();
+    store.hold("case", "actor.id:u7", "").unwrap();
+    store.close().unwrap();
+    let whole = found(&Reader::open_in(dir(), before.world()).unwrap(), "");
+    for (part, at) in [(".parquet", 300), (".expired", 30), (".state", 30)] {
+        let machine = copy(&before);
+        let store = Store::open_in(config(), machine.world()).unwrap();
+        store.seal().unwrap();
+        machine.disk.fault(Fault::nth(OpKind::Write, 0, What::Rots(at)).on(part));
+        assert_eq!(store.expire(&ExpireOptions::default()).unwrap_err().kind(), ErrorKind::Io, "{part}");
+        assert_eq!(found(&store.reader().unwrap(), ""), whole, "{part}");
+        assert!(!store.expire(&ExpireOptions::default()).unwrap().expired.is_empty(), "{part}");
+        store.close().unwrap();
+        let report = verify_of(&machine, &[]);
+        assert!(report.ok, "{part}: {:?}", report.findings);
+    }
+}
+
 /// The same machine once more.
 fn copy(machine: &SimWorld) -> SimWorld {
     let twin = SimWorld::new(9);

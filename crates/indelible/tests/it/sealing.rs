@@ -13,7 +13,7 @@ use indelible::{Config, ErrorKind, Profile, Reader, Store, trusted_state_path};
 use indelible_format::frame::FileHeader;
 use indelible_testkit::check::{Proofs, audit};
 use indelible_testkit::scenario::{OnError, Scenario, restart_and_check};
-use indelible_testkit::{CrashPolicy, Fault, OpKind, What, errno, seeds};
+use indelible_testkit::{CrashPolicy, Fault, OpKind, SimWorld, What, errno, seeds};
 
 use crate::durability::{crash_points, long, run_until};
 use crate::readers::event;
@@ -109,6 +109,40 @@ fn a_failing_call_of_sealing_takes_nothing_with_it() {
         }
         eprintln!("{struck} failures survived");
         assert!(struck > 80, "{struck}");
+    }
+}
+
+/// Where one bit of what is to stay lies wrong on the disk, whatever part of it that is, the journal stays, and the next pass does it again.
+#[test]
+fn what_rots_as_it_is_written_does_not_take_the_place_of_the_journal() {
+    let machine = Scenario::sealing(9).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..600).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    store.close().unwrap();
+    let copy = || SimWorld { disk: machine.disk.crashed_copy(CrashPolicy::None, 0), ..Scenario::sealing(9).machine() };
+
+    let sealed = copy();
+    let store = Store::open_in(Scenario::config(), sealed.world()).unwrap();
+    store.seal().unwrap();
+    let file = store.reader().unwrap().segments().unwrap().into_iter().find(|info| info.log == 1).unwrap().file;
+    store.close().unwrap();
+    let bytes = sealed.disk.contents(&Scenario::dir().join("segments").join(&file)).unwrap();
+    let proof = bytes.windows(8).position(|window| window == b"INDLSEG1").unwrap();
+    // The seeds, which nothing else has; and all over the file.
+    let seeds = proof + 64 + Scenario::config().prefix.len();
+    let places = (0..bytes.len()).step_by(bytes.len() / 12).chain([proof, seeds, bytes.len() - 1]);
+    for (name, at) in places.map(|at| (file.as_str(), at)).chain([(".state", 9), (".state", 60)]) {
+        let machine = copy();
+        let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+        machine.disk.fault(Fault::nth(OpKind::Write, 0, What::Rots(at as u64)).on(name));
+        let error = store.seal().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{name}, {at}: {error}");
+        let reader = store.reader().unwrap();
+        assert!(reader.segments().unwrap().is_empty() && reader.record(1, 599).unwrap().is_some(), "{name}, {at}");
+        assert!(store.seal().unwrap().records >= 600, "{name}, {at}");
+        store.close().unwrap();
+        let report = verify::verify_in(Scenario::dir(), Options::default(), &machine.world()).unwrap();
+        assert!(report.ok, "{name}, {at}: {:?}", report.findings);
     }
 }
 
