@@ -128,7 +128,7 @@ fn plan(place: &Place, count: &Count, shape: &ShapeOption) -> Result<Exit> {
         out.flush()?;
         return Ok(Exit::Ok);
     }
-    let mut table = Table::new(["log", "keeps", "received before", "would expire", "held", "expired", "positions"]);
+    let mut table = Table::new(["log", "keeps", "received before", "would expire", "held", "asked for", "expired", "positions"]);
     for log in &plan.logs {
         table.row([
             reader.identity().log_name(log.log).to_owned(),
@@ -136,11 +136,12 @@ fn plan(place: &Place, count: &Count, shape: &ShapeOption) -> Result<Exit> {
             log.before.map_or_else(|| "-".into(), time::show),
             grouped(log.events),
             grouped(log.held),
+            grouped(log.asked),
             grouped(log.expired),
             if log.below > log.expired { format!("{}..{}", log.expired, log.below) } else { "-".into() },
         ]);
     }
-    out.table(table, &[3, 4, 5])?;
+    out.table(table, &[3, 4, 5, 6])?;
     out.flush()?;
     drop(out);
     tell_clock(&plan);
@@ -151,6 +152,10 @@ fn plan(place: &Place, count: &Count, shape: &ShapeOption) -> Result<Exit> {
         plan.policy.0,
         plan.holds.len()
     );
+    let asked: u64 = plan.logs.iter().map(|log| log.asked).sum();
+    if asked > 0 {
+        eprintln!("{} more are older than their log keeps events, and stay for as long as a framework asks", grouped(asked));
+    }
     if events > 0 {
         eprintln!("let them expire: indelible retention apply");
     }
@@ -186,7 +191,7 @@ fn apply(place: &Place, count: &Count, anchors: &[std::path::PathBuf], shape: &S
     }
     for expired in &expired {
         out.line(&format!(
-            "{}: {} entries received before {} have expired, by entry {} of the control log; {} events of before are held",
+            "{}: {} entries received before {} have expired, by entry {} of the control log; {} events of before stay",
             identity.log_name(expired.log),
             grouped(expired.removed),
             time::show(expired.before),
@@ -216,7 +221,8 @@ fn plan_json(identity: &Identity, plan: &Plan) -> Vec<u8> {
     object.objects("logs", &plan.logs, |object, log: &LogPlan| {
         object.text("log", identity.log_name(log.log)).optional_number("days", log.days);
         object.optional_text("before", log.before.map(time::show).as_deref());
-        object.number("expired", log.expired).number("below", log.below).number("events", log.events).number("held", log.held);
+        object.number("expired", log.expired).number("below", log.below).number("events", log.events);
+        object.number("held", log.held).number("asked", log.asked);
     });
     object.finish()
 }

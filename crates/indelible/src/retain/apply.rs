@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use indelible_format::{Hash, checkpoint};
 
-use super::holds::Holds;
 use super::plan::{LogPlan, Plan, PlanOptions};
+use super::stay::Staying;
 use crate::commit::control;
 use crate::commit::pipeline::{OPEN, Shared};
 use crate::digest::{checkpoints, stated};
@@ -44,14 +44,14 @@ pub struct Expired {
     pub below: u64,
     /// Entries that went this time.
     pub removed: u64,
-    /// Events that have expired and stay, because they are held.
+    /// Events that have expired and stay, because they are held or a framework asks for longer.
     pub held: u64,
     /// Position in log 0 of the entry that says so.
     pub entry: u64,
 }
 
 impl Store {
-    /// Lets expire what [`plan_expiry`](crate::Reader::plan_expiry) says, at this moment. What is held stays.
+    /// Lets expire what [`plan_expiry`](crate::Reader::plan_expiry) says, at this moment. What is held, or asked for by a framework, stays.
     ///
     /// **Durability**: an entry in log 0 says what goes, durable and signed, before it goes; at every moment the events of a log are all
     /// there, or what has expired is replaced by what proofs of the rest need. **Cost**: seals everything first; reads what goes, and
@@ -74,13 +74,13 @@ impl Shared {
         let mut sealer = self.sealer.lock();
         self.seal_with(&mut sealer, true, &|| false)?;
         let plan = self.reader.plan_expiry(options.plan)?;
-        let holds = Holds::new(&plan.holds)?;
+        let staying = Staying::of(&plan)?;
         let trusting = options.plan.trust_clock.then_some(plan.now);
         let mut expired = Vec::new();
         for log in &plan.logs {
             let Some(before) = log.before.filter(|_| log.events > 0 || log.below > log.expired) else { continue };
             let sizes: Vec<u64> = anchors.iter().filter(|(of, _)| *of == log.log).map(|(_, size)| *size).collect();
-            expired.extend(self.expire_log(&mut sealer, log, before, plan.policy.0, &holds, &sizes, trusting)?);
+            expired.extend(self.expire_log(&mut sealer, log, before, plan.policy.0, &staying, &sizes, trusting)?);
         }
         Ok(Expiration { plan, expired })
     }
@@ -92,12 +92,12 @@ impl Shared {
         plan: &LogPlan,
         before: i64,
         policy: u64,
-        holds: &Holds,
+        staying: &Staying<'_>,
         anchors: &[u64],
         trusting: Option<i64>,
     ) -> Result<Option<Expired>> {
         let log = plan.log;
-        let held = |seq, record: &indelible_format::Record<'_>| holds.hold(log, seq, record, record.head().as_ref());
+        let held = |seq, record: &indelible_format::Record<'_>| staying.why(log, seq, record, record.head().as_ref()).is_some();
         let expiry = Expiry { log, below: plan.below, held: &held, anchors };
         let stop = || self.state.load(Ordering::Acquire) != OPEN;
         let prepared = sealer.undivided(|sealer| sealer.prepare(&expiry, &self.config.sealing.shape(), &stop))?;

@@ -9,6 +9,7 @@ mod clock;
 mod holds;
 mod plan;
 mod policy;
+mod stay;
 
 pub use apply::{Expiration, ExpireOptions, Expired};
 pub use holds::Hold;

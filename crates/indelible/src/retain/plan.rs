@@ -7,6 +7,7 @@ use indelible_format::limits::GROUP_LEAVES;
 use indelible_format::record::Kind;
 
 use super::holds::{Hold, Holds};
+use super::stay::{Staying, Why, before};
 use super::{Retention, clock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
@@ -53,6 +54,8 @@ pub struct LogPlan {
     pub events: u64,
     /// Events that would go and stay, because they are held.
     pub held: u64,
+    /// Events that would go and stay, because a framework that they are marked with asks for longer. They go when that time is over.
+    pub asked: u64,
 }
 
 impl Reader {
@@ -76,29 +79,33 @@ impl Reader {
         {
             (doubted, counted) = (Some(now), end);
         }
+        let staying = Staying::new(held, &policy.1.minima, counted);
         let mut logs = Vec::new();
         for log in self.identity().logs.iter().filter(|log| log.id != LOG_CONTROL) {
             let days = policy.1.days(&log.name);
-            let before = days.map(|days| counted.saturating_sub(i64::from(days).saturating_mul(DAY_NS)));
-            logs.push(self.plan_log(log.id, days, before, &held)?);
+            let before = days.map(|days| before(counted, days));
+            logs.push(self.plan_log(log.id, days, before, &staying)?);
         }
         Ok(Plan { policy, now: counted, doubted, holds, logs })
     }
 
-    fn plan_log(&self, log: u32, days: Option<u32>, before: Option<i64>, holds: &Holds) -> Result<LogPlan> {
+    fn plan_log(&self, log: u32, days: Option<u32>, before: Option<i64>, staying: &Staying<'_>) -> Result<LogPlan> {
         let expired = self.manifest()?.below(log);
-        let mut plan = LogPlan { log, days, before, expired, below: expired, events: 0, held: 0 };
+        let mut plan = LogPlan { log, days, before, expired, below: expired, events: 0, held: 0, asked: 0 };
         let Some(before) = before else { return Ok(plan) };
         plan.below = self.first_kept(log, before)?.max(expired);
-        // What has expired and was held may not be held any more.
+        // What has expired and stayed may be free to go by now.
         self.each_of(log, 0, &mut |position| {
             if position.seq >= plan.below {
                 return ControlFlow::Break(());
             }
             let head = position.record.head();
             if position.record.kind() == Kind::Event {
-                let is_held = holds.hold(log, position.seq, position.record, head.as_ref());
-                *(if is_held { &mut plan.held } else { &mut plan.events }) += 1;
+                *match staying.why(log, position.seq, position.record, head.as_ref()) {
+                    Some(Why::Held) => &mut plan.held,
+                    Some(Why::Asked) => &mut plan.asked,
+                    None => &mut plan.events,
+                } += 1;
             }
             ControlFlow::Continue(())
         })?;

@@ -18,7 +18,8 @@ pub struct Retention {
     pub keep: Vec<Keep>,
     /// Where an event goes: the first rule that fits. If none does: telemetry to `telemetry`, everything else to `main`.
     pub rules: Vec<Rule>,
-    /// What a framework asks at least. An event that is marked with it goes to a log that keeps it as long, whatever the rules say.
+    /// What a framework asks at least. An event that is marked with it goes to a log that keeps it as long, whatever the rules say; one that is in
+    /// a log that does not, because it was there before, stays by itself until its time is over.
     pub minima: Vec<Minimum>,
 }
 
@@ -181,6 +182,11 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], describe: impl Fn(&T) -> Object) {
     out.push(b']');
 }
 
+/// Days that an event must be kept at least, by the frameworks that it is marked with; 0: none of them asks for any.
+pub(super) fn asked(minima: &[Minimum], marked: impl Fn(&str) -> bool) -> u32 {
+    minima.iter().filter(|minimum| marked(&minimum.framework)).map(|minimum| minimum.days).max().unwrap_or(0)
+}
+
 /// A policy, ready to be asked for every event.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
@@ -213,8 +219,7 @@ impl Router {
         if frameworks.is_empty() {
             return log;
         }
-        let asked =
-            self.minima.iter().filter(|minimum| marked(&minimum.framework)).map(|minimum| minimum.days).max().unwrap_or(0);
+        let asked = asked(&self.minima, marked);
         let kept = self.logs.iter().find(|(_, known)| *known == log).map_or(u32::MAX, |(days, _)| *days);
         if kept >= asked {
             return log;

@@ -28,7 +28,7 @@ pub(crate) struct Expiry<'e> {
     pub(crate) log: u32,
     /// Positions before this one, a multiple of 256.
     pub(crate) below: u64,
-    /// Whether an event is held: it stays.
+    /// Whether an event is held, by a hold or by what a framework asks: it stays.
     pub(crate) held: &'e dyn Fn(u64, &Record<'_>) -> bool,
     /// Sizes of checkpoints outside that shall stay provable.
     pub(crate) anchors: &'e [u64],

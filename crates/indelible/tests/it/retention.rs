@@ -8,7 +8,7 @@ use indelible::backup::{self, BackupOptions, CheckOptions};
 use indelible::search::Query;
 use indelible::verify::{self, Code, Level, Options, Report};
 use indelible::{
-    Class, Config, Draft, ErrorKind, ExpireOptions, Expired, PlanOptions, Reader, Retention, SignedCheckpoint, Store,
+    Class, Config, Draft, ErrorKind, ExpireOptions, Expired, Minimum, PlanOptions, Reader, Retention, SignedCheckpoint, Store,
 };
 use indelible_testkit::scenario::Scenario;
 use indelible_testkit::{CrashPolicy, Fault, OpKind, SimWorld, What, errno};
@@ -188,6 +188,61 @@ fn what_is_held_stays_until_it_is_released() {
     assert!(found(&reader, "actor.id:u7").iter().all(|n| *n > 2_560));
     assert!(verify_of(&machine, &[&more[9]]).ok);
     assert!(reader.segments().unwrap().iter().all(|info| info.log != 1 || info.first_seq >= 2_560));
+}
+
+/// The policy leads events to logs when they are recorded; what was there before lies where it lies, and the law asks for it all the same.
+#[test]
+fn what_a_framework_asks_for_stays_until_its_time_is_over() {
+    let machine = SimWorld::new(12);
+    let mut config = config();
+    let policy = Retention { minima: Vec::new(), ..Retention::default() }.keep("main", 1).keep("telemetry", 1).keep("long", 20);
+    let with = |minima: &[(&str, u32)]| {
+        let minima = minima.iter().map(|(framework, days)| Minimum { framework: (*framework).into(), days: *days });
+        Retention { minima: minima.collect(), ..policy.clone() }
+    };
+    config.retention = None;
+    let record = |config: &Config, n: u64| {
+        let store = Store::open_in(config.clone(), machine.world()).unwrap();
+        for n in n..n + 600 {
+            let frameworks: &[&str] = if n % 100 == 7 { &["soc2", "HIPAA"] } else { &["soc2"] };
+            let class = if n % 2 == 0 { Class::Normal } else { Class::Telemetry };
+            store.emit(&Draft::new("door.open").frameworks(frameworks).class(class).detail("n", n)).unwrap();
+        }
+        store.close().unwrap();
+    };
+    record(&config, 0);
+    config.retention = Some(with(&[("hipaa", 12)]));
+    let expire = |config: &Config| {
+        let store = Store::open_in(config.clone(), machine.world()).unwrap();
+        let expiration = store.expire(&ExpireOptions::default()).unwrap();
+        store.close().unwrap();
+        expiration
+    };
+    for _ in 0..10 {
+        machine.clock.advance(DAY);
+        record(&config, 1_000);
+    }
+    let expiration = expire(&config);
+    let telemetry = expiration.plan.logs.iter().find(|log| log.log == 2).unwrap();
+    assert_eq!((telemetry.held, telemetry.asked), (0, 6), "{telemetry:?}");
+    let asked: Vec<u64> = (0..600).filter(|n| n % 100 == 7).collect();
+    let reader = Reader::open_in(dir(), machine.world()).unwrap();
+    let first = |reader: &Reader| found(reader, "log:2").into_iter().filter(|n| *n < 600).collect::<Vec<_>>();
+    assert_eq!(first(&reader), asked);
+    assert!(verify_of(&machine, &[]).ok);
+    assert_eq!(expire(&config).expired, []);
+    // Another policy may ask for less, or for more, of what is still there.
+    for _ in 0..3 {
+        machine.clock.advance(DAY);
+        record(&config, 1_000);
+    }
+    config.retention = Some(with(&[("hipaa", 20)]));
+    assert_eq!(expire(&config).expired.iter().find(|expired| expired.log == 2).map(|expired| expired.held), Some(6));
+    assert_eq!(first(&reader), asked);
+    config.retention = Some(with(&[("hipaa", 12)]));
+    assert!(!expire(&config).expired.is_empty());
+    assert_eq!(first(&reader), []);
+    assert!(verify_of(&machine, &[]).ok);
 }
 
 /// Whatever call is the last before a crash, and whatever call fails: a log has expired or it has not, and what is held is there.
