@@ -67,9 +67,10 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Count {
-    /// Believe the clock, though nothing was recorded for more than seven days before
+    /// Believe the clock, though nothing was recorded for more than a day before
     ///
-    /// Time is believed as far as the events of the store lead up to it, so that a clock that jumps lets nothing expire early. This says
+    /// Time is believed as far as the events of the store lead up to it, so that a clock that jumps lets nothing expire early: events that come
+    /// every day do, and after a silence of up to a week events that have come for a day. This says
     /// that the clock is right; the entry in the log says that it was said.
     #[arg(long)]
     trust_clock: bool,

@@ -18,7 +18,8 @@ pub(super) const DAY_NS: i64 = 86_400_000_000_000;
 /// How to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PlanOptions {
-    /// Believe the clock even where the events of the store do not lead up to it: after a silence of more than seven days.
+    /// Believe the clock even where the events of the store do not lead up to it: they have to come every day, or to have come for a day since
+    /// a silence of a week at most.
     pub trust_clock: bool,
 }
 

@@ -387,6 +387,39 @@ fn a_clock_that_jumps_lets_nothing_expire_early() {
     assert!(verify_of(&machine, &[&checkpoints[4]]).ok);
 }
 
+/// However far a clock is ahead, in one jump or in several, and though events are recorded while it is.
+#[test]
+fn a_clock_that_jumps_by_some_days_lets_nothing_expire_early() {
+    let day = i64::try_from(DAY.as_nanos()).unwrap();
+    for steps in [&[2][..], &[6], &[6, 6], &[3, 5, 6, 7, 7, 7]] {
+        let machine = SimWorld::new(13);
+        days(&machine, 0, 9);
+        assert_eq!(expire(&machine, &[]), []);
+        let whole = found(&Reader::open_in(dir(), machine.world()).unwrap(), "").len();
+        let right = machine.world().clock.wall_ns();
+        let mut ahead = right;
+        for (step, recorded) in steps.iter().zip(1..) {
+            ahead += step * day;
+            machine.clock.set_wall_ns(ahead);
+            let plan = Reader::open_in(dir(), machine.world()).unwrap().plan_expiry(PlanOptions::default()).unwrap();
+            assert!(plan.doubted == Some(ahead) && plan.now <= right, "{steps:?}: {plan:?}");
+            assert_eq!(expire(&machine, &[]), [], "{steps:?}");
+            let store = Store::open_in(config(), machine.world()).unwrap();
+            store.append(&Draft::new("door.open").detail("n", 9_999)).unwrap();
+            store.close().unwrap();
+            assert_eq!(expire(&machine, &[]), [], "{steps:?}");
+            assert_eq!(found(&Reader::open_in(dir(), machine.world()).unwrap(), "").len(), whole + recorded);
+        }
+        // Back again, it goes on, and what is due is gone in time.
+        machine.clock.set_wall_ns(right);
+        assert_eq!(expire(&machine, &[]), []);
+        days(&machine, 9, 5);
+        let expired = expire(&machine, &[]);
+        assert_eq!(expired.iter().find(|expired| expired.log == 1).map(|expired| expired.below), Some(1_024), "{steps:?}");
+        assert!(verify_of(&machine, &[]).ok);
+    }
+}
+
 /// Whoever cuts the beginning of a log off, or changes what stays of it, is found out.
 #[test]
 fn a_beginning_that_goes_without_an_entry_is_found() {
@@ -594,7 +627,10 @@ fn what_has_expired_is_backed_up_restored_and_expires_further() {
         let store = Store::open_in(config.clone(), machine.world()).unwrap();
         store.append(&Draft::new("door.open").actor("later").detail("n", 200_000)).unwrap();
         machine.clock.advance(DAY * 6);
-        let expired = store.expire(&ExpireOptions::default()).unwrap().expired;
+        // Nothing came for days: the clock has to be vouched for.
+        assert_eq!(store.expire(&ExpireOptions::default()).unwrap().expired, []);
+        let options = ExpireOptions { plan: PlanOptions { trust_clock: true }, ..ExpireOptions::default() };
+        let expired = store.expire(&options).unwrap().expired;
         store.close().unwrap();
         assert!(expired.iter().any(|expired| expired.log == 1 && expired.below > 4_050), "{expired:?}");
         verified(&machine);
