@@ -117,13 +117,14 @@ impl Default for Sealing {
     }
 }
 
-/// What a store is tuned for: sets durability, lanes, sealing and the cache of decoded pages together. Change single ones afterwards.
+/// What a store is tuned for: sets durability, lanes, sealing, the size of journal files and the memory for searching together. Change single
+/// ones afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
     /// The defaults.
     Balanced,
     /// Many events from many threads: events gather for 5 ms before they are synced, so **what was not waited for and is younger may be
-    /// lost in a crash**; lanes of 16 MiB; segments of a million rows,
+    /// lost in a crash**; a normal lane of 16 MiB; segments of a million rows,
     /// sealed from 512 MiB of journal, with 128 MiB of memory.
     HighTraffic,
     /// Few events that are waited for and looked for at once: a sync as soon as anything waits; sealed from 32 MiB of journal, so that little
@@ -213,9 +214,14 @@ impl Config {
         }
     }
 
-    /// Tunes it for a kind of use.
+    /// Tunes it for a kind of use: all that profiles are about is set, whatever it was before.
     #[must_use]
-    pub const fn profile(mut self, profile: Profile) -> Self {
+    pub fn profile(mut self, profile: Profile) -> Self {
+        let Self { durability, lanes, sealing, journal_file_bytes_max, search_cache_bytes, .. } = Self::new(PathBuf::new());
+        (self.durability, self.lanes) = (durability, lanes);
+        // Who seals is no matter of tuning.
+        self.sealing = Sealing { background: self.sealing.background, ..sealing };
+        (self.journal_file_bytes_max, self.search_cache_bytes) = (journal_file_bytes_max, search_cache_bytes);
         match profile {
             Profile::Balanced => {}
             Profile::HighTraffic => {

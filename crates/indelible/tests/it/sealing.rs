@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use indelible::search::Query;
 use indelible::verify::{self, Options};
-use indelible::{Config, ErrorKind, Profile, Reader, Store, trusted_state_path};
+use indelible::{Config, Durability, ErrorKind, Profile, Reader, Store, trusted_state_path};
 use indelible_format::frame::FileHeader;
 use indelible_testkit::check::{Proofs, audit};
 use indelible_testkit::scenario::{OnError, Scenario, restart_and_check};
@@ -405,6 +405,33 @@ fn few_events_are_sealed_when_they_have_waited_long_enough() {
     }
     store.close().unwrap();
     assert!(verify::verify(&path, Options::default()).unwrap().ok);
+}
+
+/// A profile is what it says, and does not depend on which one there was before.
+#[test]
+fn a_profile_sets_all_that_profiles_are_about() {
+    let all = [Profile::Balanced, Profile::HighTraffic, Profile::LowLatency, Profile::Storage];
+    let of = |profile| Config::new("store").profile(profile);
+    for profile in all {
+        for before in all {
+            assert_eq!(format!("{:?}", of(before).profile(profile)), format!("{:?}", of(profile)), "{before:?}, {profile:?}");
+        }
+    }
+    assert_eq!(format!("{:?}", of(Profile::Balanced)), format!("{:?}", Config::new("store")));
+    let [balanced, traffic, latency, storage] = all.map(of);
+    let batched = Durability::Batched { events: 65_536, interval: Duration::from_millis(5) };
+    assert_eq!([traffic.durability, balanced.durability, latency.durability], [batched, Durability::Immediate, Durability::Immediate]);
+    assert_eq!((traffic.lanes.normal.bytes, balanced.lanes.normal.bytes), (16 << 20, 4 << 20));
+    let sealed_from = [&balanced, &traffic, &latency, &storage].map(|config| config.sealing.journal_bytes >> 20);
+    assert_eq!(sealed_from, [256, 512, 32, 64]);
+    assert_eq!([&balanced, &traffic, &latency, &storage].map(|config| config.sealing.level), [1, 1, 1, 9]);
+    assert_eq!(storage.sealing.interval, Duration::from_secs(60));
+    // What it is not about stays.
+    let mut config = Config::new("store");
+    config.sealing.background = false;
+    config.disk_reserve_bytes = 7;
+    let config = config.profile(Profile::Storage);
+    assert!(!config.sealing.background && config.disk_reserve_bytes == 7);
 }
 
 /// Every profile is a store like any other: what differs is when things happen.
