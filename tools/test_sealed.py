@@ -19,13 +19,14 @@ import tempfile
 import unittest
 from unittest import mock
 
+import forge
 from indelible_verify import sealed, segments
 from indelible_verify.canonical import canonical_object
 from indelible_verify.command import main
 from indelible_verify.parquet import Container, Thrift, block_of
 from indelible_verify.records import EVENT, GROUP, RECORD, parse_event
 from indelible_verify.segment_index import FIELDS, ID, IndexBuilder, elias_gamma, enclosing_pages, fields_of, rice
-from indelible_verify.segments import Segment, event_of, quoted
+from indelible_verify.segments import COLUMNS, Segment, event_of, quoted
 from indelible_verify.spans import content_spans, encode_spans, identity_spans
 from indelible_verify.verifier import StoreVerifier
 from test_verify import CORPUS, ReferenceStore, b64, event, plan_of, str16, vkey
@@ -126,7 +127,7 @@ class Copies(unittest.TestCase):
     def edit_block(self, directory, name, change, with_digest=True):
         """Changes a block of the segment of log 1 in place; `with_digest`: the footer's SHA-256 of it is made right."""
         data = bytearray(self.read(self.segment(directory)))
-        offset, length, digest = Container(bytes(data)).entries[name].split(" ")
+        offset, length, digest = Container(bytes(data), COLUMNS).entries[name].split(" ")
         block = bytearray(data[int(offset):int(offset) + int(length)])
         change(block)
         data[int(offset):int(offset) + int(length)] = block
@@ -280,7 +281,7 @@ class SealedStores(Copies):
 
     def test_a_flipped_byte_of_a_page(self):
         draw = random.Random(20_260_201)
-        pages_end = int(Container(self.read(self.segment(self.home.data))).entries["indelible.index"].split(" ")[0])
+        pages_end = int(Container(self.read(self.segment(self.home.data)), COLUMNS).entries["indelible.index"].split(" ")[0])
         for _ in range(12):
             directory = self.copy()
             data, place = bytearray(self.read(self.segment(directory))), draw.randrange(4, pages_end)
@@ -300,7 +301,7 @@ class SealedStores(Copies):
         good = self.read(path)
 
         def meaning(data):
-            container = Container(data)
+            container = Container(data, COLUMNS)
             pages = [(page.first_row, page.rows, page.entries, page.nulls) for chunk in container.chunks for page in chunk.pages]
             return container.rows, pages, block_of(data, container.entries, "indelible.proof")
         for _ in range(400):
@@ -308,8 +309,8 @@ class SealedStores(Copies):
             data[place] ^= 1 << draw.randrange(8)
             self.write_segment(home.data, data)
             if self.verify(home.data)["ok"]:
-                # Of headers, page indexes and footer, what nobody relies on may change: the width of an integer, sums of sizes. And bounds
-                # and an index may go, by a key that becomes another: then a reader reads more.
+                # What nobody relies on may change: the width of an integer. And an index may go, by a key that becomes another: then a reader
+                # reads more.
                 self.assertEqual(meaning(bytes(data)), meaning(good), place)
 
     def test_a_file_that_is_another_if_only_by_a_byte_that_nobody_reads(self):
@@ -415,7 +416,7 @@ class SealedStores(Copies):
         directory = self.copy()
         data = bytearray(self.read(self.segment(directory)))
         # The greatest time in the footer, eight bytes little-endian, lowered by one nanosecond wherever it stands there.
-        container = Container(bytes(data))
+        container = Container(bytes(data), COLUMNS)
         chunk = next(chunk for chunk in container.chunks if chunk.path == "time")
         greatest = bytes(chunk.said[1])
         lowered = (int.from_bytes(greatest, "little") - 1).to_bytes(8, "little")
@@ -423,6 +424,66 @@ class SealedStores(Copies):
         data[start:] = data[start:].replace(greatest, lowered)
         self.write_segment(directory, data)
         self.assertEqual(self.both_find("segment-index", directory), {"segment-index"})
+
+    def test_what_other_readers_believe_and_a_segment_does_not_say(self):
+        """The rows stay as they are; whoever opens the file with something else would see others, or not all."""
+        data = self.read(self.segment(self.home.data))
+        names = [path for path, _, _ in COLUMNS]
+        text = forge.BYTES
+
+        def meta(footer, name):
+            return footer[4][1][1][0][1][1][1][names.index(name)][3][1]
+
+        def node(footer, name):
+            return next(node for node in footer[2][1][1] if node[4][1] == name)
+
+        def key(footer, name):
+            footer[5][1][1].append({1: (text, name), 2: (text, b"/////w==")})
+        lies = {
+            "a bloom filter": lambda footer: meta(footer, "details").update({14: (forge.I64, 4)}),
+            "bounds in their older form": lambda footer: meta(footer, "time")[12][1].update({1: (text, bytes(8)), 2: (text, bytes(8))}),
+            "bounds that are cut": lambda footer: meta(footer, "time")[12][1].update({7: (2, False)}),
+            "another name": lambda footer: meta(footer, "details").update({3: (forge.LIST, (text, [b"session"]))}),
+            "a sort order": lambda footer: footer[4][1][1][0].update({4: (forge.LIST, (forge.STRUCT, []))}),
+            "signed positions": lambda footer: node(footer, b"tenant_seq").update({6: (forge.I32, 10)}),
+            "milliseconds": lambda footer: node(footer, b"time").update({6: (forge.I32, 9)}),
+            "another writer": lambda footer: footer.update({6: (text, b"parquet-mr version 1.8.0")}),
+            "a type of Arrow's": lambda footer: key(footer, b"ARROW:schema"),
+            "a key twice": lambda footer: key(footer, b"indelible.version"),
+            "encryption": lambda footer: footer.update({8: (forge.STRUCT, {})})}
+        for lie, tell in lies.items():
+            with self.subTest(lie):
+                directory, footer = self.copy(), forge.footer_of(data)[0]
+                tell(footer)
+                self.write_segment(directory, forge.with_footer(data, footer))
+                self.assertEqual(self.both_find("segment-damaged", directory), {"segment-damaged"})
+        for lie, changed in (("encodings", {2: (forge.LIST, (forge.I32, [0, 3, 8]))}), ("sizes", {6: (forge.I64, 1 << 20)})):
+            with self.subTest(lie):
+                directory, footer = self.copy(), forge.footer_of(data)[0]
+                group, wanted = footer[4][1][1][0], meta(footer, "details")
+                group[2] = (forge.I64, group[2][1] + changed.get(6, wanted[6])[1] - wanted[6][1])
+                wanted.update(changed)
+                self.write_segment(directory, forge.with_footer(data, footer))
+                self.assertEqual(self.both_find("segment-index", directory), {"segment-index"})
+
+    def test_pages_that_other_readers_find_and_the_page_index_does_not_name(self):
+        data = self.read(self.segment(self.home.data))
+        footer, start = forge.footer_of(data)
+        column = footer[4][1][1][0][1][1][1][[path for path, _, _ in COLUMNS].index("details")]
+        meta, pages = column[3][1], forge.pages_of(data, column[3][1])
+        first, header, body = pages[0]
+        forged, real = forge.page(header, body), data[first:first + meta[7][1]]
+        index = forge.Tree(data, column[4][1]).members
+        for place in index[1][1][1]:
+            place[1] = (forge.I64, place[1][1] - first + start + len(forged))
+        written = forge.encoded(index)
+        column |= {4: (forge.I64, start + len(forged) + len(real)), 5: (forge.I32, len(written))}
+        meta |= {7: (forge.I64, len(forged) + len(real)), 9: (forge.I64, start)}
+        group = footer[4][1][1][0]
+        group[6] = (forge.I64, group[6][1] + len(forged))
+        directory = self.copy()
+        self.write_segment(directory, forge.with_footer(data, footer, forged + real + written))
+        self.assertEqual(self.both_find("segment-damaged", directory), {"segment-damaged"})
 
     def test_a_file_of_somebody_else_in_the_place_of_a_segment(self):
         import pyarrow
@@ -541,10 +602,10 @@ class OddRecords(unittest.TestCase):
 
 
 def written_anew(data, columns, change=None, compression="none"):
-    """A segment as pyarrow writes it, with other values in some columns, without an index. `change`: what to do to its proof block."""
+    """A segment with pages as pyarrow writes them, other values in some columns, and no index. `change`: what to do to its proof block."""
     import pyarrow
     import pyarrow.parquet
-    container = Container(data)
+    container = Container(data, COLUMNS)
     offset, length = map(int, container.entries["indelible.proof"].split(" ")[:2])
     block = bytearray(data[offset:offset + length])
     if change:
@@ -553,15 +614,12 @@ def written_anew(data, columns, change=None, compression="none"):
     for name, values in columns.items():
         field = table.schema.field(name)
         table = table.set_column(table.schema.names.index(name), field, pyarrow.array(values, field.type))
-    place = f"{'9' * 10} {length} {hashlib.sha256(block).hexdigest()}"
     sink = pyarrow.BufferOutputStream()
     with pyarrow.parquet.ParquetWriter(sink, table.schema, data_page_version="2.0", write_page_index=True, write_page_checksum=True,
                                        compression=compression, store_schema=False) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata({"indelible.version": "1", "indelible.proof": place})
-    made = sink.getvalue().to_pybytes()
-    footer = len(made) - 8 - int.from_bytes(made[-8:-4], "little")
-    return made[:footer] + bytes(block) + made[footer:].replace(b"9" * 10, b"%010d" % footer)
+    digest = hashlib.sha256(block).hexdigest().encode()
+    return forge.as_ours(sink.getvalue().to_pybytes(), data, {b"indelible.version": b"1"}, {b"indelible.proof": (bytes(block), digest)})
 
 
 def with_spans(record):

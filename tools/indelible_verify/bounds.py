@@ -69,6 +69,9 @@ class Column:
         entries, nulls = (sum(found[place] for found in self.found) for place in (2, 3))
         if self.chunk.entries != entries or self.chunk.nulls != nulls:
             yield f"column {self.name}: it has {entries} values and nulls, {nulls} of them nulls, and the footer says otherwise"
+        sizes = (self.chunk.encodings, self.chunk.raw_bytes)
+        if sizes != (self.chunk.encodings_said, self.chunk.raw_bytes_said) or (self.chunk.dictionary is not None) > self.chunk.has_words:
+            yield f"column {self.name}: its encodings or sizes are not those of its pages, or no page uses its dictionary"
         if self.chunk.said is not None:
             whole = (min(low for low, _ in there), max(high for _, high in there)) if there else None
             if tuple(decoded(kind, bound) for bound in self.chunk.said) != whole:

@@ -6,6 +6,7 @@ two say must fit together: docs/format/segment.md § Row group and pages.
 import zlib
 from dataclasses import dataclass, field
 
+from .footer import PLAIN, RLE, check_footer, check_header, check_indexes
 from .report import Malformed
 
 MAGIC = b"PAR1"
@@ -16,6 +17,7 @@ PAGE_ROWS_MAX = 65_536
 PAGE_BYTES_MAX = 4 << 20
 EXPANSION_MAX = 1024
 DATA_PAGE_V2, DICTIONARY_PAGE = 3, 2
+RLE_DICTIONARY, PLAIN_DICTIONARY = 8, 2
 ASCENDING, DESCENDING = 1, 2
 
 
@@ -26,12 +28,14 @@ class Thrift:
         self.data, self.position, self.end = data, position, len(data) if end is None else end
 
     def struct(self, depth=0):
-        fields, number = {}, 0
+        fields, number, last = {}, 0, 0
         while (head := self._byte()) != 0:
             number = number + (head >> 4) if head >> 4 else self._signed()
             if number in fields:
                 raise Malformed("a field stands twice")
-            kind = head & 15
+            if not head >> 4 and 0 < number - last < 16 or number <= last:
+                raise Malformed("members are not in order, or a number is longer than it must be")
+            kind, last = head & 15, number
             fields[number] = kind == 1 if kind in (1, 2) else self._value(kind, depth)
         return fields
 
@@ -75,6 +79,8 @@ class Thrift:
             byte = self._byte()
             value |= (byte & 127) << shift
             if byte < 128:
+                if shift and not byte:
+                    raise Malformed("a number is longer than it must be")
                 return value
             shift += 7
             if shift > 63:
@@ -108,6 +114,11 @@ class Chunk:
     has_zones: bool = False
     order: int = 0
     dictionary: object = None
+    encodings_said: set = field(default_factory=set)
+    encodings: set = field(default_factory=lambda: {RLE})
+    raw_bytes_said: int = 0
+    raw_bytes: int = 0
+    has_words: bool = False
 
 
 def block_of(data, entries, name):
@@ -124,17 +135,21 @@ def block_of(data, entries, name):
 class Container:
     """Footer, pages and page indexes of a file of one row group. Raises `Malformed` for what is not allowed."""
 
-    def __init__(self, data):
+    def __init__(self, data, columns):
         length = int.from_bytes(data[-8:-4], "little")
         if data[:4] != MAGIC or data[-4:] != MAGIC or len(data) < 12 + length:
             raise Malformed("it does not begin and end as Parquet does")
         try:
-            footer = Thrift(data, len(data) - 8 - length, len(data) - 8).struct()
+            reader = Thrift(data, len(data) - 8 - length, len(data) - 8)
+            footer = reader.struct()
             self.entries = {entry[1].decode(): entry.get(2, b"").decode() for entry in footer.get(5, [])}
             self.rows = footer[3]
             groups = footer.get(4, [])
             if len(self.entries) != len(footer.get(5, [])) or not 0 <= self.rows <= ROWS_MAX or len(groups) != bool(self.rows):
                 raise Malformed("the footer has too many rows or row groups, or a key twice")
+            if reader.position != reader.end:
+                raise Malformed("something stands behind the footer")
+            check_footer(footer, columns)
             self.chunks = [self._chunk(data, column) for column in groups[0][1]] if groups else []
         except (KeyError, TypeError, AttributeError, IndexError, UnicodeDecodeError, OverflowError) as error:
             raise Malformed(f"footer or page index: {error!r}") from error
@@ -146,18 +161,30 @@ class Container:
         statistics = meta.get(12, {})
         said = (statistics[6], statistics[5]) if 5 in statistics and 6 in statistics else None
         chunk = Chunk(b".".join(meta[3]).decode(), meta[5], statistics.get(3), said)
+        chunk.encodings_said, chunk.raw_bytes_said = set(meta[2]), meta[6]
         start = meta.get(11) or meta[9]
-        places = Thrift(data, column[4], column[4] + column[5]).struct()[1]
-        zones = Thrift(data, column[6], column[6] + column[7]).struct() if column.get(6) else None
+        index = self._index(data, column[4], column[5])
+        places, zones = index[1], self._index(data, column[6], column[7]) if 6 in column else None
+        check_indexes(f"column {chunk.path}", index, zones)
         chunk.has_zones, chunk.order = zones is not None, zones.get(4, 0) if zones else 0
         found = self._pages(data, chunk, start, start + meta[7])
         if [(place[1], place[2], place[3]) for place in places] != found:
             raise Malformed(f"column {chunk.path}: the offset index does not name its pages")
+        if found[0][0] != meta[9] or (chunk.dictionary is not None) != (11 in meta):
+            raise Malformed(f"column {chunk.path}: its dictionary or its first page stands elsewhere than the footer says")
         if zones and any(len(zones.get(number, [])) != len(found) for number in (1, 2, 3, 5)):
             raise Malformed(f"column {chunk.path}: the column index does not name its pages")
         for nth, page in enumerate(chunk.pages if zones else []):
             page.said, page.nulls_said = None if zones[1][nth] else (zones[2][nth], zones[3][nth]), zones[5][nth]
         return chunk
+
+    @staticmethod
+    def _index(data, offset, length):
+        reader = Thrift(data, offset, offset + length)
+        index = reader.struct()
+        if reader.position != reader.end:
+            raise Malformed("something stands behind a page index")
+        return index
 
     def _pages(self, data, chunk, position, end):
         """Walks the pages. Gives the (offset, bytes, first row) that an offset index has to say of each."""
@@ -173,8 +200,12 @@ class Container:
                 raise Malformed(f"column {chunk.path}: the page at offset {position} is not the one of its checksum")
             if header[2] > max(PAGE_BYTES_MAX, EXPANSION_MAX * len(stored)):
                 raise Malformed(f"column {chunk.path}: the page at offset {position} is too long once decompressed")
+            check_header(f"column {chunk.path}: the page at offset {position}", header)
+            chunk.raw_bytes += reader.position - position + header[2]
             if header[1] == DATA_PAGE_V2 and 8 in header:
                 numbers = header[8]
+                chunk.encodings.add(numbers[4])
+                chunk.has_words |= numbers[4] in (RLE_DICTIONARY, PLAIN_DICTIONARY)
                 entries, nulls, rows = numbers[1], numbers[2], numbers[3]
                 if rows <= 0 or row % PAGE_ROWS:
                     raise Malformed(f"column {chunk.path}: a page begins at row {row}, or has none")
@@ -184,6 +215,9 @@ class Container:
             elif header[1] != DICTIONARY_PAGE or chunk.pages:
                 raise Malformed(f"column {chunk.path}: a page that is not of version 2")
             else:
+                if chunk.dictionary is not None:
+                    raise Malformed(f"column {chunk.path}: two dictionaries")
+                chunk.encodings.add(PLAIN)
                 chunk.dictionary = (reader.position - position, stored, header[7][1])
             position = behind
         if row != self.rows or position != end:

@@ -218,7 +218,7 @@ class Segment:
 
     def __init__(self, data):
         self.arrow, parquet, self.compute = pyarrow_modules()
-        self.container = Container(data)
+        self.container = Container(data, COLUMNS)
         if self.container.entries.get("indelible.version") != VERSION:
             raise Malformed(f"it is of version {self.container.entries.get('indelible.version')}, this verifier reads {VERSION}")
         block, digest = block_of(data, self.container.entries, "indelible.proof")

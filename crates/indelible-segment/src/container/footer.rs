@@ -1,6 +1,8 @@
 //! The footer of the file, and the page indexes in front of it.
 //!
-//! Reading checks types, lengths and that everything lies inside of the file; it does not look at pages.
+//! Reading checks types and lengths; it does not look at pages. Other readers of Parquet believe members that ours has no use for, such as
+//! bloom filters, deprecated bounds or sort orders. So what was read is written again and compared: what stands there beside it, or stands
+//! there in another way, shows.
 
 use super::schema;
 use super::thrift::{Member, Reader, Writer};
@@ -107,6 +109,10 @@ impl Chunk {
     }
 }
 
+/// Who wrote a file, as its footer says; its version follows. Some readers go round bugs that they know some writers to have.
+const WRITER_NAME: &str = "indelible ";
+pub(super) const WRITER: &str = concat!("indelible ", env!("CARGO_PKG_VERSION"));
+
 /// What the footer says.
 #[derive(Debug, Clone)]
 pub(crate) struct Footer {
@@ -123,6 +129,10 @@ impl Footer {
 
     /// Appends the footer without its length and the magic.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.write_as(WRITER, out);
+    }
+
+    fn write_as(&self, writer: &str, out: &mut Vec<u8>) {
         let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let total = |of: fn(&Chunk) -> u64| long(self.chunks.iter().map(|(_, chunk)| of(chunk)).sum());
         Writer::write(out, |w| {
@@ -138,14 +148,16 @@ impl Footer {
                 w.i64(5, long(self.chunks.of(Column::Seq).range().map_or(0, |range| range.start)));
                 w.i64(6, total(|chunk| chunk.bytes));
             });
-            write_end(&self.entries, COLUMNS, w);
+            write_end(&self.entries, writer, COLUMNS, w);
         });
     }
 
-    /// Reads it. `None`: it is none, or of a file with other columns or more than one row group.
-    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads it. `None`: it is none, or of a file with other columns or more than one row group. Also gives whether that is all that stands
+    /// there, as a writer of ours puts it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, bool)> {
         let mut footer = (None, false, Vec::new(), Vec::new());
         let (rows, ours, entries, groups) = (&mut footer.0, &mut footer.1, &mut footer.2, &mut footer.3);
+        let mut writer = "";
         Reader::new(bytes).members(|r, m| {
             match m.id {
                 2 => *ours = schema::is_ours(r, m)?,
@@ -167,6 +179,7 @@ impl Footer {
                     entries.push((key.to_owned(), value.to_owned()));
                     Some(())
                 })?,
+                6 => writer = std::str::from_utf8(r.bytes(m)?).ok()?,
                 _ => r.skip(m)?,
             }
             Some(())
@@ -178,17 +191,28 @@ impl Footer {
             None if rows == 0 => PerColumn::new(|_| Chunk::default()),
             _ => return None,
         };
-        Some(Self { rows, entries, chunks })
+        let footer = Self { rows, entries, chunks };
+        let mut again = Vec::with_capacity(bytes.len());
+        footer.write_as(writer, &mut again);
+        let is_all = again == bytes && writer.starts_with(WRITER_NAME) && footer.has_our_keys();
+        Some((footer, is_all))
+    }
+
+    /// Whether its keys are ours, each there once: others tell some readers how to take the columns (`ARROW:schema`, `pandas`).
+    fn has_our_keys(&self) -> bool {
+        let mut keys: Vec<&str> = self.entries.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        keys.iter().all(|key| key.starts_with("indelible.")) && keys.is_sorted_by(|one, next| one < next)
     }
 }
 
 /// The members of a footer that stand behind its row groups.
-pub(super) fn write_end(entries: &[(String, String)], columns: usize, w: &mut Writer<'_>) {
+pub(super) fn write_end(entries: &[(String, String)], writer: &str, columns: usize, w: &mut Writer<'_>) {
     w.groups(5, entries.iter(), |(key, value), w| {
         w.bytes(1, key.as_bytes());
         w.bytes(2, value.as_bytes());
     });
-    w.bytes(6, concat!("indelible ", env!("CARGO_PKG_VERSION")).as_bytes());
+    w.bytes(6, writer.as_bytes());
     // Bounds are in the order of the type, for every column.
     w.groups(7, 0..columns, |_, w| w.group(1, |_| {}));
 }

@@ -7,8 +7,11 @@ pub(crate) const RLE: i32 = 3;
 pub(crate) const DELTA_BINARY_PACKED: i32 = 5;
 pub(crate) const DELTA_BYTE_ARRAY: i32 = 7;
 pub(crate) const RLE_DICTIONARY: i32 = 8;
-/// An older name of [`RLE_DICTIONARY`] for data, of [`PLAIN`] for dictionaries.
+/// An older name of [`RLE_DICTIONARY`].
 pub(crate) const PLAIN_DICTIONARY: i32 = 2;
+
+/// Longer than any header.
+pub(crate) const HEADER_BYTES: usize = 80;
 
 const DICTIONARY: i32 = 2;
 const DATA_V2: i32 = 3;
@@ -73,7 +76,8 @@ impl PageHeader {
         });
     }
 
-    /// Reads a header, and gives the bytes behind it. `None`: it is none, or one of a page that no segment has.
+    /// Reads a header, and gives the bytes behind it. `None`: it is none, one of a page that no segment has, or one that says more, which
+    /// other readers might believe, such as bounds of its own.
     pub(crate) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let mut reader = Reader::new(bytes);
         let size = |n: i32| usize::try_from(n).ok();
@@ -95,8 +99,7 @@ impl PageHeader {
                         }
                         Some(())
                     })?;
-                    let plain = matches!(encoding?, PLAIN | PLAIN_DICTIONARY);
-                    dictionary = Some(Body::Dictionary { values: values.filter(|_| plain)? });
+                    dictionary = Some(Body::Dictionary { values: values.filter(|_| encoding == Some(PLAIN))? });
                 }
                 8 => data = Some(read_data(r, m)?),
                 _ => r.skip(m)?,
@@ -108,7 +111,11 @@ impl PageHeader {
             DATA_V2 => data?,
             _ => return None,
         };
-        Some((Self { raw_bytes: raw_bytes?, bytes: stored?, crc, body }, reader.rest()))
+        let header = Self { raw_bytes: raw_bytes?, bytes: stored?, crc, body };
+        let mut again = Vec::with_capacity(HEADER_BYTES);
+        header.write(&mut again);
+        let said = bytes.len().checked_sub(reader.rest().len()).and_then(|length| bytes.get(..length))?;
+        (again == said).then(|| (header, reader.rest()))
     }
 }
 

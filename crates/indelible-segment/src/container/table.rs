@@ -2,7 +2,7 @@
 //!
 //! What it says of a row group is written when the group is there, and kept as bytes until the table ends.
 
-use super::footer::{Chunk, MAGIC, write_chunk, write_end};
+use super::footer::{Chunk, MAGIC, WRITER, write_chunk, write_end};
 use super::schema;
 use super::thrift::Writer;
 use crate::column::Column;
@@ -31,7 +31,7 @@ pub(crate) fn footer(columns: &[Column], rows: u64, groups: &[Vec<u8>], entries:
         schema::write_shown(2, &|column| columns.contains(&column), w);
         w.i64(3, i64::try_from(rows).unwrap_or(i64::MAX));
         w.written_groups(4, groups.iter().map(Vec::as_slice));
-        write_end(entries, columns.len(), w);
+        write_end(entries, WRITER, columns.len(), w);
     });
     let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&length.to_le_bytes());

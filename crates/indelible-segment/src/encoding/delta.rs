@@ -147,12 +147,14 @@ pub(crate) fn id_at(bytes: &[u8], count: usize, nth: usize) -> Option<[u8; ID]> 
 fn first_ids(bytes: &[u8], count: usize, wanted: usize, mut each: impl FnMut([u8; ID])) -> Option<&[u8]> {
     let (shared, rest) = numbers(bytes, count)?;
     let (lengths, mut rest) = numbers(rest, count)?;
-    let mut last = 0u128;
+    let (mut last, mut is_first) = (0u128, true);
     for (same, length) in shared.into_iter().zip(lengths).take(wanted) {
         let (same, length) = (u32::try_from(same).ok()?, usize::try_from(length).ok()?);
-        if (same as usize).checked_add(length) != Some(ID) {
+        // The first has none before it. Some readers would take the last of the page before.
+        if (same as usize).checked_add(length) != Some(ID) || is_first && same > 0 {
             return None;
         }
+        is_first = false;
         // All sixteen bytes from here on, of which the first `length` are wanted: what is beyond falls out at the top.
         let suffix = u128::from_le_bytes(*rest.first_chunk::<ID>()?).checked_shl(same * 8).unwrap_or(0);
         let kept = last & 1u128.checked_shl(same * 8).map_or(u128::MAX, |bit| bit - 1);

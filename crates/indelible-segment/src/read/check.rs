@@ -4,6 +4,8 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::decode::Said;
+use super::groups;
 use super::page::Page;
 use super::rebuild::Window;
 use super::source::read_exact;
@@ -99,7 +101,8 @@ impl Segment {
         Ok(checked)
     }
 
-    /// Compares bounds and counts of nulls, of pages and of columns, with the rows; and that pages begin where they may.
+    /// Compares bounds, counts of nulls, encodings and sizes, of pages and of columns, with the rows; that pages begin where they may; and
+    /// whatever else other readers of Parquet believe and this one does not need.
     ///
     /// # Errors
     /// `Io`, `Damaged`: a page that cannot be read at all.
@@ -108,16 +111,29 @@ impl Segment {
     /// Reads and decodes every page.
     pub fn check_statistics(&self) -> Result<Vec<Difference>> {
         let mut found = Vec::new();
-        for (column, places) in self.columns.iter() {
+        let mut all = PerColumn::new(|_| Statistics::default());
+        for (column, statistics) in all.iter_mut() {
             let mut differs = self.noting(column, &mut found);
             let mut known = None;
-            let mut statistics = Statistics::default();
             for nth in 0..self.places(column)?.len() {
-                statistics.page(self, &self.load_known(column, nth, &mut known)?, &mut differs)?;
+                let (page, said) = self.load_known(column, nth, &mut known)?;
+                statistics.page(self, &page, &said, &mut differs)?;
             }
-            statistics.end(places, &mut differs);
+            statistics.end(self, column, &mut differs)?;
         }
+        self.compare_groups(&all, &mut found)?;
         Ok(found)
+    }
+
+    /// Compares what the levels of columns say of the groups around them; and how the file begins.
+    fn compare_groups(&self, all: &PerColumn<Statistics>, found: &mut Vec<Difference>) -> Result<()> {
+        for (column, row) in groups::differing(|column| all.of(column).levels()) {
+            self.noting(column, found)("a group is there where none of its members is, or is not there where one is", row);
+        }
+        if !self.begins_right()? {
+            found.push(Difference { what: "it does not begin as Parquet does", column: None, seq: self.first_seq() });
+        }
+        Ok(())
     }
 
     /// Makes the index again from the rows and compares.
@@ -136,10 +152,10 @@ impl Segment {
         for field in IndexField::ALL.iter().copied().filter(|field| *field != IndexField::TenantAction) {
             let column = column_of(field);
             for nth in 0..self.places(column)?.len() {
-                let page = self.load_known(column, nth, known.of_mut(column))?;
+                let (page, said) = self.load_known(column, nth, known.of_mut(column))?;
                 terms.page(self, &page)?;
                 if column == Column::Id {
-                    statistics.page(self, &page, &mut |_, _| {})?;
+                    statistics.page(self, &page, &said, &mut |_, _| {})?;
                 }
             }
         }
@@ -149,7 +165,7 @@ impl Segment {
             for (column, page) in [(Column::Tenant, &mut tenant), (Column::Action, &mut action)] {
                 if page.as_ref().is_none_or(|page| !page.holds(row)) {
                     let nth = self.page_of(self.places(column)?, row)?;
-                    *page = Some(self.load_known(column, nth, known.of_mut(column))?);
+                    *page = Some(self.load_known(column, nth, known.of_mut(column))?.0);
                 }
             }
             let (Some(tenants), Some(actions)) = (&tenant, &action) else { break };
@@ -210,8 +226,8 @@ impl Segment {
         Ok(found)
     }
 
-    fn load_known(&self, column: Column, nth: usize, known: &mut Known) -> Result<Page> {
-        self.load(column, nth, &mut || match known {
+    fn load_known(&self, column: Column, nth: usize, known: &mut Known) -> Result<(Page, Said)> {
+        self.load_with_said(column, nth, &mut || match known {
             Some(dictionary) => Ok(dictionary.clone()),
             None => Ok(known.insert(self.load_dictionary(column)?).clone()),
         })
@@ -253,10 +269,10 @@ impl Check {
 }
 
 impl Watch for Check {
-    fn page(&mut self, segment: &Segment, page: &Page) -> Result<()> {
+    fn page(&mut self, segment: &Segment, page: &Page, said: &Said) -> Result<()> {
         let Some(pass) = &mut self.pass else { return Ok(()) };
         let mut differs = segment.noting(page.column(), &mut pass.found);
-        pass.statistics.of_mut(page.column()).page(segment, page, &mut differs)?;
+        pass.statistics.of_mut(page.column()).page(segment, page, said, &mut differs)?;
         pass.terms.as_mut().map_or(Ok(()), |terms| terms.page(segment, page))
     }
 
@@ -279,9 +295,10 @@ impl Watch for Check {
 
 impl Pass {
     fn finish(mut self, segment: &Segment) -> Result<Vec<Difference>> {
-        for (column, places) in segment.columns.iter() {
-            self.statistics.of(column).end(places, &mut segment.noting(column, &mut self.found));
+        for (column, statistics) in self.statistics.iter() {
+            statistics.end(segment, column, &mut segment.noting(column, &mut self.found))?;
         }
+        segment.compare_groups(&self.statistics, &mut self.found)?;
         let index =
             self.terms.map_or_else(|| Ok(Vec::new()), |terms| segment.compare_index(terms, self.statistics.of(Column::Id)))?;
         self.found.splice(0..0, index);

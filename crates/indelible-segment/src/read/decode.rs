@@ -19,6 +19,7 @@ use crate::encoding::rle::{self, Run, Runs};
 use crate::limits::{ELEMENTS_MAX, PAGE_ROWS_MAX, is_justified};
 
 /// Bytes of a page with [`PADDING`] behind them, and what its header says of them.
+#[derive(Clone, Copy)]
 pub(crate) struct Raw<'b> {
     bytes: &'b [u8],
     header: PageHeader,
@@ -44,7 +45,8 @@ impl<'b> Raw<'b> {
         let bytes = if is_compressed {
             decompress(self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes, Vec::new())?
         } else {
-            self.bytes.get(self.start..)?.to_vec()
+            let bytes = self.bytes.get(self.start..)?;
+            (bytes.len().checked_sub(PADDING) == Some(raw_bytes)).then(|| bytes.to_vec())?
         };
         let fixed = column.fixed_bytes();
         let length = bytes.len().checked_sub(PADDING)?;
@@ -79,7 +81,7 @@ impl<'b> Raw<'b> {
     ) -> Option<Page> {
         let Parts { rows, entries, nulls, used, repetitions, definitions, values } = self.parts(column)?;
         let (shape, presence, count) = shape(column, rows, entries, &repetitions, &definitions)?;
-        if !column.is_list() && entries - count != nulls {
+        if entries - count != nulls {
             return None;
         }
         let bytes = values.bytes(is_compressed, Vec::new)?;
@@ -100,6 +102,18 @@ impl<'b> Raw<'b> {
         };
         let dictionary = dictionary.filter(|_| matches!(values, Values::Same(_) | Values::Packed(..) | Values::Words(_)));
         Some(Page { column, first_row, rows, shape, presence, values, dictionary })
+    }
+
+    /// What a data page says beside its values.
+    pub(super) fn said(self, column: Column) -> Option<Said> {
+        let raw_bytes = (self.start + self.header.raw_bytes) as u64;
+        let Parts { entries, used, definitions, .. } = self.parts(column)?;
+        let depths = match definitions {
+            Levels::Same(level) => Depths::Same(level),
+            Levels::Each(bytes, width) if width > 1 => Depths::Each(rle::decode(bytes, width, entries)?),
+            Levels::Each(..) => Depths::Each(Vec::new()),
+        };
+        Some(Said { encoding: used, raw_bytes, depths })
     }
 
     /// The pieces of a data page.
@@ -131,6 +145,21 @@ impl<'b> Raw<'b> {
         };
         Some(Parts { rows, entries, nulls, used, repetitions, definitions, values })
     }
+}
+
+/// What a data page says beside its values, and other readers believe.
+pub(super) struct Said {
+    pub(super) encoding: i32,
+    /// Bytes once they are decompressed, with the header.
+    pub(super) raw_bytes: u64,
+    pub(super) depths: Depths,
+}
+
+/// Definition levels of the entries of a page.
+pub(super) enum Depths {
+    Same(u32),
+    /// One for each entry; none where a value can be missing in one way only, which nulls say already.
+    Each(Vec<u32>),
 }
 
 /// What a data page consists of. Of its levels it is known that they are the same for every entry, or few enough to be looked at.
@@ -212,14 +241,21 @@ pub(super) fn shape(
         return Some(if *level == max { (shape, Presence::All, entries) } else { (shape, Presence::None, 0) });
     }
     if !column.is_list() {
-        let (presence, count) = Presence::of(definitions.each(entries)?.map(|level| level == max));
-        return Some((Shape::OneEach, presence, count));
+        let mut greatest = 0;
+        let (presence, count) = Presence::of(definitions.each(entries)?.map(|level| {
+            greatest = level.max(greatest);
+            level == max
+        }));
+        return (greatest <= max).then_some((Shape::OneEach, presence, count));
     }
     let mut starts = Vec::with_capacity(rows as usize + 1);
     let mut elements = 0u32;
     let mut there = Vec::new();
     let levels = repetitions.each(entries)?.zip(definitions.each(entries)?);
     for (nth, (repetition, definition)) in levels.enumerate() {
+        if repetition > 1 || definition > max {
+            return None;
+        }
         if repetition == 0 {
             starts.push(elements);
         } else if nth == 0 || definition < element {

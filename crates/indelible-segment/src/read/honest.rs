@@ -100,7 +100,9 @@ impl Window {
             Column::Seq | Column::Log | Column::Kind | Column::Control | Column::Leaf | Column::Record => true,
             Column::IdempotencyKey => self.says(column, row, digests.as_ref().map(|digests| digests.key.as_slice())),
             Column::IdempotencyStatement => self.says(column, row, digests.as_ref().map(|digests| digests.statement.as_slice())),
-            _ => self.page(column).is_some_and(|page| page.is_null(row) && page.elements(row).len() <= 1),
+            _ => self
+                .page(column)
+                .is_some_and(|page| page.is_null(row) && page.elements(row).len() == usize::from(!column.is_list())),
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod decode;
+mod groups;
 mod honest;
 mod open;
 mod page;
@@ -39,7 +40,7 @@ use crate::encoding::bits::PADDING;
 use crate::error::{Result, SegmentError};
 use crate::index::block::{self, Entry};
 use crate::index::{self, BLOCK_ROWS, IndexField};
-use decode::Raw;
+use decode::{Raw, Said};
 use open::BlockPlace;
 use pieces::Pieces;
 use places::{Places, Zones};
@@ -77,8 +78,8 @@ pub struct Segment {
 
 /// Where a column is, and what the footer says of it.
 struct ColumnPlaces {
-    /// Of its pages, the dictionary's included.
-    range: Range<u64>,
+    /// Of its pages, without the dictionary's.
+    pages: Range<u64>,
     /// Offset and length of the two indexes, which are read when they are needed.
     offset_index: (u64, u32),
     column_index: Option<(u64, u32)>,
@@ -87,6 +88,10 @@ struct ColumnPlaces {
     /// Offset, and length with its header.
     dictionary: Option<(u64, u32)>,
     is_compressed: bool,
+    /// As [`encodings_of`](statistics::encodings_of) gives them.
+    encodings: u16,
+    /// Bytes of all pages once they are decompressed, with their headers.
+    raw_bytes: u64,
     entries: u64,
     nulls: Option<u64>,
     bounds: Option<Bounds>,
@@ -356,13 +361,18 @@ impl Segment {
                 if !window.holds(column, row) {
                     let nth = self.page_of(self.places(column)?, row)?;
                     let known = dictionaries.of_mut(column);
-                    let page = self.load(column, nth, &mut || match known {
+                    let mut dictionary = || match known {
                         Some(dictionary) => Ok(dictionary.clone()),
                         None => Ok(known.insert(self.load_dictionary(column)?).clone()),
-                    })?;
-                    if let Some(watch) = &mut watch {
-                        watch.page(self, &page)?;
-                    }
+                    };
+                    let page = match &mut watch {
+                        Some(watch) => {
+                            let (page, said) = self.load_with_said(column, nth, &mut dictionary)?;
+                            watch.page(self, &page, &said)?;
+                            page
+                        }
+                        None => self.load(column, nth, &mut dictionary)?,
+                    };
                     window.put(Arc::new(page));
                 }
                 next = next.min(window.end(column));
@@ -461,6 +471,21 @@ impl Segment {
         self.read_page(column, nth, dictionary, |raw, dictionary| raw.into_page(column, first_row, is_compressed, dictionary))
     }
 
+    /// As [`load`](Self::load), with what the page says beside its values.
+    fn load_with_said(
+        &self,
+        column: Column,
+        nth: usize,
+        dictionary: &mut dyn FnMut() -> Result<Option<Arc<Dictionary>>>,
+    ) -> Result<(Page, Said)> {
+        let first_row = self.page_rows(self.places(column)?, nth).start;
+        let is_compressed = self.columns.of(column).is_compressed;
+        self.read_page(column, nth, dictionary, |raw, dictionary| {
+            let said = raw.said(column)?;
+            Some((raw.into_page(column, first_row, is_compressed, dictionary)?, said))
+        })
+    }
+
     /// Reads a page, and gives what `decode` makes of it.
     fn read_page<T>(
         &self,
@@ -496,7 +521,7 @@ impl Segment {
 /// Sees what goes by when records are read in order.
 trait Watch {
     /// A page, when it is first needed.
-    fn page(&mut self, segment: &Segment, page: &Page) -> Result<()>;
+    fn page(&mut self, segment: &Segment, page: &Page, said: &Said) -> Result<()>;
 
     /// The pages of these rows, which come next.
     fn window(&mut self, window: &Window, rows: &Range<u32>);

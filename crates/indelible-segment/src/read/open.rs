@@ -9,10 +9,12 @@ use indelible_format::sha256::sha256;
 
 use super::places::{Places, Zones};
 use super::source::read_exact;
+use super::statistics::encodings_of;
 use super::{ColumnPlaces, IndexPlace, ReadAt, Segment, prove};
 use crate::codec::ABSENT;
 use crate::column::{Column, PerColumn};
 use crate::container::footer::{self, Chunk, Footer, PagePlace, Zone};
+use crate::container::page_header::{Body, HEADER_BYTES, PageHeader};
 use crate::error::{Result, SegmentError};
 use crate::index::block;
 use crate::limits::{FOOTER_BYTES_MAX, ROWS_MAX};
@@ -69,11 +71,17 @@ impl Segment {
         }
         let length = input.len().map_err(SegmentError::Io)?;
         let file = Input { input: &input, length };
-        let footer = read_footer(&file)?;
+        let (footer, is_all) = read_footer(&file)?;
         match footer.entry(VERSION_KEY) {
             Some(VERSION) => {}
             Some(_) => return Err(SegmentError::Foreign("it was written by a later version; use that one to read it")),
             None => return Err(SegmentError::Foreign("its footer does not say that it is one")),
+        }
+        if !is_all {
+            return Err(damaged("its footer says more than a segment's, or says it in another way"));
+        }
+        if footer.rows > 0 && !are_adjacent(&footer) {
+            return Err(damaged("its columns do not stand one right behind the other"));
         }
         let proof = prove::read_front(&file, &footer)?;
         if footer.rows > ROWS_MAX || footer.rows != proof.count() {
@@ -102,7 +110,7 @@ impl Segment {
             0 => Vec::new(),
             _ => footer::read_offset_index(&self.page_index(own.offset_index)?).ok_or(unfit())?,
         };
-        if !fit(&pages, self.rows, &own.range) {
+        if !fit(&pages, self.rows, &own.pages) {
             return Err(unfit());
         }
         Ok(own.places.get_or_init(|| self.counted(Places::new(pages), Places::memory)))
@@ -131,24 +139,70 @@ impl Segment {
         self.file().read(offset, u64::from(length), "its page indexes lie outside of the file")
     }
 
+    /// Whether the page indexes of a column say what ours say, as ours say it.
+    pub(super) fn has_plain_page_indexes(&self, column: Column) -> Result<bool> {
+        let own = self.columns.of(column);
+        if self.rows == 0 {
+            return Ok(true);
+        }
+        let (mut pages, mut zones) = (Vec::new(), Vec::new());
+        let found = self.page_index(own.offset_index)?;
+        footer::write_offset_index(&footer::read_offset_index(&found).ok_or(unfit())?, &mut pages);
+        let Some(place) = own.column_index else { return Ok(pages == found) };
+        let found_zones = self.page_index(place)?;
+        footer::write_column_index(column, &footer::read_column_index(column, &found_zones).ok_or(unfit())?, &mut zones);
+        Ok(pages == found && zones == found_zones)
+    }
+
+    /// Bytes of the dictionary page of a column once it is decompressed, with its header. `None`: none stands there, or more than that.
+    pub(super) fn raw_bytes_of_dictionary(&self, column: Column) -> Result<Option<u64>> {
+        let Some((offset, bytes)) = self.columns.of(column).dictionary else { return Ok(None) };
+        let front =
+            self.file().read(offset, u64::from(bytes).min(HEADER_BYTES as u64), "a dictionary lies outside of the file")?;
+        let Some((header, rest)) = PageHeader::read(&front) else { return Ok(None) };
+        let header_bytes = front.len() - rest.len();
+        let is_one = matches!(header.body, Body::Dictionary { .. }) && header_bytes + header.bytes == bytes as usize;
+        Ok(is_one.then(|| (header_bytes + header.raw_bytes) as u64))
+    }
+
+    /// Whether the file begins as Parquet does.
+    pub(super) fn begins_right(&self) -> Result<bool> {
+        let magic = footer::MAGIC;
+        Ok(self.file().read(0, magic.len() as u64, "its beginning is missing")? == magic)
+    }
+
     pub(super) fn counted<T>(&self, value: T, memory: impl FnOnce(&T) -> usize) -> Box<T> {
         self.loaded.fetch_add(memory(&value), Ordering::Relaxed);
         Box::new(value)
     }
 }
 
-/// Whether pages lie where their column does, and have its rows in their order.
-fn fit(pages: &[PagePlace], rows: u32, range: &Range<u64>) -> bool {
-    let inside = |page: &PagePlace| {
-        page.offset >= range.start && page.offset.checked_add(u64::from(page.bytes)).is_some_and(|end| end <= range.end)
-    };
-    pages.iter().all(inside)
+/// Whether pages fill their column, one right behind the other, and have its rows in their order: other readers do not ask the page index
+/// where a page is, they go from one to the next.
+fn fit(pages: &[PagePlace], rows: u32, column: &Range<u64>) -> bool {
+    let mut at = Some(column.start);
+    for page in pages {
+        at = at.filter(|at| *at == page.offset).and_then(|at| at.checked_add(u64::from(page.bytes)));
+    }
+    at == Some(column.end)
         && pages.is_sorted_by(|a, b| a.first_row < b.first_row)
         && pages.last().is_none_or(|page| page.first_row < rows)
         && pages.first().map_or(rows == 0, |page| page.first_row == 0)
 }
 
-fn read_footer(file: &Input<'_>) -> Result<Footer> {
+/// Whether each column begins where the one before ends, the first behind the magic, and each page of a dictionary stands in front of the
+/// pages of its column.
+fn are_adjacent(footer: &Footer) -> bool {
+    let mut at = Some(footer::MAGIC.len() as u64);
+    for (_, chunk) in footer.chunks.iter() {
+        let is_in_front = chunk.dictionary_offset.is_none_or(|offset| offset < chunk.data_offset);
+        at = chunk.range().filter(|range| is_in_front && at == Some(range.start)).map(|range| range.end);
+    }
+    at.is_some()
+}
+
+/// The footer, and whether that is all that stands there.
+fn read_footer(file: &Input<'_>) -> Result<(Footer, bool)> {
     const NONE: SegmentError = SegmentError::Foreign("it does not end as Parquet does");
     let tail = file.read(file.length.saturating_sub(TAIL_BYTES), file.length.min(TAIL_BYTES), "its end is missing")?;
     let (rest, end) = tail.split_last_chunk::<END_BYTES>().ok_or(NONE)?;
@@ -235,7 +289,7 @@ fn find_piece_lists(file: &Input<'_>, footer: &Footer) -> Result<Option<BlockPla
 /// What the footer says of a column, if it lies inside of the file.
 fn column_of(file: &Input<'_>, chunk: Chunk) -> Result<ColumnPlaces> {
     const OUTSIDE: SegmentError = damaged("its columns lie outside of the file");
-    let range = chunk.range().filter(|range| range.end <= file.length).ok_or(OUTSIDE)?;
+    let end = chunk.range().map(|range| range.end).filter(|end| *end <= file.length).ok_or(OUTSIDE)?;
     let is_long = |(_, length): &(u64, u32)| u64::from(*length) > FOOTER_BYTES_MAX;
     if is_long(&chunk.offset_index) || chunk.column_index.as_ref().is_some_and(is_long) {
         return Err(damaged("its page indexes are too long"));
@@ -249,13 +303,15 @@ fn column_of(file: &Input<'_>, chunk: Chunk) -> Result<ColumnPlaces> {
         None => None,
     };
     Ok(ColumnPlaces {
-        range,
+        pages: chunk.data_offset..end,
         offset_index: chunk.offset_index,
         column_index: chunk.column_index,
         places: OnceLock::new(),
         zones: OnceLock::new(),
         dictionary,
         is_compressed: chunk.is_compressed,
+        encodings: encodings_of(&chunk.encodings),
+        raw_bytes: chunk.raw_bytes,
         entries: chunk.entries,
         nulls: chunk.nulls,
         bounds: chunk.bounds,

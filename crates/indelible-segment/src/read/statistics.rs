@@ -1,9 +1,12 @@
-//! Bounds and counts of nulls, made again from the pages of one column as they go by.
+//! What the file says of a column, made again from its pages as they go by: bounds, counts of nulls, encodings, sizes.
 
+use super::decode::Said;
+use super::groups::Levels;
 use super::page::{Page, Shape, Values};
 use super::{ColumnPlaces, PageBounds, Segment};
 use crate::column::Column;
 use crate::container::footer::{Bounds, Zone};
+use crate::container::page_header::{PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY};
 use crate::error::Result;
 use crate::limits::STRIDE;
 
@@ -19,11 +22,28 @@ pub(super) struct Statistics {
     met: Vec<u32>,
     /// The bounds of pages of ids, which decide whether ids are indexed.
     zones: Vec<Zone>,
+    encodings: u16,
+    raw_bytes: u64,
+    /// Whether any page has numbers of the dictionary.
+    has_words: bool,
+    levels: Levels,
 }
 
 impl Statistics {
     /// Takes the next page. Shows what the file says of it and is not so.
-    pub(super) fn page(&mut self, segment: &Segment, page: &Page, differs: &mut dyn FnMut(&'static str, u32)) -> Result<()> {
+    pub(super) fn page(
+        &mut self,
+        segment: &Segment,
+        page: &Page,
+        said: &Said,
+        differs: &mut dyn FnMut(&'static str, u32),
+    ) -> Result<()> {
+        self.encodings |= encodings_of(&[said.encoding]);
+        self.raw_bytes += said.raw_bytes;
+        self.has_words |= matches!(said.encoding, RLE_DICTIONARY | PLAIN_DICTIONARY);
+        if !self.levels.page(page, &said.depths) {
+            differs("a page has lists or elements that are missing in a way that no segment has", page.first_row());
+        }
         let column = page.column();
         let places = segment.columns.of(column);
         let told = segment.zones(column)?.and_then(|zones| zones.get(self.pages));
@@ -49,13 +69,33 @@ impl Statistics {
     }
 
     /// The last page went by. Shows what the file says of all of them and is not so.
-    pub(super) fn end(&self, places: &ColumnPlaces, differs: &mut dyn FnMut(&'static str, u32)) {
+    pub(super) fn end(&self, segment: &Segment, column: Column, differs: &mut dyn FnMut(&'static str, u32)) -> Result<()> {
+        let places = segment.columns.of(column);
         if places.nulls.is_some_and(|told| told != self.nulls) || places.entries != self.entries {
             differs("the values or nulls of a column are others than it says", 0);
         }
         if places.bounds.is_some() && places.bounds != self.bounds {
             differs("the bounds of a column are not those of its values", 0);
         }
+        let (mut encodings, mut raw_bytes) = (self.encodings | encodings_of(&[RLE]), self.raw_bytes);
+        if places.dictionary.is_some() {
+            encodings |= encodings_of(&[PLAIN]);
+            let dictionary = segment.raw_bytes_of_dictionary(column)?.filter(|_| self.has_words);
+            // Others begin to read where it stands, and take what they find there for a page.
+            raw_bytes = dictionary.map_or(u64::MAX, |dictionary| raw_bytes.saturating_add(dictionary));
+        }
+        if self.pages > 0 && (places.encodings, places.raw_bytes) != (encodings, raw_bytes) {
+            differs("the encodings or the sizes of a column, or where its dictionary is, are others than it says", 0);
+        }
+        if !segment.has_plain_page_indexes(column)? {
+            differs("the page indexes of a column say more than those of a segment, or say it in another way", 0);
+        }
+        Ok(())
+    }
+
+    /// What its levels say.
+    pub(super) const fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// The bounds of the pages that went by; of ids only.
@@ -112,6 +152,13 @@ impl Statistics {
         let entries = entries_of(page);
         Some(Zone { nulls: entries - values.min(entries), bounds })
     }
+}
+
+/// Some encodings: a bit for each.
+pub(super) fn encodings_of(encodings: &[i32]) -> u16 {
+    let bit = |encoding: i32| u32::try_from(encoding).ok().and_then(|encoding| 1u16.checked_shl(encoding));
+    // What there is not counts as the last, which there is not either.
+    encodings.iter().fold(0, |all, encoding| all | bit(*encoding).unwrap_or(1 << 15))
 }
 
 /// Bounds that nobody tells need not be made. Those of ids decide whether there is an index of them.

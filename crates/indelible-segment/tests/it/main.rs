@@ -5,11 +5,14 @@
 
 mod access;
 mod corpus;
+#[path = "../forge/mod.rs"]
+mod forge;
 mod golden;
 mod honest;
 mod hostile;
 mod index;
 mod oracle;
+mod others;
 mod pieces;
 mod records;
 mod support;
