@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use indelible_format::{Hash, record};
+use indelible_format::{Hash, Record, record};
 
 use super::page::Page;
 use super::store;
@@ -99,6 +99,8 @@ impl Window {
     /// The record of a row, in `memory`. `None`: the columns describe no record.
     pub(super) fn record<'m>(&self, row: u32, log: u32, memory: &'m mut Vec<u8>) -> Option<&'m [u8]> {
         if let Some(whole) = self.bytes(Column::Record, row) {
+            // Nothing else looks at these bytes before they are handed out.
+            Record::parse(whole).filter(|record| record.bytes().len() == whole.len() && record.log() == log)?;
             memory.clear();
             memory.extend_from_slice(whole);
             return Some(memory);

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use indelible_format::{Draft, Record};
-use indelible_segment::{Checked, Column, Options, Segment, SegmentWriter};
+use indelible_segment::{Checked, Column, Options, PageCache, Scratch, Segment, SegmentError, SegmentWriter};
 use indelible_testkit::parquet::replace_word;
 
+use crate::forge::{self, Value};
 use crate::support::{LOG, event, mixed, proof, write};
 
 /// A segment in which each of these records stands whole beside its columns.
@@ -77,4 +78,39 @@ fn reading_from_the_middle_checks_the_same() {
     assert_eq!(all.differences, part.differences);
     let apart = segment.check_index().unwrap().into_iter().chain(segment.check_statistics().unwrap());
     assert!(apart.eq(all.differences));
+}
+
+/// What stands whole is handed out as it stands; so it is looked at before.
+#[test]
+fn a_whole_record_that_is_none_is_named() {
+    let records = same(200);
+    let good = whole(512, &records);
+    let (footer, _) = forge::footer(&good).unwrap();
+    let column = Column::Record as usize;
+    let pages = forge::pages(&good, &footer, column);
+    let [(_, header, body)] = pages.as_slice() else { unreachable!() };
+    let levels = usize::try_from(header.number(&[8, 5]).unwrap()).unwrap();
+    let with = |stood: &[Vec<u8>]| {
+        let texts = stood.iter().flat_map(|record| [&u32::try_from(record.len()).unwrap().to_le_bytes()[..], record].concat());
+        let page: Vec<u8> = good[body.start..body.start + levels].iter().copied().chain(texts).collect();
+        let mut header = header.clone();
+        header.put(&[2], Value::i32(i32::try_from(page.len()).unwrap()));
+        header.put(&[8, 7], Value::Bool(false));
+        forge::with_column(&good, column, None, &[(0, forge::page(&header, &page))]).unwrap()
+    };
+    assert_eq!(crate::support::read(with(&records).into()).unwrap().len(), 200);
+    let mut of_another_log = records[77].clone();
+    of_another_log[8] ^= 1;
+    let cut = &records[77][..records[77].len() - 1];
+    for lie in [b"no record".to_vec(), Vec::new(), of_another_log, cut.to_vec(), [&records[77][..], b"more"].concat()] {
+        let mut stood = records.clone();
+        stood[77] = lie;
+        let file = with(&stood);
+        let is_named = |error| matches!(error, SegmentError::Damaged { what: "a row is no record", seq: 589 });
+        assert!(is_named(crate::support::read(file.clone().into()).unwrap_err()));
+        let segment = Segment::open(file).unwrap();
+        let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
+        assert!(is_named(segment.record(589, &cache, &mut scratch).unwrap_err()));
+        assert!(segment.record(588, &cache, &mut scratch).unwrap().is_some());
+    }
 }
