@@ -16,6 +16,11 @@ use indelible_segment::{Column, IndexField, PageCache, Scratch, Segment, Segment
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "forge/mod.rs"]
+mod forge;
+
+use forge::{Struct, Value};
+
 /// Memory that a reader of a file of some dozen kilobytes may ask for beyond what it takes for a good one: a page of one column takes 4 MiB
 /// without justification.
 const BYTES_MAX: u64 = 8 << 20;
@@ -64,6 +69,66 @@ fn with_pieces_of(good: &[u8], texts: u32, raw: Option<u32>) -> Vec<u8> {
     bad
 }
 
+/// Stored bytes of a page that claims to become more.
+const STORED_BYTES: usize = 3 << 20;
+/// Memory for a file of that size, which is copied while it is made and read, whatever its pages claim.
+const LARGE_BYTES_MAX: u64 = 64 << 20;
+
+/// A file of some megabytes: most of them are one compressed page of a column, or its dictionary, that claims to become `raw_bytes`.
+fn swelling(good: &[u8], column: Column, raw_bytes: i32, as_dictionary: bool) -> Vec<u8> {
+    let (footer, _) = forge::footer(good).unwrap();
+    let pages = forge::pages(good, &footer, column as usize);
+    let (_, dictionary, _) = pages.first().unwrap();
+    let (_, data, body) = pages.last().unwrap();
+    let rows = footer.number(&[3]).unwrap();
+    let mut noise = vec![0; STORED_BYTES];
+    noise.fill_with({
+        let mut rng = fastrand::Rng::with_seed(1);
+        move || rng.u8(..)
+    });
+    if as_dictionary {
+        let mut header: Struct = dictionary.clone();
+        header.put(&[2], Value::i32(raw_bytes));
+        return forge::with_column(
+            good,
+            column as usize,
+            Some(&forge::page(&header, &noise)),
+            &[(0, good[body.clone()].to_vec())],
+        )
+        .unwrap();
+    }
+    // Every row has a value: levels are one run of ones.
+    let run = u16::try_from(rows * 2).unwrap();
+    let levels = [(run & 0x7f | 0x80).to_le_bytes()[0], (run >> 7).to_le_bytes()[0], 1];
+    let mut header: Struct = data.clone();
+    header.put(&[2], Value::i32(raw_bytes));
+    for (member, number) in [(1, rows), (2, 0), (3, rows), (4, 0), (5, 3), (6, 0)] {
+        header.put(&[8, member], Value::i32(i32::try_from(number).unwrap()));
+    }
+    header.put(&[8, 7], Value::Bool(true));
+    forge::with_column(good, column as usize, None, &[(0, forge::page(&header, &[&levels[..], &noise].concat()))]).unwrap()
+}
+
+/// Of each stored byte a thousand may come; but no page becomes longer than the longest values of its column, however many bytes it has.
+fn a_large_page_becomes_no_longer_than_its_column_can() {
+    let (good, _) = support::write(3, &support::mixed(300, 20));
+    let before = peak();
+    for (column, raw_bytes, as_dictionary) in [
+        (Column::Details, i32::MAX, false),
+        (Column::Session, i32::MAX, false),
+        (Column::Action, 1 << 30, false),
+        (Column::Action, 8 << 20, false),
+        (Column::Tenant, 1 << 30, true),
+        (Column::Session, i32::MAX, true),
+    ] {
+        let bad = swelling(&good, column, raw_bytes, as_dictionary);
+        assert!(bad.len() > STORED_BYTES);
+        assert!(read(bad).is_err(), "{column:?}");
+        let asked = peak() - before;
+        assert!(asked <= LARGE_BYTES_MAX, "{column:?} asked for {asked} bytes");
+    }
+}
+
 #[test]
 fn a_hostile_file_gets_no_more_memory_than_a_bound() {
     let (good, _) = support::write(3, &support::mixed(300, 20));
@@ -82,6 +147,10 @@ fn a_hostile_file_gets_no_more_memory_than_a_bound() {
             let byte = *rng.choice([0xff, 0x7f, 0xfe, 0x80, rng.clone().u8(..)].iter()).unwrap();
             let end = (at + rng.usize(1..6)).min(bad.len());
             bad[at..end].fill(byte);
+        }
+        // Half of all get beyond checksums.
+        if round % 4 < 2 {
+            forge::repair(&mut bad);
         }
         refused += usize::from(read(bad).is_err());
         let asked = peak() - before;
@@ -105,4 +174,5 @@ fn a_hostile_file_gets_no_more_memory_than_a_bound() {
         let asked = peak() - before;
         assert!(asked <= BYTES_MAX, "{texts} texts in each piece asked for {asked} bytes");
     }
+    a_large_page_becomes_no_longer_than_its_column_can();
 }

@@ -16,7 +16,7 @@ use crate::container::page_header::{self as encoding, Body, PageHeader};
 use crate::encoding::bits::PADDING;
 use crate::encoding::delta;
 use crate::encoding::rle::{self, Run, Runs};
-use crate::limits::{ELEMENTS_MAX, PAGE_ROWS_MAX, is_justified};
+use crate::limits::{ELEMENTS_MAX, PAGE_ROWS_MAX, may_become};
 
 /// Bytes of a page with [`PADDING`] behind them, and what its header says of them.
 #[derive(Clone, Copy)]
@@ -43,7 +43,7 @@ impl<'b> Raw<'b> {
         let Body::Dictionary { values } = self.header.body else { return None };
         let raw_bytes = self.header.raw_bytes;
         let bytes = if is_compressed {
-            decompress(self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes, Vec::new())?
+            decompress(column, self.bytes.get(self.start..self.bytes.len() - PADDING)?, raw_bytes, Vec::new())?
         } else {
             let bytes = self.bytes.get(self.start..)?;
             (bytes.len().checked_sub(PADDING) == Some(raw_bytes)).then(|| bytes.to_vec())?
@@ -55,10 +55,10 @@ impl<'b> Raw<'b> {
 
     /// Of a compressed dictionary page: its values as they are stored, where they begin in what was read, how many bytes they are decompressed, and how
     /// many values. `None`: it is none, or more than its bytes justify.
-    pub(super) fn dictionary(self) -> Option<(&'b [u8], usize, usize, usize)> {
+    pub(super) fn dictionary(self, column: Column) -> Option<(&'b [u8], usize, usize, usize)> {
         let Body::Dictionary { values } = self.header.body else { return None };
         let stored = self.bytes.get(self.start..self.bytes.len() - PADDING)?;
-        is_justified(self.header.raw_bytes, stored.len()).then_some((stored, self.start, self.header.raw_bytes, values))
+        may_become(column, self.header.raw_bytes, stored.len()).then_some((stored, self.start, self.header.raw_bytes, values))
     }
 
     /// How many rows a data page says that it has, and whether it needs a dictionary.
@@ -138,6 +138,7 @@ impl<'b> Raw<'b> {
             return None;
         }
         let values = Stored {
+            column,
             stored,
             padded: self.bytes.get(self.start + levels_bytes..)?,
             raw_bytes: self.header.raw_bytes.checked_sub(levels_bytes)?,
@@ -177,6 +178,7 @@ pub(super) struct Parts<'b> {
 
 /// Values of a page as they stand in the file.
 pub(super) struct Stored<'b> {
+    column: Column,
     stored: &'b [u8],
     /// The same, and [`PADDING`] behind them.
     padded: &'b [u8],
@@ -188,7 +190,7 @@ impl<'b> Stored<'b> {
     /// The values, and [`PADDING`]: as they stand there, or decompressed into `memory`, which is asked for only then.
     pub(super) fn bytes(&self, is_compressed: bool, memory: impl FnOnce() -> Vec<u8>) -> Option<Cow<'b, [u8]>> {
         if self.compressed && is_compressed && !self.stored.is_empty() {
-            return decompress(self.stored, self.raw_bytes, memory()).map(Cow::Owned);
+            return decompress(self.column, self.stored, self.raw_bytes, memory()).map(Cow::Owned);
         }
         (self.stored.len() == self.raw_bytes).then_some(Cow::Borrowed(self.padded))
     }
@@ -305,8 +307,8 @@ thread_local! {
 }
 
 /// Exactly `raw_bytes` bytes, and [`PADDING`], in `bytes` instead of what is there.
-fn decompress(stored: &[u8], raw_bytes: usize, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    if !is_justified(raw_bytes, stored.len()) {
+fn decompress(column: Column, stored: &[u8], raw_bytes: usize, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    if !may_become(column, raw_bytes, stored.len()) {
         return None;
     }
     bytes.clear();

@@ -18,7 +18,7 @@ use crate::cache::{Cached, Key, PageCache};
 use crate::codec::{crc32, frame};
 use crate::column::{Column, Kind, PerColumn};
 use crate::error::{Result, SegmentError};
-use crate::limits::is_justified;
+use crate::limits::may_become;
 use crate::pieces::{self, PieceList};
 
 /// A dictionary page of fewer bytes is read as a whole.
@@ -57,8 +57,8 @@ fn print(text: &[u8]) -> u16 {
 }
 
 /// The pieces of a dictionary page, as [`Raw::read`] takes it; none: it is not in pieces. `None`: it was changed.
-fn look_through(page: &[u8]) -> Option<PieceList> {
-    let (stored, start, raw_bytes, values) = Raw::read(page)?.dictionary()?;
+fn look_through(column: Column, page: &[u8]) -> Option<PieceList> {
+    let (stored, start, raw_bytes, values) = Raw::read(page)?.dictionary(column)?;
     let whole = Some(PieceList::default());
     let (mut pieces, mut at, mut count, mut left) = (Vec::new(), 0, 0u32, raw_bytes);
     let mut memory = Vec::new();
@@ -85,12 +85,12 @@ fn look_through(page: &[u8]) -> Option<PieceList> {
 
 impl Pieces {
     /// Of a dictionary page at `offset` of the file. `None`: they do not fit to it, or claim what so many bytes cannot hold.
-    fn new(list: &PieceList, offset: u64, page_bytes: u32) -> Option<Self> {
+    fn new(column: Column, list: &PieceList, offset: u64, page_bytes: u32) -> Option<Self> {
         if list.pieces.is_empty() {
             return Some(Self::default());
         }
         let raw_bytes: u64 = list.pieces.iter().map(|piece| u64::from(piece.raw)).sum();
-        if !is_justified(usize::try_from(raw_bytes).ok()?, page_bytes as usize) {
+        if !may_become(column, usize::try_from(raw_bytes).ok()?, page_bytes as usize) {
             return None;
         }
         let (mut at, mut count, mut pieces) = (offset + u64::from(list.start), 0u32, Vec::with_capacity(list.pieces.len()));
@@ -179,7 +179,7 @@ impl Segment {
             Some(pieces) => pieces,
             None => {
                 let list = self.look_through(column)?;
-                let pieces = Pieces::new(&list, offset, bytes).ok_or_else(|| self.damaged(CHANGED, 0))?;
+                let pieces = Pieces::new(column, &list, offset, bytes).ok_or_else(|| self.damaged(CHANGED, 0))?;
                 cache.count_read(u64::from(bytes));
                 own.pieces.get_or_init(|| self.counted(pieces, Pieces::memory))
             }
@@ -190,7 +190,7 @@ impl Segment {
     /// The pieces of a dictionary as its page gives them.
     fn look_through(&self, column: Column) -> Result<PieceList> {
         let Some((offset, bytes)) = self.columns.of(column).dictionary else { return Ok(PieceList::default()) };
-        let read = with_page(&*self.input, offset, bytes as usize, look_through);
+        let read = with_page(&*self.input, offset, bytes as usize, |page| look_through(column, page));
         read.map_err(SegmentError::Io)?.ok_or_else(|| self.damaged(CHANGED, 0))
     }
 
@@ -200,7 +200,7 @@ impl Segment {
         cache.count_read(place.bytes);
         for (column, list) in self.piece_lists(place)?.iter().filter(|(_, list)| !list.pieces.is_empty()) {
             let own = self.columns.of(column);
-            let pieces = own.dictionary.and_then(|(offset, bytes)| Pieces::new(list, offset, bytes));
+            let pieces = own.dictionary.and_then(|(offset, bytes)| Pieces::new(column, list, offset, bytes));
             let pieces = pieces.ok_or_else(|| self.damaged(LISTS_CHANGED, 0))?;
             own.pieces.get_or_init(|| self.counted(pieces, Pieces::memory));
         }

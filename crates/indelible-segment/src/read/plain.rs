@@ -9,7 +9,7 @@ use crate::codec::crc32;
 use crate::column::Column;
 use crate::container::page_header::{Body, PLAIN, PageHeader};
 use crate::error::{Result, SegmentError};
-use crate::limits::is_justified;
+use crate::limits::may_become;
 
 impl Segment {
     /// The rows of the page that holds `row`, and their texts one behind the other, each behind its length of four bytes; nulls have none.
@@ -60,7 +60,7 @@ impl Segment {
             let texts = memory.get(start..length).filter(|texts| texts.len() == raw_bytes);
             return Ok(Some((rows.clone(), texts.ok_or_else(undecodable)?)));
         }
-        if !is_justified(raw_bytes, length - start) {
+        if !may_become(column, raw_bytes, length - start) {
             return Err(undecodable());
         }
         // Stored bytes in front, texts behind them.
