@@ -18,6 +18,9 @@ use indelible_format::{Head, Id, Record, Tag};
 use indelible_segment::{Column, IndexField, PageCache, Scratch, Segment};
 
 pub mod examples;
+#[expect(dead_code, reason = "the tests of segments use the rest")]
+#[path = "../../crates/indelible-segment/tests/forge/mod.rs"]
+mod forge;
 
 /// A target: takes any bytes.
 pub type Target = fn(&[u8]);
@@ -214,8 +217,17 @@ pub fn tile(bytes: &[u8]) {
 mod tests;
 
 /// Whatever a segment file holds, everything that can be asked of it is answered or refused; and one record by itself is the record that
-/// comes in its turn.
+/// comes in its turn. Also with all checksums and digests made right.
 pub fn segment(bytes: &[u8]) {
+    ask_segment(bytes);
+    let mut repaired = bytes.to_vec();
+    forge::repair(&mut repaired);
+    if repaired != bytes {
+        ask_segment(&repaired);
+    }
+}
+
+fn ask_segment(bytes: &[u8]) {
     let Ok(segment) = Segment::open(bytes.to_vec()) else { return };
     let (cache, mut scratch) = (PageCache::new(1 << 20), Scratch::default());
     let mut records = Vec::new();

@@ -226,8 +226,10 @@ pub(crate) fn read_head(front: &[u8], length: u64, rows: u32) -> Option<Vec<Entr
     for [field, bits, _, _, rest @ ..] in entries.as_chunks::<ENTRY_BYTES>().0 {
         let [a, b, c] = *rest.as_chunks::<4>().0 else { return None };
         let [terms, offset, bytes] = [a, b, c].map(u32::from_le_bytes);
-        let table = (1u64 << (*bits).min(63)) * 4 + 4;
-        if *bits > BUCKET_BITS_MAX || table > u64::from(bytes) || u64::from(offset) + u64::from(bytes) > length {
+        if *bits > BUCKET_BITS_MAX || u64::from(offset) + u64::from(bytes) > length {
+            return None;
+        }
+        if (1u64 << bits) * 4 + 4 > u64::from(bytes) {
             return None;
         }
         read.push(Entry { field: *field, bits: *bits, terms, offset, bytes });

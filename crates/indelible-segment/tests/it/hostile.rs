@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use indelible_format::Draft;
 use indelible_segment::{Column, IndexField, PageCache, Scratch, Segment, SegmentError};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaDataReader};
 
-use crate::support::{mixed, write};
+use crate::forge;
+use crate::support::{event, mixed, write};
 
 /// Reads everything there is to read. Gives the first error, and what came before.
 fn read_all(bytes: Vec<u8>) -> (Vec<Vec<u8>>, Result<(), SegmentError>) {
@@ -31,7 +33,11 @@ fn read_all(bytes: Vec<u8>) -> (Vec<Vec<u8>>, Result<(), SegmentError>) {
                 note(segment.plain_texts(column, row, &mut Vec::new()).map(drop));
             }
         }
-        note(segment.blocks_of(IndexField::Tenant, b"acme").map(drop));
+        for field in IndexField::ALL {
+            note(segment.blocks_of(*field, b"acme").map(drop));
+        }
+        note(segment.numbers_of(Column::Session, b"s-1", &cache).map(drop));
+        note(segment.proof().map(drop));
         note(segment.check_statistics().map(drop));
         note(segment.check_index().map(drop));
         note(segment.checked_records(0..u64::MAX, &mut |_, _, _| ControlFlow::Continue(())).map(drop));
@@ -100,4 +106,58 @@ fn pages_in_each_others_place_do_not_pass_unnoticed() {
         }
     }
     assert!(swapped > 30, "{swapped}");
+}
+
+/// Some bytes of a page, its header, its levels or its values; of a block, or of what says where pages are: anything but the footer.
+fn struck(good: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
+    let (footer, end) = forge::footer(good).unwrap();
+    let mut bad = good.to_vec();
+    for _ in 0..rng.usize(1..4) {
+        let pages = forge::pages(good, &footer, rng.usize(..Column::ALL.len()));
+        let (start, _, body) = &pages[rng.usize(..pages.len())];
+        let last_page = forge::pages(good, &footer, Column::ALL.len() - 1).last().unwrap().2.end;
+        let range = match rng.u32(..8) {
+            0 => *start..body.start,
+            1..=3 => body.start..(body.start + 12).min(body.end),
+            4 | 5 => body.clone(),
+            _ => last_page..end,
+        };
+        let at = rng.usize(range.start..range.end.max(range.start + 1));
+        let byte = *rng.choice([0, 1, 2, 3, 0x7f, 0x80, 0xfe, 0xff, rng.clone().u8(..)].iter()).unwrap();
+        let to = (at + rng.usize(1..3)).min(range.end.max(at + 1));
+        bad[at..to].fill(byte);
+    }
+    forge::repair(&mut bad);
+    bad
+}
+
+/// Checksums keep nobody out who can reckon: with all of them right, what decodes pages, levels, dictionaries and the index is on its own.
+#[test]
+fn with_checksums_made_right_a_file_is_read_or_refused_by_name() {
+    let sessions: Vec<String> = (0..4_000u64).map(|nth| format!("s-{:016x}", nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    let in_pieces: Vec<Vec<u8>> = (0i64..)
+        .zip(&sessions)
+        .map(|(nth, session)| event(&Draft::new("a.b").session(session), nth, nth.cast_unsigned()))
+        .collect();
+    let mut rng = fastrand::Rng::with_seed(33);
+    let (mut refused, mut behind, mut read) = (0, 0, 0);
+    for (records, rounds) in [(mixed(60, 21), 2_000), (mixed(200, 32), 600), (in_pieces, 40)] {
+        let good = write(3, &records).0.to_vec();
+        let mut unchanged = good.clone();
+        forge::repair(&mut unchanged);
+        assert!(unchanged == good, "what is right stays as it is");
+        for round in 0..rounds {
+            match read_all(struck(&good, &mut rng)).1 {
+                Ok(()) => read += 1,
+                Err(SegmentError::Damaged { what, .. }) => {
+                    refused += 1;
+                    behind += usize::from(!what.contains("was changed"));
+                }
+                Err(SegmentError::Foreign(_)) => refused += 1,
+                Err(error) => panic!("round {round}: {error:?}"),
+            }
+        }
+    }
+    println!("{refused} refused, {behind} of them behind a checksum, {read} read");
+    assert!(behind > 800 && read > 100, "{refused} refused, {behind} of them behind a checksum, {read} read");
 }
