@@ -100,7 +100,8 @@ pub struct Sealing {
 impl Sealing {
     pub(crate) fn shape(&self) -> Shape {
         let options = indelible_segment::Options { level: self.level };
-        Shape { rows_max: self.rows_max.clamp(512, 1 << 20), memory_bytes_max: self.memory_bytes_max.max(4 << 20), options }
+        let memory_bytes_max = self.memory_bytes_max.max(4 << 20);
+        Shape { rows_max: self.rows_max.clamp(512, 1 << 20), memory_bytes_max, merges: true, options }
     }
 }
 
@@ -156,7 +157,8 @@ pub struct Config {
     pub trusted_state_dir: Option<PathBuf>,
     /// Redaction before hashing.
     pub redaction: Option<Redaction>,
-    /// Bytes to leave free on the disk: the journal does not grow into them.
+    /// Bytes to leave free on the disk: the journal does not grow into them. Sealing does only where there is no other room, one journal file at a
+    /// time, which then gives its own back; so it should be no less than `journal_file_bytes_max`.
     pub disk_reserve_bytes: u64,
     /// Largest journal file; small stores begin with smaller ones. When one is removed after sealing, a file system that gives freed blocks
     /// back to the disk at once (ext4 with `discard`) keeps commits waiting, the longer the larger it is.

@@ -358,7 +358,8 @@ impl Store {
         if shared.stalled.load(Ordering::Acquire) { shared.board.stalled() } else { None }
     }
 
-    /// Seals everything that is durable now into segments, and removes the journal files that held it.
+    /// Seals everything that is durable now into segments, and removes the journal files that held it. Events that wait for room on the disk
+    /// get it from that.
     ///
     /// **Durability**: as before; at every moment each event is in the journal or in a segment that the manifest names. **Cost**: reads
     /// the journal twice and writes about an eighth of it; commits go on meanwhile.
@@ -367,7 +368,7 @@ impl Store {
     /// `Io` (no room, most often), `Corrupt`, `Poisoned`, `Closed`. Nothing is lost or half done; a later call may try again.
     pub fn seal(&self) -> Result<Sealed> {
         let shared = self.shared()?;
-        shared.flush()?;
+        shared.flush_what_fits()?;
         shared.seal(true, &|| false)
     }
 

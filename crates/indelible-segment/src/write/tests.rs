@@ -88,3 +88,25 @@ fn texts_that_repeat_between_random_digits_take_less_at_higher_levels() {
     let [fast, near, far] = [1, 9, 12].map(bytes);
     assert!(near + 8_192 < fast && far <= near + 1_024, "{fast} {near} {far}");
 }
+
+#[test]
+fn what_a_writer_says_that_it_takes_is_about_what_its_file_comes_to() {
+    let mut rng = fastrand::Rng::with_seed(15);
+    let large: Vec<Vec<u8>> = (0..512)
+        .map(|n| {
+            let text: String = (0..20_000).map(|_| rng.char('#'..='[')).collect();
+            let stamp = Stamp { received: n, uuid: [7; 16], producer: None, tenant: "acme", log: LOG };
+            let mut memory = Vec::new();
+            let encoded = encode(&Draft::new("file.read").detail("text", text.as_str()), &stamp, &mut memory).unwrap();
+            memory.truncate(encoded.bytes);
+            memory
+        })
+        .collect();
+    for records in [large, records(16_384, 0)] {
+        let (writer, proof) = writer(&records, 1);
+        let said = writer.memory();
+        let bytes = usize::try_from(writer.finish(&proof).unwrap().1.bytes).unwrap();
+        // Dictionaries and index take more than they do in the file.
+        assert!(said >= bytes * 3 / 4 && said <= bytes * 4, "{said} for a file of {bytes} bytes");
+    }
+}

@@ -256,6 +256,8 @@ impl Shared {
                         self.board.stall(&error, &mut woken);
                         // It tries again, whoever waits or not.
                         self.committer.wake_now();
+                        // Sealing makes room.
+                        self.sealing.wake();
                         result = Err(error);
                     }
                     break;

@@ -62,7 +62,7 @@ impl Store {
     /// nothing between; call again.
     pub fn expire(&self, options: &ExpireOptions) -> Result<Expiration> {
         let shared = self.shared()?;
-        shared.flush()?;
+        shared.flush_what_fits()?;
         shared.expire(options)
     }
 }

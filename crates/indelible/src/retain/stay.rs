@@ -47,6 +47,6 @@ impl<'p> Staying<'p> {
 }
 
 /// What was received before this time is more than so many days old.
-pub(super) const fn before(now: i64, days: u32) -> i64 {
-    now.saturating_sub((days as i64).saturating_mul(DAY_NS))
+pub(super) fn before(now: i64, days: u32) -> i64 {
+    now.saturating_sub(i64::from(days).saturating_mul(DAY_NS))
 }

@@ -139,7 +139,8 @@ impl Sealer {
         if pass.last(log).is_none() {
             let sealed = self.manifest.sealed(log);
             let size = to.heads.iter().find(|head| head.log == log).map_or(sealed, |head| head.size);
-            let merged = mergeable(self.manifest.whole(log), size.saturating_sub(sealed), shape);
+            let segments = if shape.merges { self.manifest.whole(log) } else { &[] };
+            let merged = mergeable(segments, size.saturating_sub(sealed), shape);
             if let Some(building) = self.merge(log, merged, shape, how, pass)? {
                 return Ok(building);
             }
@@ -161,14 +162,7 @@ impl Sealer {
     }
 
     /// Writes the rows of these segments anew. Gives the segment that the last of them is in, to be gone on with; `None`: there is none.
-    fn merge(
-        &self,
-        log: u32,
-        segments: &[SegmentInfo],
-        shape: &Shape,
-        how: How,
-        pass: &mut Pass,
-    ) -> Result<Option<Building>> {
+    fn merge(&self, log: u32, segments: &[SegmentInfo], shape: &Shape, how: How, pass: &mut Pass) -> Result<Option<Building>> {
         let (mut open, mut unseen) = (None::<Building>, 0);
         for info in segments {
             let segment = files::open_segment(&self.world, &self.dir, info)?;
@@ -264,8 +258,7 @@ fn mergeable<'s>(segments: &'s [SegmentInfo], rows: u64, shape: &Shape) -> &'s [
     let (mut total, mut from) = (rows, segments.len());
     let (mut file_bytes, mut journal_bytes, mut merged) = (0, 0, 0);
     while let Some(last) = from.checked_sub(1).and_then(|at| segments.get(at)) {
-        (file_bytes, journal_bytes, merged) =
-            (file_bytes + last.bytes, journal_bytes + last.journal_bytes, merged + last.count);
+        (file_bytes, journal_bytes, merged) = (file_bytes + last.bytes, journal_bytes + last.journal_bytes, merged + last.count);
         let group_bytes = journal_bytes.min(journal_bytes / merged.max(1) * GROUP_LEAVES);
         let memory = MERGED_COPIES * file_bytes + GROUP_COPIES * group_bytes;
         if last.count > total.max(MERGED_ROWS)

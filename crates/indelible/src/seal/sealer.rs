@@ -53,6 +53,8 @@ pub(crate) struct Shape {
     pub(crate) rows_max: u64,
     /// Bytes of memory of all segments that are being written.
     pub(crate) memory_bytes_max: usize,
+    /// Whether small segments are taken into the next one.
+    pub(crate) merges: bool,
     pub(crate) options: indelible_segment::Options,
 }
 

@@ -168,6 +168,74 @@ fn a_full_disk_stops_sealing_and_not_the_log() {
     store.close().unwrap();
 }
 
+/// The same of a disk that somebody else has filled to the last byte but a few.
+#[test]
+fn a_disk_that_others_have_filled_stops_sealing_and_not_the_log() {
+    let machine = Scenario::sealing(10).machine();
+    let store = Store::open_in(Scenario::config(), machine.world()).unwrap();
+    (0..600).for_each(|n| drop(store.append(&event(n)).unwrap()));
+    let capacity = fill(&machine, 4 << 10);
+    let error = store.seal().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.hint().is_some_and(|hint| hint.contains("free disk space")), "{error:?}");
+    assert!(store.reader().unwrap().segments().unwrap().is_empty());
+    let names = machine.world().disk.list(&Scenario::dir().join("segments")).unwrap_or_default();
+    assert!(names.is_empty(), "{names:?}");
+    machine.disk.set_capacity_bytes(capacity);
+    store.append(&event(600)).unwrap();
+    assert!(store.seal().unwrap().records > 600);
+    store.close().unwrap();
+    let report = verify::verify_in(Scenario::dir(), Options::default(), &machine.world()).unwrap();
+    assert!(report.ok, "{:?}", report.findings);
+}
+
+/// Leaves so many bytes of the disk free. Gives what it had in all.
+fn fill(machine: &SimWorld, free: u64) -> u64 {
+    let capacity = 1 << 40;
+    let used = capacity - machine.world().disk.free_bytes(&Scenario::dir()).unwrap();
+    machine.disk.set_capacity_bytes(used + free);
+    capacity
+}
+
+/// A store that has grown up to its reserve gets room again by being sealed, whether its events compress or not.
+#[test]
+fn a_store_at_its_reserve_seals_itself_room() {
+    const RESERVE: u64 = 6 << 20;
+    for (is_random, rounds) in [(false, 4), (true, 1)] {
+        let machine = Scenario::sealing(11).machine();
+        let mut config = Scenario::config();
+        config.journal_file_bytes_max = 4 << 20;
+        config.disk_reserve_bytes = RESERVE;
+        let store = Store::open_in(config, machine.world()).unwrap();
+        fill(&machine, RESERVE + (14 << 20));
+        let free = || machine.world().disk.free_bytes(&Scenario::dir()).unwrap();
+        let mut rng = fastrand::Rng::with_seed(7);
+        let (mut n, mut refused) = (0, Vec::new());
+        while refused.len() < rounds {
+            let pad: String = (0..50_000).map(|_| if is_random { rng.char('#'..='Z') } else { 'x' }).collect();
+            match store.append(&event(n).detail("pad", pad.as_str())) {
+                Ok(_) => n += 1,
+                Err(error) => {
+                    // It waits in memory, and comes when there is room.
+                    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                    assert!(free() >= RESERVE, "{}", free());
+                    assert!(refused.last() < Some(&n), "{refused:?}, {n}");
+                    let sealed = store.seal().unwrap();
+                    assert!(sealed.records > 0 && sealed.merged == 0 && free() >= RESERVE / 2, "{sealed:?}, {}", free());
+                    refused.push(n);
+                    n += 1;
+                }
+            }
+        }
+        machine.disk.set_capacity_bytes(1 << 40);
+        store.flush().unwrap();
+        store.close().unwrap();
+        let report = verify::verify_in(Scenario::dir(), Options::default(), &machine.world()).unwrap();
+        let main = report.logs.iter().find(|log| log.log == 1).map(|log| log.size);
+        assert!(report.ok && main == Some(n), "{n}, {main:?}: {:?}", report.findings);
+    }
+}
+
 /// The tree file is derived: sealing believes it only as far as it leads to the roots of the journal.
 #[test]
 fn a_rotten_tree_file_does_not_get_into_a_segment() {
@@ -420,7 +488,10 @@ fn a_profile_sets_all_that_profiles_are_about() {
     assert_eq!(format!("{:?}", of(Profile::Balanced)), format!("{:?}", Config::new("store")));
     let [balanced, traffic, latency, storage] = all.map(of);
     let batched = Durability::Batched { events: 65_536, interval: Duration::from_millis(5) };
-    assert_eq!([traffic.durability, balanced.durability, latency.durability], [batched, Durability::Immediate, Durability::Immediate]);
+    assert_eq!(
+        [traffic.durability, balanced.durability, latency.durability],
+        [batched, Durability::Immediate, Durability::Immediate]
+    );
     assert_eq!((traffic.lanes.normal.bytes, balanced.lanes.normal.bytes), (16 << 20, 4 << 20));
     let sealed_from = [&balanced, &traffic, &latency, &storage].map(|config| config.sealing.journal_bytes >> 20);
     assert_eq!(sealed_from, [256, 512, 32, 64]);
