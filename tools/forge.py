@@ -124,9 +124,9 @@ def kept(members, numbers):
     return {number: members[number] for number in numbers if number in members}
 
 
-def as_ours(made, ours, entries, blocks):
+def as_ours(made, ours, entries, blocks, change=None):
     """What pyarrow made of the rows of `ours`, without what a segment does not say. `blocks`: what stands behind the pages, by the key of the
-    footer that leads there; `entries`: other keys."""
+    footer that leads there; `entries`: other keys. `change`: what to do to each page, by path, header and body."""
     footer, model = footer_of(made)[0], footer_of(ours)[0]
     group = footer[4][1][1][0]
     data, rebuilt = bytearray(b"PAR1"), []
@@ -142,6 +142,8 @@ def as_ours(made, ours, entries, blocks):
                 header[8] = (STRUCT, kept(header[8][1], range(1, 8)))
                 data_start = len(data) if data_start is None else data_start
                 encodings.add(header[8][1][4][1])
+            if change:
+                header, body = change(b".".join(meta[3][1][1]), header, body)
             written = page(header, body)
             raw += len(written) - len(body) + header[2][1]
             if 8 in header:

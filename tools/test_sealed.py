@@ -485,6 +485,29 @@ class SealedStores(Copies):
         self.write_segment(directory, forge.with_footer(data, footer, forged + real + written))
         self.assertEqual(self.both_find("segment-damaged", directory), {"segment-damaged"})
 
+    def test_a_group_that_one_of_its_members_hides(self):
+        """Nobody has an e-mail address here; to some readers that column says whether there is an actor."""
+        home = Home(os.path.join(self.folder, "groups"))
+        os.mkdir(home.root)
+        home.run("init")
+        for number in range(3):
+            home.run("emit", "user.login", "--actor", "ada", "--detail", f"n={number}")
+        home.run("seal")
+
+        def hide(path, header, body):
+            if path != b"actor.email" or 8 not in header:
+                return header, body
+            numbers = header[8][1]
+            skipped, length = numbers[6][1], numbers[5][1]
+            levels = forge.unsigned(numbers[1][1] << 1) + b"\0"
+            body = body[:skipped] + levels + body[skipped + length:]
+            return header | {2: (forge.I32, len(body)), 8: (forge.STRUCT, numbers | {5: (forge.I32, len(levels))})}, body
+        data = self.read(self.segment(home.data))
+        for change, wanted in ((None, set()), (hide, {"segment-index"})):
+            self.write_segment(home.data, written_anew(data, {}, pages=change))
+            ok, theirs = home.verify(home.data)
+            self.assertEqual((self.codes(home.data), theirs, ok), (wanted, wanted, not wanted))
+
     def test_a_file_of_somebody_else_in_the_place_of_a_segment(self):
         import pyarrow
         import pyarrow.parquet
@@ -601,8 +624,9 @@ class OddRecords(unittest.TestCase):
         self.assertGreater(len(whole), len(odd) - 4)
 
 
-def written_anew(data, columns, change=None, compression="none"):
-    """A segment with pages as pyarrow writes them, other values in some columns, and no index. `change`: what to do to its proof block."""
+def written_anew(data, columns, change=None, compression="none", pages=None):
+    """A segment with pages as pyarrow writes them, other values in some columns, and no index. `change`: what to do to its proof block; `pages`:
+    what to do to its pages."""
     import pyarrow
     import pyarrow.parquet
     container = Container(data, COLUMNS)
@@ -619,7 +643,8 @@ def written_anew(data, columns, change=None, compression="none"):
                                        compression=compression, store_schema=False) as writer:
         writer.write_table(table)
     digest = hashlib.sha256(block).hexdigest().encode()
-    return forge.as_ours(sink.getvalue().to_pybytes(), data, {b"indelible.version": b"1"}, {b"indelible.proof": (bytes(block), digest)})
+    return forge.as_ours(sink.getvalue().to_pybytes(), data, {b"indelible.version": b"1"}, {b"indelible.proof": (bytes(block), digest)},
+                         pages)
 
 
 def with_spans(record):

@@ -1,6 +1,7 @@
 """Bounds and counts of pages and columns, made again from the values and compared: docs/format/segment.md § Row group and pages."""
 import struct
 
+from .levels import differences
 from .parquet import ASCENDING, DESCENDING, PAGE_ROWS_MAX
 from .segments import COLUMNS
 
@@ -86,6 +87,7 @@ class Bounds:
 
     def __init__(self, segment):
         self.compute = segment.compute
+        self.chunks = segment.container.chunks
         self.columns = {name: Column(name, chunk) for (_, name, _), chunk in zip(COLUMNS, segment.container.chunks, strict=False)}
 
     def add(self, batch):
@@ -93,4 +95,5 @@ class Bounds:
             column.add(self.compute, batch)
 
     def differences(self):
-        return [difference for column in self.columns.values() for difference in column.differences()]
+        of_columns = [difference for column in self.columns.values() for difference in column.differences()]
+        return of_columns + list(differences(self.chunks))

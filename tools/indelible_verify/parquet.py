@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from .footer import PLAIN, RLE, check_footer, check_header, check_indexes
+from .levels import Levels
 from .report import Malformed
 
 MAGIC = b"PAR1"
@@ -119,6 +120,7 @@ class Chunk:
     raw_bytes_said: int = 0
     raw_bytes: int = 0
     has_words: bool = False
+    levels: object = None
 
 
 def block_of(data, entries, name):
@@ -161,6 +163,7 @@ class Container:
         statistics = meta.get(12, {})
         said = (statistics[6], statistics[5]) if 5 in statistics and 6 in statistics else None
         chunk = Chunk(b".".join(meta[3]).decode(), meta[5], statistics.get(3), said)
+        chunk.levels = Levels(chunk.path)
         chunk.encodings_said, chunk.raw_bytes_said = set(meta[2]), meta[6]
         start = meta.get(11) or meta[9]
         index = self._index(data, column[4], column[5])
@@ -210,6 +213,7 @@ class Container:
                 if rows <= 0 or row % PAGE_ROWS:
                     raise Malformed(f"column {chunk.path}: a page begins at row {row}, or has none")
                 chunk.pages.append(Page(row, rows, entries, nulls))
+                chunk.levels.page(row, stored, numbers)
                 places.append((position, behind - position, row))
                 row += rows
             elif header[1] != DICTIONARY_PAGE or chunk.pages:

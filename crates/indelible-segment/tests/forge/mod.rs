@@ -6,27 +6,27 @@ mod thrift;
 
 use indelible_format::sha256::sha256;
 
-pub use thrift::{Struct, Value};
+pub(crate) use thrift::{Struct, Value};
 
 /// Members of the footer, of a column in it, and of a page's header.
-pub const GROUPS: i16 = 4;
+pub(crate) const GROUPS: i16 = 4;
 /// See [`GROUPS`].
-pub const META: i16 = 3;
+pub(crate) const META: i16 = 3;
 /// Where the pages of a column begin.
-pub const DATA_OFFSET: i16 = 9;
+pub(crate) const DATA_OFFSET: i16 = 9;
 /// Where its dictionary is.
-pub const DICTIONARY_OFFSET: i16 = 11;
+pub(crate) const DICTIONARY_OFFSET: i16 = 11;
 const COLUMN_BYTES: i16 = 7;
 const STORED_BYTES: i16 = 3;
 const CRC: i16 = 4;
 
 /// A member of a column's metadata in the footer.
-pub fn of_column(column: usize, member: i16) -> [i16; 6] {
+pub(crate) fn of_column(column: usize, member: i16) -> [i16; 6] {
     [GROUPS, 0, 1, i16::try_from(column).unwrap_or(i16::MAX), META, member]
 }
 
 /// The footer, and where it begins.
-pub fn footer(file: &[u8]) -> Option<(Struct, usize)> {
+pub(crate) fn footer(file: &[u8]) -> Option<(Struct, usize)> {
     let end = file.len().checked_sub(8)?;
     let length = u32::from_le_bytes(*file.get(end..)?.first_chunk()?);
     let start = end.checked_sub(length as usize)?;
@@ -34,7 +34,7 @@ pub fn footer(file: &[u8]) -> Option<(Struct, usize)> {
 }
 
 /// The file up to its footer, then something that is put in front of the footer, and this footer.
-pub fn with_footer(file: &[u8], inserted: &[u8], new: &Struct) -> Vec<u8> {
+pub(crate) fn with_footer(file: &[u8], inserted: &[u8], new: &Struct) -> Vec<u8> {
     let start = footer(file).map_or(file.len(), |(_, start)| start);
     let bytes = new.bytes();
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -42,7 +42,7 @@ pub fn with_footer(file: &[u8], inserted: &[u8], new: &Struct) -> Vec<u8> {
 }
 
 /// A page whose header has the checksum and the length of its body.
-pub fn page(header: &Struct, body: &[u8]) -> Vec<u8> {
+pub(crate) fn page(header: &Struct, body: &[u8]) -> Vec<u8> {
     let mut header = header.clone();
     header.put(&[STORED_BYTES], Value::i32(i32::try_from(body.len()).unwrap_or(i32::MAX)));
     header.put(&[CRC], Value::i32(crc32(&[body]).cast_signed()));
@@ -50,7 +50,7 @@ pub fn page(header: &Struct, body: &[u8]) -> Vec<u8> {
 }
 
 /// The pages of a column, its dictionary first: where each begins, its header, and where its body begins and ends.
-pub fn pages(file: &[u8], footer: &Struct, column: usize) -> Vec<(usize, Struct, std::ops::Range<usize>)> {
+pub(crate) fn pages(file: &[u8], footer: &Struct, column: usize) -> Vec<(usize, Struct, std::ops::Range<usize>)> {
     let number = |member| footer.number(&of_column(column, member)).and_then(|number| usize::try_from(number).ok());
     let mut starts: Vec<usize> = number(DICTIONARY_OFFSET).into_iter().collect();
     if let Some(places) = page_index(file, footer, column).as_ref().and_then(|index| index.find(&[1]).cloned())
@@ -72,7 +72,7 @@ pub fn pages(file: &[u8], footer: &Struct, column: usize) -> Vec<(usize, Struct,
 }
 
 /// The offset index of a column.
-pub fn page_index(file: &[u8], footer: &Struct, column: usize) -> Option<Struct> {
+pub(crate) fn page_index(file: &[u8], footer: &Struct, column: usize) -> Option<Struct> {
     let column = i16::try_from(column).ok()?;
     let place = |member| usize::try_from(footer.number(&[GROUPS, 0, 1, column, member])?).ok();
     let (start, length) = (place(4)?, place(5)?);
@@ -80,7 +80,7 @@ pub fn page_index(file: &[u8], footer: &Struct, column: usize) -> Option<Struct>
 }
 
 /// Makes checksums and digests right, wherever what they are about can be found. No length changes.
-pub fn repair(file: &mut [u8]) {
+pub(crate) fn repair(file: &mut [u8]) {
     let Some((footer, start)) = footer(file) else { return };
     let Some(Value::List(_, columns)) = footer.find(&[GROUPS, 0, 1]) else { return };
     for column in 0..columns.len().min(64) {
@@ -155,26 +155,29 @@ fn repair_index(block: &mut [u8]) -> Option<()> {
 }
 
 /// IEEE CRC-32 of these bytes one behind the other.
-pub fn crc32(parts: &[&[u8]]) -> u32 {
+pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
     const TABLE: [u32; 256] = {
-        let (mut table, mut nth) = ([0; 256], 0);
+        let (mut table, mut nth) = ([0; 256], 0u32);
         while nth < 256 {
-            let (mut crc, mut bit) = (nth as u32, 0);
+            let (mut crc, mut bit) = (nth, 0);
             while bit < 8 {
                 crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
                 bit += 1;
             }
-            table[nth] = crc;
+            table[nth as usize] = crc;
             nth += 1;
         }
         table
     };
-    !parts.iter().copied().flatten().fold(u32::MAX, |crc, byte| TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
+    !parts.iter().copied().flatten().fold(u32::MAX, |crc, byte| {
+        let [low, ..] = crc.to_le_bytes();
+        TABLE[usize::from(low ^ byte)] ^ crc >> 8
+    })
 }
 
 /// The file with other bytes in place of all pages of a column: its dictionary, if there is one, and its data pages with their first rows.
 /// Everything behind moves, and what says where it is follows.
-pub fn with_column(file: &[u8], column: usize, dictionary: Option<&[u8]>, data: &[(i64, Vec<u8>)]) -> Option<Vec<u8>> {
+pub(crate) fn with_column(file: &[u8], column: usize, dictionary: Option<&[u8]>, data: &[(i64, Vec<u8>)]) -> Option<Vec<u8>> {
     let (mut new, start) = footer(file)?;
     let number = |path: &[i16]| new.number(path).and_then(|number| usize::try_from(number).ok());
     let data_at = number(&of_column(column, DATA_OFFSET))?;

@@ -2,7 +2,7 @@
 
 /// A member of a struct, or an element of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// True or false.
     Bool(bool),
     /// One byte.
@@ -19,23 +19,23 @@ pub enum Value {
 
 /// Members by their ids, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Struct(pub Vec<(i16, Value)>);
+pub(crate) struct Struct(pub(crate) Vec<(i16, Value)>);
 
 const DEPTH_MAX: u8 = 16;
 
 impl Value {
     /// A number of 32 bits.
-    pub fn i32(value: i32) -> Self {
+    pub(crate) fn i32(value: i32) -> Self {
         Self::Int(5, value.into())
     }
 
     /// A number of 64 bits.
-    pub fn i64(value: i64) -> Self {
+    pub(crate) fn i64(value: i64) -> Self {
         Self::Int(6, value)
     }
 
     /// A text.
-    pub fn text(value: &str) -> Self {
+    pub(crate) fn text(value: &str) -> Self {
         Self::Bytes(value.into())
     }
 
@@ -52,7 +52,7 @@ impl Value {
     }
 
     /// The number that it is.
-    pub fn number(&self) -> Option<i64> {
+    pub(crate) fn number(&self) -> Option<i64> {
         if let Self::Int(_, value) = self { Some(*value) } else { None }
     }
 
@@ -100,32 +100,32 @@ impl Value {
 
 impl Struct {
     /// Reads one from the front, and gives how many bytes it took.
-    pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<(Self, usize)> {
         let mut rest = bytes;
         let value = read_struct(&mut rest, DEPTH_MAX)?;
         Some((value, bytes.len() - rest.len()))
     }
 
     /// Its bytes.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.write(&mut out);
         out
     }
 
     /// What stands there: ids of members and numbers of elements in turn.
-    pub fn find(&self, path: &[i16]) -> Option<&Value> {
+    pub(crate) fn find(&self, path: &[i16]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
         self.0.iter().find(|(id, _)| id == first)?.1.find(rest)
     }
 
     /// The number there.
-    pub fn number(&self, path: &[i16]) -> Option<i64> {
+    pub(crate) fn number(&self, path: &[i16]) -> Option<i64> {
         self.find(path)?.number()
     }
 
     /// Puts a value there, instead of what there is.
-    pub fn put(&mut self, path: &[i16], value: Value) {
+    pub(crate) fn put(&mut self, path: &[i16], value: Value) {
         let Some((last, front)) = path.split_last() else { return };
         let members = match front.split_first() {
             None => &mut self.0,
@@ -169,11 +169,14 @@ impl Struct {
 }
 
 fn unsigned(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
+    loop {
+        let [low, ..] = value.to_le_bytes();
         value >>= 7;
+        if value == 0 {
+            return out.push(low & 0x7f);
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
 }
 
 fn byte(rest: &mut &[u8]) -> Option<u8> {
