@@ -93,7 +93,7 @@ fn swelling(good: &[u8], column: Column, raw_bytes: i32, as_dictionary: bool) ->
             good,
             column as usize,
             Some(&forge::page(&header, &noise)),
-            &[(0, good[body.clone()].to_vec())],
+            &[(0, good.get(body.clone()).unwrap().to_vec())],
         )
         .unwrap();
     }

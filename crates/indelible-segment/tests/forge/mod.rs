@@ -106,7 +106,9 @@ fn repair_page(file: &mut [u8], at: usize, mut header: Struct, body: std::ops::R
         header.put(&[CRC], Value::i32(crc32(&[bytes]).cast_signed()));
         let bytes = header.bytes();
         if bytes.len() == length {
-            file[at..body.start].copy_from_slice(&bytes);
+            if let Some(old) = file.get_mut(at..body.start) {
+                old.copy_from_slice(&bytes);
+            }
             return;
         }
         match file.get_mut(body.clone()).and_then(<[u8]>::last_mut) {
@@ -156,22 +158,8 @@ fn repair_index(block: &mut [u8]) -> Option<()> {
 
 /// IEEE CRC-32 of these bytes one behind the other.
 pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let (mut table, mut nth) = ([0; 256], 0u32);
-        while nth < 256 {
-            let (mut crc, mut bit) = (nth, 0);
-            while bit < 8 {
-                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-                bit += 1;
-            }
-            table[nth as usize] = crc;
-            nth += 1;
-        }
-        table
-    };
     !parts.iter().copied().flatten().fold(u32::MAX, |crc, byte| {
-        let [low, ..] = crc.to_le_bytes();
-        TABLE[usize::from(low ^ byte)] ^ crc >> 8
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
     })
 }
 

@@ -12,7 +12,7 @@ pub(crate) enum Value {
     /// Bytes or text.
     Bytes(Vec<u8>),
     /// Elements, behind their kind.
-    List(u8, Vec<Value>),
+    List(u8, Vec<Self>),
     /// Members by their ids.
     Struct(Struct),
 }
@@ -132,7 +132,7 @@ impl Struct {
             Some((first, rest)) => {
                 let own = self.0.iter_mut().find(|(id, _)| id == first).and_then(|(_, own)| own.find_mut(rest));
                 match own {
-                    Some(Value::Struct(Struct(members))) => members,
+                    Some(Value::Struct(Self(members))) => members,
                     Some(Value::List(_, elements)) => {
                         if let Some(slot) = usize::try_from(*last).ok().and_then(|nth| elements.get_mut(nth)) {
                             *slot = value;

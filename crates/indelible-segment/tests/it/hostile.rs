@@ -114,7 +114,7 @@ fn struck(good: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
     let mut bad = good.to_vec();
     for _ in 0..rng.usize(1..4) {
         let pages = forge::pages(good, &footer, rng.usize(..Column::ALL.len()));
-        let (start, _, body) = &pages[rng.usize(..pages.len())];
+        let (start, _, body) = rng.choice(&pages).unwrap();
         let last_page = forge::pages(good, &footer, Column::ALL.len() - 1).last().unwrap().2.end;
         let range = match rng.u32(..8) {
             0 => *start..body.start,
@@ -125,7 +125,7 @@ fn struck(good: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
         let at = rng.usize(range.start..range.end.max(range.start + 1));
         let byte = *rng.choice([0, 1, 2, 3, 0x7f, 0x80, 0xfe, 0xff, rng.clone().u8(..)].iter()).unwrap();
         let to = (at + rng.usize(1..3)).min(range.end.max(at + 1));
-        bad[at..to].fill(byte);
+        bad.get_mut(at..to).unwrap().fill(byte);
     }
     forge::repair(&mut bad);
     bad

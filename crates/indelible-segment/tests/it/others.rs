@@ -250,7 +250,7 @@ fn with_level(file: &[u8], column: Column, level: u8) -> Vec<u8> {
     let (footer, _) = forge::footer(file).unwrap();
     let pages = forge::pages(file, &footer, number(column));
     let [(_, header, body)] = pages.as_slice() else { unreachable!() };
-    let mut body = file[body.clone()].to_vec();
+    let mut body = file.get(body.clone()).unwrap().to_vec();
     *body.last_mut().unwrap() = level;
     forge::with_column(file, number(column), None, &[(0, forge::page(header, &body))]).unwrap()
 }
