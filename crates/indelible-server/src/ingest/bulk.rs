@@ -3,6 +3,7 @@
 //! `index` and `create` record a document; there is no changing or deleting. The index is the event's first target. A document that is sent again
 //! under the same `_id` is recorded once. A document of another tenant of the caller's goes to the index `<tenant>@<index>`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,6 +17,7 @@ use indelible::format::draft::Target;
 use indelible::json::{Document, Limits, write_string};
 
 use super::foreign::{Fate, Foreign};
+use super::{counted, few_enough};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::receive;
@@ -79,11 +81,14 @@ async fn document_with_id(
 
 type Told = Result<(StatusCode, Vec<u8>), Problem>;
 
+/// Bytes of an index that a request names for all its operations, as Elastic has it: each answer repeats it.
+const INDEX_BYTES_MAX: usize = 255;
+
 /// One operation of a bulk request.
 struct Operation<'b> {
     verb: &'static str,
-    index: String,
-    id: Option<String>,
+    index: Cow<'b, str>,
+    id: Option<Cow<'b, str>>,
     /// `None`: there is none, or the operation has none.
     document: Option<&'b [u8]>,
 }
@@ -93,7 +98,10 @@ fn malformed(line: usize, why: &str) -> Problem {
     Problem::bad("bulk", format!("Malformed action/metadata line [{line}]: {why}"))
 }
 
-fn operations<'b>(body: &'b [u8], default: Option<&str>) -> Result<Vec<Operation<'b>>, Problem> {
+fn operations<'b>(body: &'b [u8], default: Option<&'b str>, most: usize) -> Result<Vec<Operation<'b>>, Problem> {
+    if default.is_some_and(|index| index.len() > INDEX_BYTES_MAX) {
+        return Err(Problem::bad("bulk", format!("an index has {INDEX_BYTES_MAX} bytes at most")));
+    }
     let mut lines = body.split(|byte| *byte == b'\n').enumerate();
     let mut operations = Vec::new();
     let mut document = Document::new();
@@ -107,8 +115,8 @@ fn operations<'b>(body: &'b [u8], default: Option<&str>) -> Result<Vec<Operation
         let verbs = ["index", "create", "update", "delete"];
         let verb =
             verbs.iter().find(|verb| **verb == name).ok_or_else(|| malformed(nth + 1, &format!("unknown action [{name}]")))?;
-        let text = |key| about.get(key).and_then(|value| value.as_str().map(std::borrow::Cow::into_owned));
-        let index = text("_index").or_else(|| default.map(str::to_owned)).ok_or_else(|| malformed(nth + 1, "no _index"))?;
+        let text = |key| about.get(key).and_then(|value| value.as_str());
+        let index = text("_index").or_else(|| default.map(Cow::Borrowed)).ok_or_else(|| malformed(nth + 1, "no _index"))?;
         let id = text("_id");
         let document = if *verb == "delete" {
             None
@@ -116,6 +124,7 @@ fn operations<'b>(body: &'b [u8], default: Option<&str>) -> Result<Vec<Operation
             let (_, line) = lines.next().ok_or_else(|| malformed(nth + 2, "the document is missing"))?;
             Some(line.strip_suffix(b"\r").unwrap_or(line))
         };
+        few_enough(operations.len() + 1, most)?;
         operations.push(Operation { verb, index, id, document });
     }
     if operations.is_empty() {
@@ -128,7 +137,8 @@ async fn record(server: &Server, call: &Call, index: Option<String>, body: Body)
     let caller = call.caller(server, Scope::Emit)?;
     let started = std::time::Instant::now();
     let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
-    let operations = operations(&received.bytes, index.as_deref())?;
+    let most = server.config().size("limits.batch_events");
+    let operations = counted(server, operations(&received.bytes, index.as_deref(), most))?;
     // One tenant a request: that of its first index.
     let (tenant, _) = split(operations.first().map_or("", |operation| &operation.index));
     let mut foreign = Foreign::new(server, &caller, tenant, Protocol::Bulk, None, operations.len())?;
@@ -153,8 +163,7 @@ async fn record(server: &Server, call: &Call, index: Option<String>, body: Body)
 async fn one(server: &Server, call: &Call, index: &str, id: Option<&str>, body: Body) -> Told {
     let caller = call.caller(server, Scope::Emit)?;
     let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
-    let operation =
-        Operation { verb: "index", index: index.to_owned(), id: id.map(str::to_owned), document: Some(&received.bytes) };
+    let operation = Operation { verb: "index", index: index.into(), id: id.map(Cow::Borrowed), document: Some(&received.bytes) };
     let (tenant, _) = split(index);
     let mut foreign = Foreign::new(server, &caller, tenant, Protocol::Bulk, None, 1)?;
     take(&mut foreign, &operation, tenant)?;
@@ -258,8 +267,8 @@ mod tests {
     #[test]
     fn operations_are_read_with_their_documents() {
         let body = b"{\"create\":{\"_index\":\"a\"}}\n{\"x\":1}\n\n{\"delete\":{\"_index\":\"b\",\"_id\":\"7\"}}\n{\"index\":{}}\r\n{\"y\":2}\r\n";
-        let read = operations(body, Some("default")).unwrap();
-        let told: Vec<_> = read.iter().map(|one| (one.verb, one.index.as_str(), one.id.as_deref(), one.document)).collect();
+        let read = operations(body, Some("default"), 3).unwrap();
+        let told: Vec<_> = read.iter().map(|one| (one.verb, &*one.index, one.id.as_deref(), one.document)).collect();
         assert_eq!(
             told,
             [
@@ -269,7 +278,9 @@ mod tests {
             ]
         );
         for wrong in [&b""[..], b"{\"index\":{}}", b"{\"grow\":{\"_index\":\"a\"}}\n{}", b"nonsense\n", b"{}\n{}"] {
-            assert!(operations(wrong, None).is_err(), "{}", String::from_utf8_lossy(wrong));
+            assert!(operations(wrong, None, 3).is_err(), "{}", String::from_utf8_lossy(wrong));
         }
+        assert_eq!(operations(body, Some("default"), 2).err().map(|problem| problem.code), Some("too_large"), "deletions count");
+        assert!(operations(body, Some(&"x".repeat(256)), 3).is_err(), "it would be repeated in every answer");
     }
 }

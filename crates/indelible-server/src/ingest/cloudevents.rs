@@ -17,7 +17,9 @@ use indelible::json::{Document, Kind, Limits, Node, write_string};
 use indelible_adapters::Format;
 
 use super::foreign::Foreign;
-use super::kubernetes::faults;
+use super::kubernetes::{faults, limits};
+use super::weight::{self, Most};
+use super::{counted, few_enough};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::receive;
@@ -31,20 +33,19 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
 
 async fn events(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Emit)?;
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let mut received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
     let media_type = call.media_type();
-    let made;
-    let (bytes, is_batch): (&[u8], bool) = match media_type.as_str() {
-        "application/cloudevents+json" => (&received.bytes, false),
-        "application/cloudevents-batch+json" => (&received.bytes, true),
-        _ => {
-            made = binary(&call, &media_type, &received.bytes)?;
-            (&made, false)
-        }
+    let (bytes, is_batch) = match media_type.as_str() {
+        "application/cloudevents+json" => (received.bytes.clone(), false),
+        "application/cloudevents-batch+json" => (received.bytes.clone(), true),
+        _ => (binary(&call, &media_type, &received.bytes)?.into(), false),
     };
-    let limits = Limits { bytes_max: server.config().size("limits.decompressed"), nodes_max: 4_000_000, ..Limits::default() };
+    let most = Most::of(&server);
+    weight::grow(&server, &mut received, weight::of_document(&bytes, most)).await?;
     let mut document = Document::new();
-    let node = document.parse(bytes, &limits).map_err(|error| Problem::bad("json", format!("the body is not JSON: {error}")))?;
+    let node =
+        document.parse(&bytes, &limits(most)).map_err(|error| Problem::bad("json", format!("the body is not JSON: {error}")))?;
+    counted(&server, few_enough(if is_batch { node.len() } else { 1 }, most.records))?;
     let events: Vec<Node<'_, '_>> = match node.kind() {
         Kind::Array if is_batch => node.elements().collect(),
         Kind::Object if !is_batch => vec![node],

@@ -44,10 +44,7 @@ impl<'s> Foreign<'s> {
         records: usize,
     ) -> Result<Self, Problem> {
         let tenant = caller.tenant(server, tenant)?;
-        let most = server.config().size("limits.batch_events");
-        if records > most {
-            return Err(Problem::too_large(format!("{records} events, the limit is {most}")).hint("send smaller batches"));
-        }
+        super::counted(server, super::few_enough(records, server.config().size("limits.batch_events")))?;
         super::admit(server, caller, tenant, records)?;
         let intake = Intake::new(server, protocol, records);
         let (token, adapter) = (caller.token.id.as_str(), Adapter::new(format));

@@ -15,6 +15,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use indelible::json::{Document, Kind, Limits, Node, write_string};
 
 use super::foreign::{Fate, Foreign};
+use super::{counted, few_enough};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::receive;
@@ -126,28 +127,31 @@ async fn record(server: &Server, call: &Call, body: Body) -> Result<Said, Proble
     let Ok(text) = std::str::from_utf8(&received.bytes) else {
         return Ok(Said::new(StatusCode::BAD_REQUEST, 6, "Invalid data format"));
     };
-    let mut records: Vec<(Vec<u8>, Envelope)> = Vec::new();
+    let most = server.config().size("limits.batch_events");
+    let mut whole: Vec<&str> = Vec::new();
     let mut document = Document::new();
     for (nth, envelope) in envelopes(text).enumerate() {
-        let wrong = |code, text| Ok(Said { nth: Some(nth), ..Said::new(StatusCode::BAD_REQUEST, code, text) });
-        let Ok(node) = document.parse(envelope.as_bytes(), &Limits::default()) else { return wrong(6, "Invalid data format") };
-        match node.get("event") {
-            _ if node.kind() != Kind::Object => return wrong(6, "Invalid data format"),
-            None => return wrong(12, "Event field is required"),
-            Some(event) if event.is_null() || event.raw() == "\"\"" => return wrong(13, "Event field cannot be blank"),
-            Some(event) => records.push(joined(node, event)),
+        counted(server, few_enough(nth + 1, most))?;
+        if let Err(said) = read(&mut document, envelope) {
+            return Ok(Said { nth: Some(nth), ..said });
         }
+        whole.push(envelope);
     }
-    if records.is_empty() {
+    if whole.is_empty() {
         return Ok(Said::new(StatusCode::BAD_REQUEST, 5, "No data"));
     }
-    let mut foreign = Foreign::new(server, &caller, None, Protocol::Hec, None, records.len())?;
-    for (record, envelope) in &records {
-        foreign.take(record, None, |draft, emit| {
+    let mut foreign = Foreign::new(server, &caller, None, Protocol::Hec, None, whole.len())?;
+    for envelope in whole {
+        // Each is read again, so that what is made of it does not take memory besides what is made of all others.
+        let (record, told) = match read(&mut document, envelope) {
+            Ok((node, event)) => joined(node, event),
+            Err(said) => return Ok(said),
+        };
+        foreign.take(&record, None, |draft, emit| {
             let mut draft = draft;
             // The envelope knows better when and where than what it carries.
-            draft.time = envelope.time.or(draft.time);
-            draft.origin.host = draft.origin.host.or(envelope.host.as_deref());
+            draft.time = told.time.or(draft.time);
+            draft.origin.host = draft.origin.host.or(told.host.as_deref());
             emit(draft)
         })?;
     }
@@ -156,6 +160,18 @@ async fn record(server: &Server, call: &Call, body: Body) -> Result<Said, Proble
     match fates.iter().position(|fate| matches!(fate, Fate::Refused(..))) {
         Some(nth) => Ok(Said { nth: Some(nth), ..Said::new(StatusCode::BAD_REQUEST, 6, "Invalid data format") }),
         None => Ok(Said { ack, ..SUCCESS }),
+    }
+}
+
+/// An envelope and its event.
+fn read<'d, 'i>(document: &'d mut Document, envelope: &'i str) -> Result<(Node<'d, 'i>, Node<'d, 'i>), Said> {
+    let wrong = |code, text| Said::new(StatusCode::BAD_REQUEST, code, text);
+    let node = document.parse(envelope.as_bytes(), &Limits::default()).map_err(|_| wrong(6, "Invalid data format"))?;
+    match node.get("event") {
+        _ if node.kind() != Kind::Object => Err(wrong(6, "Invalid data format")),
+        None => Err(wrong(12, "Event field is required")),
+        Some(event) if event.is_null() || event.raw() == "\"\"" => Err(wrong(13, "Event field cannot be blank")),
+        Some(event) => Ok((node, event)),
     }
 }
 
@@ -256,17 +272,13 @@ async fn raw(State(server): State<Arc<Server>>, call: Call, body: Body) -> Respo
 async fn record_raw(server: &Server, call: &Call, body: Body) -> Result<Said, Problem> {
     let caller = call.caller(server, Scope::Emit)?;
     let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
-    let lines: Vec<&[u8]> = received
-        .bytes
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .filter(|line| !line.is_empty())
-        .collect();
-    if lines.is_empty() {
+    let most = server.config().size("limits.batch_events");
+    let count = lines(&received.bytes).take(most.saturating_add(1)).count();
+    if count == 0 {
         return Ok(Said::new(StatusCode::BAD_REQUEST, 5, "No data"));
     }
-    let mut foreign = Foreign::new(server, &caller, None, Protocol::Hec, None, lines.len())?;
-    for line in &lines {
+    let mut foreign = Foreign::new(server, &caller, None, Protocol::Hec, None, count)?;
+    for line in lines(&received.bytes) {
         let draft = indelible::Draft::new(indelible::taxonomy::RECORD_OPAQUE).source("splunk-raw");
         foreign.take_draft(draft.raw(indelible::format::draft::Raw { media_type: "text/plain", bytes: line }), None)?;
     }
@@ -275,6 +287,11 @@ async fn record_raw(server: &Server, call: &Call, body: Body) -> Result<Said, Pr
         Some(nth) => Ok(Said { nth: Some(nth), ..Said::new(StatusCode::BAD_REQUEST, 6, "Invalid data format") }),
         None => Ok(Said { ack: call.header("x-splunk-request-channel").is_some(), ..SUCCESS }),
     }
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use indelible::json::{Document, Kind, Limits, Node};
 use indelible_adapters::Format;
 
 use super::foreign::{Fate, Foreign};
+use super::weight::{self, Most};
+use super::{counted, few_enough};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::receive;
@@ -24,19 +26,22 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
     Router::new().route("/k8s/audit", post(audit))
 }
 
-/// Nodes of a whole request.
-fn limits(server: &Server) -> Limits {
-    Limits { bytes_max: server.config().size("limits.decompressed"), nodes_max: 4_000_000, ..Limits::default() }
+/// Of a whole request, which has been weighed.
+pub(super) fn limits(most: Most) -> Limits {
+    Limits { bytes_max: most.bytes, nodes_max: 4_000_000, ..Limits::default() }
 }
 
 async fn audit(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Emit)?;
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let mut received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let most = Most::of(&server);
+    let weight = weight::of_document(&received.bytes, most);
+    weight::grow(&server, &mut received, weight).await?;
     let mut document = Document::new();
     let list = document
-        .parse(&received.bytes, &limits(&server))
+        .parse(&received.bytes, &limits(most))
         .map_err(|error| Problem::bad("json", format!("the body is not JSON: {error}")))?;
-    let items = items(list)?;
+    let items = counted(&server, items(list, most.records))?;
     let mut foreign = Foreign::new(&server, &caller, None, Protocol::Kubernetes, Some(Format::Kubernetes), items.len())?;
     for (key, item) in &items {
         foreign.take(item, key.as_deref(), |draft, emit| emit(draft))?;
@@ -52,10 +57,11 @@ async fn audit(State(server): State<Arc<Server>>, call: Call, body: Body) -> Res
 /// What each item is known by if it is sent again, and the item.
 type Items<'i> = Vec<(Option<String>, &'i [u8])>;
 
-fn items<'i>(list: Node<'_, 'i>) -> Result<Items<'i>, Problem> {
+fn items<'i>(list: Node<'_, 'i>, most: usize) -> Result<Items<'i>, Problem> {
     let kind = list.get("kind").and_then(|kind| kind.as_str());
     let items = list.get("items").filter(|items| items.kind() == Kind::Array && kind.as_deref() == Some("EventList"));
     let items = items.ok_or_else(|| Problem::bad("kubernetes", "this takes an EventList of audit.k8s.io/v1"))?;
+    few_enough(items.len(), most)?;
     let text = |item: Node<'_, 'i>, key| item.get(key).and_then(|value| value.as_str().map(std::borrow::Cow::into_owned));
     // One request has one audit id and passes several stages.
     let key = |item| Some(format!("k8s/{}/{}", text(item, "auditID")?, text(item, "stage")?));

@@ -14,13 +14,14 @@ mod weight;
 
 use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
 use indelible::format::{Stamp, encode};
 use indelible::{Draft, ErrorKind, Receipt, Rejection, Store, Ticket};
 
 use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::http::problem::Fault;
-use crate::metrics::{ByProtocol, Protocol};
+use crate::metrics::{ByProtocol, Protocol, Untaken};
 use crate::server::Server;
 
 /// What was recorded: one for each event of a batch, in its order.
@@ -73,6 +74,24 @@ pub(crate) fn admit(server: &Server, caller: &Caller, tenant: &str, events: usiz
     let events = u32::try_from(events).unwrap_or(u32::MAX);
     let taken = server.limits().events(&caller.token.id, caller.token.events_per_second, tenant, events);
     taken.map_err(|many| server.too_many(caller, many))
+}
+
+/// Whether a request may have so many events. Asked while they are counted, before they are collected: one that has two bytes as it comes
+/// has a hundred in memory.
+pub(crate) fn few_enough(events: usize, most: usize) -> Result<(), Problem> {
+    if events > most {
+        return Err(Problem::too_large(format!("more than {most} events")).hint("send smaller batches"));
+    }
+    Ok(())
+}
+
+/// Counts a request that is too large in memory as one whose body is.
+pub(crate) fn counted<T>(server: &Server, result: Result<T, Problem>) -> Result<T, Problem> {
+    result.inspect_err(|problem| {
+        if problem.status == StatusCode::PAYLOAD_TOO_LARGE {
+            server.room.count(Untaken::Large);
+        }
+    })
 }
 
 impl<'s> Intake<'s> {

@@ -37,7 +37,7 @@ use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::{Coding, Received, receive};
 use crate::http::caller::{Call, Caller, Peer};
-use crate::metrics::{Protocol, Untaken};
+use crate::metrics::Protocol;
 use crate::server::Server;
 
 pub(crate) fn routes(server: &Arc<Server>) -> Router<Arc<Server>> {
@@ -86,25 +86,11 @@ async fn message(server: &Server, request: HttpRequest) -> Result<(HttpRequest, 
     }
     // What is compressed in another way is refused by whoever reads it next.
     if frame.first() == Some(&0) {
-        grow(server, &mut received, weight::of_protobuf(frame.get(FRAME_HEAD..).unwrap_or_default(), most(server))).await?;
+        let weight = weight::of_protobuf(frame.get(FRAME_HEAD..).unwrap_or_default(), Most::of(server));
+        weight::grow(server, &mut received, weight).await?;
     }
     parts.extensions.insert(caller);
     Ok((HttpRequest::from_parts(parts, Body::from(frame)), received))
-}
-
-/// Takes room for what a request is going to be once decoded, or counts it as too large.
-async fn grow(server: &Server, received: &mut Received, weight: Result<usize, Problem>) -> Result<(), Problem> {
-    let weight = weight.inspect_err(|problem| {
-        if problem.status == StatusCode::PAYLOAD_TOO_LARGE {
-            server.room.count(Untaken::Large);
-        }
-    })?;
-    received.grow(weight, server.body_limits(), &server.room).await
-}
-
-fn most(server: &Server) -> Most {
-    let config = server.config();
-    Most { bytes: config.size("limits.decompressed"), records: config.size("limits.batch_events") }
 }
 
 async fn logs(State(server): State<Arc<Server>>, call: Call, body: Body) -> Response {
@@ -157,8 +143,8 @@ async fn export_http(server: &Server, call: &Call, is_json: bool, body: Body) ->
     let limits = server.body_limits();
     let mut received = receive(&call.headers, body, limits, &server.room).await?;
     let weigh = if is_json { weight::of_json } else { weight::of_protobuf };
-    let weight = weigh(&received.bytes, most(server));
-    grow(server, &mut received, weight).await?;
+    let weight = weigh(&received.bytes, Most::of(server));
+    weight::grow(server, &mut received, weight).await?;
     let wrong = |error: &dyn std::fmt::Display| Problem::bad("otlp", format!("the request cannot be read: {error}"));
     let request = if is_json {
         // By way of a value: where a build has serde_json keep numbers as texts, the messages' own reader does not know them.

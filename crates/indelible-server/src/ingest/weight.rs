@@ -1,4 +1,4 @@
-//! What an OTLP request takes in memory once it is decoded: told from its bytes, before it is.
+//! What a request takes in memory once it is decoded: told from its bytes, before it is.
 //!
 //! An empty record is two bytes on the wire and hundreds in memory, and a few kilobytes of gzip are millions of them: a limit on bytes
 //! alone bounds nothing.
@@ -8,12 +8,16 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use crate::http::Problem;
+use crate::http::body::Received;
+use crate::server::Server;
 
 /// Bytes of a text's or a list's own, besides what is in it.
 const TEXT: usize = size_of::<String>();
 /// Of JSON, what each element and each object takes, as a value and as a message. Records are larger, and counted by themselves.
 const ELEMENT: usize = 48;
 const OBJECT: usize = size_of::<KeyValue>() + ELEMENT;
+/// Of a document, what each value and each key takes: 16 bytes, and a key 24 more until its object ends.
+const NODE: usize = 32;
 /// How deep messages may nest; prost stops there, too.
 const DEPTH_MAX: u32 = 100;
 
@@ -23,6 +27,13 @@ pub(super) struct Most {
     /// Bytes once decoded.
     pub(super) bytes: usize,
     pub(super) records: usize,
+}
+
+impl Most {
+    pub(super) fn of(server: &Server) -> Self {
+        let config = server.config();
+        Self { bytes: config.size("limits.decompressed"), records: config.size("limits.batch_events") }
+    }
 }
 
 /// A request that is being weighed.
@@ -72,12 +83,33 @@ pub(super) fn of_json(request: &[u8], most: Most) -> Result<usize, Problem> {
     Ok(scales.bytes)
 }
 
-/// The refusal of a request with so many records.
-pub(super) fn records(count: usize, most: Most) -> Result<(), Problem> {
-    if count > most.records {
-        return Err(Problem::too_large(format!("more than {} events", most.records)).hint("send smaller batches"));
+/// Bytes that reading a JSON text as one document takes.
+///
+/// # Errors
+/// More than `most`.
+pub(super) fn of_document(json: &[u8], most: Most) -> Result<usize, Problem> {
+    let mut scales = Scales { most, bytes: 0, records: 0 };
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            // One of these stands before every value and every key but the first.
+            b'{' | b'[' | b',' | b':' if !quoted => scales.add(NODE)?,
+            _ => {}
+        }
     }
-    Ok(())
+    Ok(scales.bytes)
+}
+
+/// Takes room for what a request is going to be once decoded, or counts it as too large.
+///
+/// # Errors
+/// There is no room; what weighing it said.
+pub(super) async fn grow(server: &Server, received: &mut Received, weight: Result<usize, Problem>) -> Result<(), Problem> {
+    let weight = super::counted(server, weight)?;
+    received.grow(weight, server.body_limits(), &server.room).await
 }
 
 impl Scales {
@@ -114,7 +146,7 @@ impl Scales {
                     self.add(inner.size())?;
                     if inner == Message::Record {
                         self.records += 1;
-                        records(self.records, self.most)?;
+                        super::few_enough(self.records, self.most.records)?;
                     }
                     self.message(inner, field, depth)?;
                 }
@@ -235,7 +267,10 @@ mod tests {
         let lists = request(vec![LogRecord { body, ..LogRecord::default() }]).encode_to_vec();
         assert_eq!(of_protobuf(&lists, MOST).unwrap_err().code, "too_large");
         assert_eq!(of_json("{},".repeat(10_000).as_bytes(), MOST).unwrap_err().code, "too_large");
-        assert!(of_json(format!("\"{}\"", "\\\"{[,".repeat(10_000)).as_bytes(), MOST).is_ok(), "in a text they are text");
+        assert_eq!(of_document("{},".repeat(20_000).as_bytes(), MOST).unwrap_err().code, "too_large");
+        let text = format!("\"{}\"", "\\\"{[,:".repeat(10_000));
+        assert!(of_json(text.as_bytes(), MOST).is_ok(), "in a text they are text");
+        assert_eq!(of_document(text.as_bytes(), MOST).unwrap(), 0);
         let mut deep = AnyValue { value: None };
         for _ in 0..60 {
             deep = AnyValue { value: Some(Value::ArrayValue(ArrayValue { values: vec![deep] })) };

@@ -208,13 +208,20 @@ fn bombs_do_not_go_off() {
     let otlp = [("content-type", "application/json"), ("content-encoding", "gzip")];
     let json = format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{}{{}}]}}]}}]}}", "{},".repeat(15 << 20));
     let zstd = zstd::encode_all(std::io::repeat(b' ').take(1 << 30), 3).unwrap();
-    let bombs: [Bomb<'_>; 6] = [
+    let many = |front: &str, one: &str| gzip((front.to_owned() + &one.repeat((60 << 20) / one.len())).as_bytes());
+    let cloud = [("content-type", "application/cloudevents-batch+json"), ("content-encoding", "gzip")];
+    let bombs: [Bomb<'_>; 11] = [
         ("/api/v1/events", &ndjson, gzip(&vec![b'\n'; 300 << 20])),
         ("/api/v1/events", &[ndjson[0], ("content-encoding", "zstd")], zstd),
         ("/_bulk", &ndjson, gzip(&vec![b'\n'; 100 << 20])),
         ("/v1/logs", &protobuf, gzip(&record(30 << 20))),
         ("/v1/logs", &protobuf, gzip(&record(100_000))),
         ("/v1/logs", &otlp, gzip(json.as_bytes())),
+        ("/_bulk", &ndjson, many("", "{\"delete\":{\"_index\":\"a\"}}\n")),
+        ("/services/collector/raw", &otlp, many("", "a\n")),
+        ("/services/collector", &otlp, many("", "{\"event\":1}")),
+        ("/k8s/audit", &otlp, many("{\"kind\":\"EventList\",\"items\":[", "{},")),
+        ("/cloudevents", &cloud, many("[", "0,")),
     ];
     drop(json);
     behaves(&served);
