@@ -93,6 +93,14 @@ impl Limits {
             }
             None => take(self.token_events.as_ref(), &token.to_owned(), events, what)?,
         }
+        self.tenant(tenant, events)
+    }
+
+    /// Events for a tenant that come without a token.
+    ///
+    /// # Errors
+    /// When to come again.
+    pub fn tenant(&self, tenant: &str, events: u32) -> Result<(), TooMany> {
         take(self.tenant_events.as_ref(), &tenant.to_owned(), events, "events of this tenant")
     }
 

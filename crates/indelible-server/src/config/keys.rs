@@ -106,7 +106,7 @@ pub const KEYS: &[Key] = &[
         "limits.body_time",
         Kind::Time(100, DAY),
         "30s",
-        "Time between two pieces of a request's body; ten times that for all of it",
+        "Time between two pieces of a request's body, ten times that for all of it; and for all of a syslog message",
     ),
     key(
         "limits.idle_time",

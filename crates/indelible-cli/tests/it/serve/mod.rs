@@ -19,6 +19,7 @@ mod quickstart;
 mod remote;
 mod served;
 mod start;
+mod syslog;
 mod trust;
 
 use served::Served;

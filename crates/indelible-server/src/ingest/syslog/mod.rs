@@ -5,18 +5,19 @@
 
 mod framing;
 mod message;
+mod stream;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use indelible::ErrorKind;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, UdpSocket};
 
-use crate::http::accept::{self, Speak};
+use crate::access::TooMany;
+use crate::http::accept;
 use crate::metrics::{ByProtocol, Protocol};
 use crate::server::Server;
-use framing::Frames;
+use stream::Stream;
 
 /// Bytes of one datagram.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
@@ -36,62 +37,34 @@ pub(crate) async fn udp(server: Arc<Server>, socket: UdpSocket) {
             _ = stop.wait_for(|stop| *stop) => break,
         };
         if let Ok((length, peer)) = received {
-            take(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
+            take_within_rate(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
         }
     }
     for _ in 0..DATAGRAMS_LAST_MAX {
         let Ok((length, peer)) = socket.try_recv_from(&mut buffer) else { return };
-        take(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
+        take_within_rate(&server, buffer.get(..length).unwrap_or_default(), peer.ip());
     }
 }
 
 /// Takes connections until the server stops.
 pub(crate) async fn tcp(server: Arc<Server>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-    let syslog = Syslog(Arc::clone(&server));
-    accept::serve(&server, listener, tls, CONNECTIONS_MAX, syslog).await;
+    let stream = Stream::new(Arc::clone(&server));
+    accept::serve(&server, listener, tls, CONNECTIONS_MAX, stream).await;
 }
 
-/// Messages over a connection.
-#[derive(Clone)]
-struct Syslog(Arc<Server>);
+/// Takes one event of the rate that the tenant of syslog has.
+fn admit(server: &Server) -> Result<(), TooMany> {
+    server.limits().tenant(server.config().text("syslog.tenant"), 1)
+}
 
-impl Speak for Syslog {
-    /// Reads messages until the sender ends or stops making sense. When the server stops, what has arrived is taken.
-    async fn speak<S>(self, mut stream: S, peer: SocketAddr)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let server = &*self.0;
-        let idle = server.config().time("limits.idle_time");
-        let mut stop = server.stop.subscribe();
-        let mut frames = Frames::default();
-        let mut buffer = vec![0; 16 << 10];
-        loop {
-            let read = tokio::select! {
-                biased;
-                read = tokio::time::timeout(idle, stream.read(&mut buffer)) => read,
-                _ = stop.wait_for(|stop| *stop) => Ok(Ok(0)),
-            };
-            let count = match read {
-                Ok(Ok(count)) => count,
-                Ok(Err(_)) | Err(_) => 0,
-            };
-            frames.push(buffer.get(..count).unwrap_or_default());
-            loop {
-                match frames.next(count == 0) {
-                    Ok(Some(message)) => take(server, &message, peer.ip()),
-                    Ok(None) => break,
-                    Err(framing::Nonsense) => {
-                        refuse(server);
-                        return;
-                    }
-                }
-            }
-            if count == 0 {
-                return;
-            }
-        }
+/// Records a datagram, unless it is beyond the tenant's rate: its sender cannot be made to wait, and the next ones would be lost where nobody
+/// counts them.
+fn take_within_rate(server: &Server, bytes: &[u8], peer: IpAddr) {
+    if admit(server).is_ok() {
+        return take(server, bytes, peer);
     }
+    server.metrics.limited.inc();
+    refuse(server);
 }
 
 fn refuse(server: &Server) {
