@@ -139,6 +139,32 @@ class Clients(unittest.TestCase):
         page = run(blocks("otlp", "python")[1], URL=self.server.url, TOKEN=self.server.token)
         self.otlp(page["exporter"], "grpc")
 
+    def test_opentelemetry_over_grpc_beyond_a_rate_comes_again_and_loses_nothing(self):
+        # A batch of the SDK has 512 records: the second and the third are too many at first.
+        root = os.path.join(self.root, "rate")
+        os.mkdir(root)
+        server = Server(root, "rate.tenant_events=600", "rate.burst_seconds=1")
+        exporter = run(blocks("otlp", "python")[1], URL=server.url, TOKEN=server.token)["exporter"]
+        from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+        provider = LoggerProvider()
+        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        logger = logging.getLogger("rate")
+        logger.propagate = False
+        logger.addHandler(LoggingHandler(logger_provider=provider))
+        try:
+            for nth in range(1536):
+                logger.error("payment %d", nth, extra={"event.name": "payment.rate"})
+            self.assertTrue(provider.force_flush())
+        finally:
+            logger.handlers.clear()
+            provider.shutdown()
+        _, body = server.call("/api/v1/search?limit=1&count=true&q=action:payment.rate")
+        limited = re.search(r"^indelible_limited_total (\d+)$", server.call("/metrics")[1].decode(), re.MULTILINE)
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(json.loads(body)["matched"], 1536)
+        self.assertGreater(int(limited.group(1)), 0, "it was beyond the rate")
+
     def test_opentelemetry_json_of_the_specification(self):
         path = os.path.join(CORPUS, "otlp-proto", "examples", "logs.json")
         needs(self, path, "INDELIBLE_CORPUS")
