@@ -76,9 +76,8 @@ impl<'s> Foreign<'s> {
     ///
     /// # Errors
     /// As `take`.
-    pub(crate) fn take_draft(&mut self, draft: Draft<'_>, key: Option<&str>) -> Result<(), Problem> {
-        let key = key.map(|key| format!("{}/{key}", self.token));
-        let draft = Draft { tenant: Some(self.tenant), idempotency_key: key.as_deref(), ..draft };
+    pub(crate) fn take_draft(&mut self, draft: Draft<'_>) -> Result<(), Problem> {
+        let draft = Draft { tenant: Some(self.tenant), ..draft };
         let result = self.intake.emit(&draft);
         self.note(result)
     }

@@ -12,6 +12,7 @@ mod faults_connections;
 mod faults_disk;
 mod faults_taking;
 mod faults_tls;
+mod hec;
 mod live;
 mod managed;
 mod producers;
