@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::Served;
 use super::faults::behaves;
 use super::served::soon;
@@ -134,4 +136,20 @@ fn long_messages_that_never_end_take_bounded_memory_and_hold_up_nobody() {
     let long = format!("<38>1 2026-01-31T12:00:00Z host sshd - - - {}\n", "y".repeat(200 << 10));
     end(connect(port, long.as_bytes()));
     soon("it is recorded", || served.count(&served.admin, "source:syslog") == 2);
+}
+
+#[test]
+fn the_host_of_a_message_is_hidden_with_the_identity_and_kept_with_the_record() {
+    let (served, port) = serve(&[]);
+    end(connect(port, b"<38>1 2026-01-31T12:00:00Z secret-host sshd - - - said\n<34>Jan  1 01:00:00 secret-host su: said\n"));
+    soon("both are recorded", || served.count(&served.admin, "source:syslog") == 2);
+    let look = |token: &str| served.get("/api/v1/search?q=source:syslog", token).is(200);
+    for event in look(&served.admin).json()["events"].as_array().unwrap() {
+        assert_eq!((&event["origin"]["host"], &event["details"]["hostname"]), (&json!("secret-host"), &json!("secret-host")));
+    }
+    assert_eq!(served.count(&served.admin, "details.hostname:secret-host"), 2);
+    let masked = look(&served.token(&["read"], &["default"], &["identity"])).body;
+    assert!(!masked.contains("secret-host") && masked.contains("said"), "{masked}");
+    let masked = look(&served.token(&["read"], &["default"], &["content"])).body;
+    assert!(masked.contains("secret-host") && !masked.contains("said"), "{masked}");
 }

@@ -21,9 +21,14 @@ pub(super) fn with_draft<R>(bytes: &[u8], peer: IpAddr, zone: FixedOffset, now: 
     let message = syslog_loose::parse_message_with_year_tz(&text, year, Some(zone), Variant::Either);
     let facility = message.facility.map_or("unknown", |facility| facility.as_str());
     let action = format!("syslog.{facility}");
-    let details = details(&message);
-    let mut canonical = Vec::new();
-    let said = canonicalize(&details, &Limits::default(), &mut canonical).is_ok();
+    let (mut content, mut identity) = (Vec::new(), Vec::new());
+    let said = canonicalize(&details(&message), &Limits::default(), &mut content).is_ok();
+    if let Some(host) = message.hostname {
+        // Who has no part in the identity does not read it among the details either.
+        identity.extend_from_slice(b"{\"hostname\":");
+        write_string(&mut identity, host);
+        identity.push(b'}');
+    }
     let peer = peer.to_canonical().to_string();
     let mut draft = Draft::new(action.as_str()).source("syslog").ip(&peer);
     draft.raw = Some(Raw { media_type: "application/syslog", bytes });
@@ -34,7 +39,8 @@ pub(super) fn with_draft<R>(bytes: &[u8], peer: IpAddr, zone: FixedOffset, now: 
         draft = draft.target("program", name);
     }
     if said {
-        draft = draft.details_json(Canonical::trusted(&canonical));
+        draft = draft.details_json(Canonical::trusted(&content));
+        draft.identity_details = (!identity.is_empty()).then(|| Canonical::trusted(&identity));
     }
     with(draft)
 }
@@ -52,7 +58,7 @@ const fn severity(severity: SyslogSeverity) -> Severity {
 /// The id of an element of structured data, and its parameters with all their values.
 type Element<'m> = (&'m str, Vec<(&'m str, Vec<String>)>);
 
-/// What it says of itself, as JSON. A parameter that comes twice keeps all its values.
+/// What it says of itself but for its host, as JSON. A parameter that comes twice keeps all its values.
 fn details(message: &Message<&str>) -> Vec<u8> {
     let mut out = b"{\"message\":".to_vec();
     write_string(&mut out, message.msg);
@@ -64,7 +70,6 @@ fn details(message: &Message<&str>) -> Vec<u8> {
     };
     text("facility", message.facility.map(|facility| facility.as_str()));
     text("severity", message.severity.map(|severity| severity.as_str()));
-    text("hostname", message.hostname);
     text("program", message.appname);
     let process = message.procid.as_ref().map(ToString::to_string);
     text("process", process.as_deref());
@@ -143,6 +148,9 @@ mod tests {
             assert_eq!(draft.origin.ip, Some("192.0.2.1"));
             let Details::Json(details) = &draft.details else { panic!("there are details") };
             let details = String::from_utf8(details.bytes().to_vec()).unwrap();
+            let hosts = draft.origin.host.map(|host| format!("{{\"hostname\":\"{host}\"}}"));
+            assert_eq!(draft.identity_details.map(|part| part.bytes()), hosts.as_deref().map(str::as_bytes));
+            assert!(!details.contains("hostname"), "{details}");
             (draft.action.name().to_owned(), draft.severity, draft.time, draft.origin.host.map(str::to_owned), details)
         })
     }
