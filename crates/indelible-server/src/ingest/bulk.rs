@@ -16,7 +16,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use indelible::format::draft::Target;
 use indelible::json::{Document, Limits, write_string};
 
-use super::foreign::{Fate, Foreign};
+use super::foreign::{Fate, Foreign, named};
 use super::{counted, few_enough};
 use crate::access::Scope;
 use crate::http::Problem;
@@ -185,8 +185,8 @@ fn take(foreign: &mut Foreign<'_>, operation: &Operation<'_>, tenant: Option<&st
         foreign.refuse("illegal_argument_exception", "all documents of one request are of one tenant".to_owned());
         return Ok(());
     }
-    let key = operation.id.as_ref().map(|id| format!("bulk/{index}/{id}"));
-    foreign.take(document, key.as_deref(), |draft, emit| {
+    let name = operation.id.as_ref().map(|id| named("bulk", &[index, id]));
+    foreign.take(document, name.as_deref(), |draft, emit| {
         let mut draft = draft;
         draft.targets.push(Target { kind: Some("index"), id: Some(index), name: None });
         emit(draft)

@@ -16,7 +16,7 @@ use indelible::format::draft::Target;
 use indelible::json::{Document, Kind, Limits, Node, write_string};
 use indelible_adapters::Format;
 
-use super::foreign::Foreign;
+use super::foreign::{Foreign, named};
 use super::kubernetes::{faults, limits};
 use super::weight::{self, Most};
 use super::{counted, few_enough};
@@ -55,7 +55,7 @@ async fn events(State(server): State<Arc<Server>>, call: Call, body: Body) -> Re
         events.iter().enumerate().map(|(nth, event)| describe(*event, nth)).collect::<Result<_, _>>()?;
     let mut foreign = Foreign::new(&server, &caller, None, Protocol::CloudEvents, Some(Format::Json), events.len())?;
     for (event, about) in events.iter().zip(&described) {
-        foreign.take(event.raw().as_bytes(), Some(&about.key), |draft, emit| {
+        foreign.take(event.raw().as_bytes(), Some(&about.name), |draft, emit| {
             let mut draft = draft;
             draft.source = "cloudevents";
             if let Some(subject) = &about.subject {
@@ -76,7 +76,7 @@ async fn events(State(server): State<Arc<Server>>, call: Call, body: Body) -> Re
 }
 
 struct Described {
-    key: String,
+    name: String,
     subject: Option<String>,
 }
 
@@ -91,10 +91,8 @@ fn describe(event: Node<'_, '_>, nth: usize) -> Result<Described, Problem> {
         return Err(Problem::bad("cloudevents", format!("event {nth} is of another version than 1.0")));
     }
     required("type")?;
-    let key = format!("cloudevents/{}/{}", required("source")?, required("id")?);
-    // A key has a length; what is longer is told apart by its digest.
-    let key = if key.len() > 512 { format!("cloudevents/{}", indelible::format::sha256::sha256(key.as_bytes())) } else { key };
-    Ok(Described { key, subject: text("subject").map(std::borrow::Cow::into_owned) })
+    let name = named("cloudevents", &[&required("source")?, &required("id")?]);
+    Ok(Described { name, subject: text("subject").map(std::borrow::Cow::into_owned) })
 }
 
 /// The structured form of an event whose attributes are headers.

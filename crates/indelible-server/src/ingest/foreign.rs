@@ -1,5 +1,7 @@
 //! Records of other people's protocols: each is taken or refused by itself, and kept losslessly.
 
+use indelible::format::limits;
+use indelible::format::sha256::sha256;
 use indelible::{Draft, Receipt};
 use indelible_adapters::{Adapter, Format};
 
@@ -8,6 +10,23 @@ use crate::http::Problem;
 use crate::http::caller::Caller;
 use crate::metrics::{ByProtocol, Protocol};
 use crate::server::Server;
+
+/// The name that a record has by all of these together; no others have the same.
+pub(crate) fn named(protocol: &str, parts: &[&str]) -> String {
+    let mut name = protocol.to_owned();
+    for part in parts {
+        // Whatever stands in a part: its length says where it ends.
+        name.push_str(&format!("/{}:{part}", part.len()));
+    }
+    name
+}
+
+/// The key under which a record of this name is recorded once: each token and tenant has its own. Neither has a slash in it.
+fn key(token: &str, tenant: &str, name: &str) -> String {
+    let key = format!("{token}/{tenant}/{name}");
+    // What is longer than a key may be is told apart by its digest.
+    if key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX { key } else { format!("{token}/{tenant}/{}", sha256(name.as_bytes())) }
+}
 
 /// What became of one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,17 +70,17 @@ impl<'s> Foreign<'s> {
         Ok(Self { server, protocol, tenant, token, adapter, intake, refusals: Vec::with_capacity(records) })
     }
 
-    /// Takes a JSON record. `key`: what its sender would send again with it. `dress` adds what the protocol says besides the record.
+    /// Takes a JSON record. `name`: what its sender would send again with it, see [`named`]. `dress` adds what the protocol says besides the record.
     ///
     /// # Errors
     /// The store takes nothing now: the request has failed.
     pub(crate) fn take(
         &mut self,
         record: &[u8],
-        key: Option<&str>,
+        name: Option<&str>,
         dress: impl for<'d> FnOnce(Draft<'d>, &mut dyn FnMut(Draft<'_>) -> Result<(), Problem>) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
-        let key = key.map(|key| format!("{}/{key}", self.token));
+        let key = name.map(|name| key(self.token, self.tenant, name));
         let (intake, tenant) = (&mut self.intake, self.tenant);
         let mut emit = |draft: Draft<'_>| intake.emit(&Draft { tenant: Some(tenant), idempotency_key: key.as_deref(), ..draft });
         let adapted = self.adapter.adapt(record, |draft| dress(draft.clone(), &mut emit));
@@ -120,5 +139,21 @@ impl<'s> Foreign<'s> {
             server.metrics.refused.get_or_create(&ByProtocol { protocol }).inc_by(refused);
         }
         Ok(fates)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_different_parts_differ_and_no_key_is_too_long() {
+        let parts = [["/x", "1/2"], ["/x/1", "2"], ["/x/1/2", ""], ["", "/x/1/2"], ["2:/x", "1"], ["2", ":/x/1"]];
+        let names: std::collections::HashSet<String> = parts.iter().map(|parts| named("p", parts)).collect();
+        assert_eq!(names.len(), parts.len());
+        let (long, longer) = ("x".repeat(5_000), "x".repeat(5_001));
+        let keys = [key("t", "a", &long), key("t", "a", &longer), key("t", "b", &long), key("u", "a", &long)];
+        assert!(keys.iter().all(|key| key.len() < 100));
+        assert_eq!(keys.iter().collect::<std::collections::HashSet<_>>().len(), keys.len());
     }
 }

@@ -11,7 +11,7 @@ use hyper::StatusCode;
 use indelible::json::{Document, Kind, Limits, Node};
 use indelible_adapters::Format;
 
-use super::foreign::{Fate, Foreign};
+use super::foreign::{Fate, Foreign, named};
 use super::weight::{self, Most};
 use super::{counted, few_enough};
 use crate::access::Scope;
@@ -43,8 +43,8 @@ async fn audit(State(server): State<Arc<Server>>, call: Call, body: Body) -> Res
         .map_err(|error| Problem::bad("json", format!("the body is not JSON: {error}")))?;
     let items = counted(&server, items(list, most.records))?;
     let mut foreign = Foreign::new(&server, &caller, None, Protocol::Kubernetes, Some(Format::Kubernetes), items.len())?;
-    for (key, item) in &items {
-        foreign.take(item, key.as_deref(), |draft, emit| emit(draft))?;
+    for (name, item) in &items {
+        foreign.take(item, name.as_deref(), |draft, emit| emit(draft))?;
     }
     let faults = faults(&foreign.fates().await?, "/items");
     // The API server sends a batch again that is refused; so it is told of what cannot be only once nothing else is left to do.
@@ -62,10 +62,10 @@ fn items<'i>(list: Node<'_, 'i>, most: usize) -> Result<Items<'i>, Problem> {
     let items = list.get("items").filter(|items| items.kind() == Kind::Array && kind.as_deref() == Some("EventList"));
     let items = items.ok_or_else(|| Problem::bad("kubernetes", "this takes an EventList of audit.k8s.io/v1"))?;
     few_enough(items.len(), most)?;
-    let text = |item: Node<'_, 'i>, key| item.get(key).and_then(|value| value.as_str().map(std::borrow::Cow::into_owned));
+    let text = |item: Node<'_, 'i>, key| item.get(key).and_then(|value| value.as_str());
     // One request has one audit id and passes several stages.
-    let key = |item| Some(format!("k8s/{}/{}", text(item, "auditID")?, text(item, "stage")?));
-    Ok(items.elements().map(|item| (key(item), item.raw().as_bytes())).collect())
+    let name = |item| Some(named("k8s", &[&text(item, "auditID")?, &text(item, "stage")?]));
+    Ok(items.elements().map(|item| (name(item), item.raw().as_bytes())).collect())
 }
 
 pub(super) fn faults(fates: &[Fate], at: &str) -> Vec<Fault> {

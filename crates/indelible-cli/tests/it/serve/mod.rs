@@ -13,6 +13,7 @@ mod faults_disk;
 mod faults_taking;
 mod faults_tls;
 mod hec;
+mod keys;
 mod live;
 mod managed;
 mod producers;
