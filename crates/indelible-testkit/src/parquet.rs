@@ -1,5 +1,62 @@
 //! Changing a Parquet file as somebody would who knows the format: checksums stay right.
 
+use std::ops::ControlFlow;
+
+use indelible_format::Record;
+use indelible_segment::{Options, Segment, SegmentWriter};
+
+/// The segment `file` with something in place of the record at `seq` that is no record. `None`: there is no such position.
+#[must_use]
+pub fn spoil_record(file: &[u8], seq: u64) -> Option<Vec<u8>> {
+    let segment = Segment::open(file.to_vec()).ok()?;
+    let proof = segment.proof().ok()?;
+    // So fast a level leaves the record as it is, where it can be found.
+    let options = Options { level: -100_000 };
+    let mut writer = SegmentWriter::new(Vec::new(), proof.log, proof.first_seq, options).ok()?;
+    writer.keep_whole([seq]);
+    let mut old = None;
+    let read = segment.records(0..u64::MAX, &mut |at, bytes| {
+        if at == seq {
+            old = Some(bytes.to_vec());
+        }
+        let pushed = Record::parse(bytes).is_some_and(|record| writer.push(&record).is_ok());
+        if pushed { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    read.ok()?;
+    let (mut file, _) = writer.finish(&proof).ok()?;
+    let old = old?;
+    let at = file.windows(old.len()).position(|bytes| bytes == old)?;
+    let mut new = old.clone();
+    // Of no kind that there is.
+    *new.get_mut(4)? = 0xee;
+    replace_value(&mut file, at, &new).then_some(file)
+}
+
+/// Puts `new`, of which the last byte may become another, at `at`: in place of the last value of a page that is not compressed.
+fn replace_value(file: &mut [u8], at: usize, new: &[u8]) -> bool {
+    let end = at + new.len();
+    // The page begins somewhere in front of the value, and its header, with the checksum, in front of that.
+    let stated = (at.saturating_sub(64)..=at).find_map(|start| {
+        let stated = varint(crc32(file.get(start..end)?));
+        let front = start.saturating_sub(64);
+        let place = file.get(front..start)?.windows(stated.len()).position(|bytes| bytes == stated)?;
+        Some((start, front + place, stated.len()))
+    });
+    let Some((start, place, length)) = stated else { return false };
+    for last in 0..=u8::MAX {
+        file.iter_mut().skip(at).zip(new).for_each(|(byte, new)| *byte = *new);
+        if let Some(byte) = file.get_mut(end - 1) {
+            *byte = last;
+        }
+        let right = varint(crc32(file.get(start..end).unwrap_or_default()));
+        if right.len() == length {
+            file.iter_mut().skip(place).zip(&right).for_each(|(byte, right)| *byte = *right);
+            return true;
+        }
+    }
+    false
+}
+
 /// Says `to` instead of `from` in a column of which every row has that one word: in its dictionary page. `false`: there is no such page,
 /// or no word of that length has a checksum that takes as many bytes. `to` is as long as `from`; its last byte may become another.
 #[must_use]

@@ -120,7 +120,7 @@ impl Reader {
     /// one log always come in their order. One pass over the files, in constant memory.
     ///
     /// # Errors
-    /// `Io`, `Corrupt`. A journal that is broken in the middle is no error: the scan says that it is not complete.
+    /// `Io`, `Corrupt` (a segment, or one row of it). A journal that is broken in the middle is no error: the scan says that it is not complete.
     pub fn records(&self, each: &mut dyn FnMut(Position<'_>) -> ControlFlow<()>) -> Result<Scan> {
         self.advance(&mut Walk::default(), each)
     }

@@ -14,8 +14,7 @@ use super::frames::{self, Cursor, End, Next};
 use super::{Position, Reader, Scan};
 use crate::digest::LogHead;
 use crate::error::Result;
-use crate::seal::Manifest;
-use crate::seal::sealer;
+use crate::seal::{Manifest, files, sealer};
 
 /// How far a store was read.
 #[derive(Default)]
@@ -127,9 +126,13 @@ impl Reader {
                 continue;
             }
             let segment = self.segment(info)?;
-            let mut stopped = false;
+            let (mut stopped, mut damaged) = (false, None);
             let read = segment.records(*next..u64::MAX, &mut |seq, bytes| {
-                let Some(record) = Record::parse(bytes) else { return ControlFlow::Break(()) };
+                // Passed over, an entry that cannot be read would be one that is not there: a hold, say.
+                let Some(record) = Record::parse(bytes) else {
+                    damaged = Some(files::no_record(&info.file, seq));
+                    return ControlFlow::Break(());
+                };
                 *next = seq + 1;
                 scan.records += 1;
                 let flow = each(Position { log: info.log, seq, record: &record });
@@ -139,7 +142,8 @@ impl Reader {
             if stopped {
                 return Ok(ControlFlow::Break(()));
             }
-            read.map_err(|error| crate::seal::files::failed(&info.file, error))?;
+            read.map_err(|error| files::failed(&info.file, error))?;
+            damaged.map_or(Ok(()), Err)?;
         }
         Ok(ControlFlow::Continue(()))
     }

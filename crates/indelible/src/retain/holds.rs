@@ -72,14 +72,20 @@ impl Reader {
     /// `Io`, `Corrupt`.
     pub fn holds(&self) -> Result<Vec<Hold>> {
         let mut holds: Vec<Hold> = Vec::new();
-        let mut document = Document::new();
+        let (mut document, mut unreadable) = (Document::new(), None);
         let scan = self.each_of(LOG_CONTROL, 0, &mut |position| {
-            let entry = position.record.control().unwrap_or_default();
+            let Some(entry) = position.record.control() else {
+                unreadable = Some(position.seq);
+                return ControlFlow::Break(());
+            };
             // Heads are nearly all there is, and are not worth parsing.
             if !entry.windows(5).any(|part| part == b"hold.") {
                 return ControlFlow::Continue(());
             }
-            let Ok(root) = document.parse(entry, &Limits::default()) else { return ControlFlow::Continue(()) };
+            let Ok(root) = document.parse(entry, &Limits::default()) else {
+                unreadable = Some(position.seq);
+                return ControlFlow::Break(());
+            };
             let text = |key: &str| root.get(key).and_then(|node| node.as_str()).map(String::from).unwrap_or_default();
             let name = text("name");
             match text("type").as_str() {
@@ -92,7 +98,8 @@ impl Reader {
             }
             ControlFlow::Continue(())
         })?;
-        match scan.reason {
+        let unreadable = unreadable.map(|seq| format!("entry {seq} of the control log cannot be read"));
+        match scan.reason.or(unreadable) {
             // Events must not go because a hold could not be read.
             Some(reason) => Err(Error::new(ErrorKind::Corrupt, reason).with_hint("run `indelible verify` for all findings")),
             None => Ok(holds),

@@ -11,7 +11,7 @@ use super::stay::{Staying, Why, before};
 use super::{Retention, clock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::identity::LOG_CONTROL;
-use crate::read::Reader;
+use crate::read::{Reader, Scan};
 
 pub(super) const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -96,7 +96,7 @@ impl Reader {
         let Some(before) = before else { return Ok(plan) };
         plan.below = self.first_kept(log, before)?.max(expired);
         // What has expired and stayed may be free to go by now.
-        self.each_of(log, 0, &mut |position| {
+        let scan = self.each_of(log, 0, &mut |position| {
             if position.seq >= plan.below {
                 return ControlFlow::Break(());
             }
@@ -110,6 +110,7 @@ impl Reader {
             }
             ControlFlow::Continue(())
         })?;
+        whole(&scan)?;
         Ok(plan)
     }
 
@@ -133,10 +134,8 @@ impl Reader {
             end = position.seq + 1;
             ControlFlow::Continue(())
         })?;
-        match scan.reason {
-            Some(reason) => Err(Error::new(ErrorKind::Corrupt, reason).with_hint("run `indelible verify` for all findings")),
-            None => Ok(end - end % GROUP_LEAVES),
-        }
+        whole(&scan)?;
+        Ok(end - end % GROUP_LEAVES)
     }
 
     /// Shows the positions of one log from `from` on, as [`records`](Self::records) shows those of all.
@@ -145,9 +144,17 @@ impl Reader {
         log: u32,
         from: u64,
         each: &mut dyn FnMut(crate::read::Position<'_>) -> ControlFlow<()>,
-    ) -> Result<crate::read::Scan> {
+    ) -> Result<Scan> {
         let others = self.identity().logs.iter().map(|known| (known.id, u64::MAX));
         let next: BTreeMap<u32, u64> = others.chain([(log, from)]).collect();
         self.advance(&mut crate::read::walk::Walk::from(next), each)
+    }
+}
+
+/// Nothing expires by what was not read.
+fn whole(scan: &Scan) -> Result<()> {
+    match &scan.reason {
+        Some(reason) => Err(Error::new(ErrorKind::Corrupt, reason.clone()).with_hint("run `indelible verify` for all findings")),
+        None => Ok(()),
     }
 }

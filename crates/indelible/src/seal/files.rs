@@ -125,6 +125,11 @@ pub(crate) fn damaged(name: &str, what: &dyn std::fmt::Display) -> Error {
         .with_hint("run `indelible verify` for all findings; keep the directory as evidence and restore a backup")
 }
 
+/// A segment of which a row is no record.
+pub(crate) fn no_record(name: &str, seq: u64) -> Error {
+    damaged(name, &format!("position {seq} is no record"))
+}
+
 /// Writes a file under its `.new` name, syncs it, and reads it back.
 pub(crate) fn write_whole(world: &World, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = FileWriter::create(world, &folder.join(fresh(name)))?;

@@ -12,6 +12,7 @@ use indelible_format::Record;
 use super::explain::Explain;
 use super::fetch::{Batch, Found, Row};
 use super::filter::mask::Mask;
+use super::scan::incomplete;
 use super::sealed::{self, Rows, Tools};
 use super::{Query, View};
 use crate::digest::LogHead;
@@ -82,7 +83,7 @@ impl Reader {
             let moment = self.moment()?;
             let mut seen = Vec::new();
             match self.latest_at(&moment, query, limit, before, &mut seen) {
-                Ok((next, explain)) => {
+                Ok((next, explain, headless)) => {
                     let mut shown = 0;
                     let mut end = next;
                     for (nth, found) in seen.iter().enumerate() {
@@ -94,7 +95,8 @@ impl Reader {
                             break;
                         }
                     }
-                    return Ok(Latest { shown, next: end, incomplete: moment.problem, heads: moment.heads, explain });
+                    let incomplete = incomplete(moment.problem, headless);
+                    return Ok(Latest { shown, next: end, incomplete, heads: moment.heads, explain });
                 }
                 // A segment may have been replaced since the moment.
                 Err(error) if self.is_stale(&moment, &error)? => {}
@@ -110,7 +112,7 @@ impl Reader {
         limit: u64,
         before: Option<&PageEnd>,
         seen: &mut Vec<Found>,
-    ) -> Result<(Option<PageEnd>, Explain)> {
+    ) -> Result<(Option<PageEnd>, Explain, u64)> {
         let tools = Tools::new(query, self.cache());
         let mut explain = Explain { segments: moment.manifest.segments.len() as u64, ..Explain::default() };
         let counted = self.cache().counts();
@@ -154,7 +156,7 @@ impl Reader {
         }
         explain.segments_not_needed = logs.iter().map(|log| log.left(moment) as u64).sum();
         explain.count(&counted, &self.cache().counts());
-        Ok((next, explain))
+        Ok((next, explain, tools.headless()))
     }
 }
 
@@ -247,7 +249,7 @@ impl<'q> Descent<'q> {
                     }
                     explain.tail_records += 1;
                     let Some(record) = block.record(nth, &moment.stock)? else { continue };
-                    let Some(head) = record.head() else { continue };
+                    let Some(head) = tools.head(&record) else { continue };
                     if tools.query.matches(&View { log, seq, record: &record, head: &head }) {
                         return Ok(Some(Found { log, seq, received: head.received, bytes: record.bytes().to_vec() }));
                     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use indelible_format::Record;
-use indelible_format::record::Kind;
 use indelible_segment::{BLOCK_ROWS, Segment};
 
 use super::explain::Explain;
@@ -125,8 +124,8 @@ impl Reader {
     /// **Cost**: blocks of sealed events that cannot match are passed over; one pass over the journal. Constant memory.
     ///
     /// # Errors
-    /// `Io`, `Corrupt` (a segment), `Cancelled`. A journal that is damaged, or an event whose head cannot be read, makes the answer
-    /// incomplete, not an error.
+    /// `Io`, `Corrupt` (a segment, or one row of it), `Cancelled`. A journal that is damaged, or an event whose head cannot be read, makes
+    /// the answer incomplete, not an error.
     pub fn search(&self, query: &Query, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
         self.search_from(query, &[], each)
     }
@@ -153,9 +152,9 @@ impl Reader {
             let moment = self.moment()?;
             explain.segments = moment.manifest.segments.len() as u64;
             match self.search_at(&moment, query, &mut done, &mut explain, &mut each) {
-                Ok(unreadable) => {
+                Ok(headless) => {
                     explain.count(&counted, &self.cache().counts());
-                    let incomplete = incomplete(moment.problem.clone(), unreadable);
+                    let incomplete = incomplete(moment.problem.clone(), headless);
                     return Ok(Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain });
                 }
                 Err(error) if self.is_stale(&moment, &error)? => {}
@@ -190,14 +189,15 @@ impl Reader {
                 each(view)
             })?;
             if flow.is_break() {
-                return Ok(0);
+                return Ok(tools.headless());
             }
             done.insert(info.log, info.end());
         }
-        self.search_tail(moment, &tools, done, explain, each)
+        self.search_tail(moment, &tools, done, explain, each)?;
+        Ok(tools.headless())
     }
 
-    /// Shows the unsealed events that match, from the positions in `done` on. Gives how many have no head that can be read.
+    /// Shows the unsealed events that match, from the positions in `done` on.
     fn search_tail(
         &self,
         moment: &Moment,
@@ -205,8 +205,7 @@ impl Reader {
         done: &BTreeMap<u32, u64>,
         explain: &mut Explain,
         each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
-    ) -> Result<u64> {
-        let mut unreadable = 0;
+    ) -> Result<()> {
         for nth in 0..moment.block_count() {
             tools.query.still_wanted()?;
             let Some(block) = moment.block(nth) else { break };
@@ -222,18 +221,15 @@ impl Reader {
                     continue;
                 }
                 let Some(record) = block.record(nth, &moment.stock)? else { continue };
-                let Some(head) = record.head() else {
-                    unreadable += u64::from(record.kind() == Kind::Event);
-                    continue;
-                };
+                let Some(head) = tools.head(&record) else { continue };
                 explain.tail_records += 1;
                 let view = View { log, seq, record: &record, head: &head };
                 if tools.query.matches(&view) && each(&view).is_break() {
-                    return Ok(unreadable);
+                    return Ok(());
                 }
             }
         }
-        Ok(unreadable)
+        Ok(())
     }
 
     fn search_segment(
@@ -250,7 +246,7 @@ impl Reader {
         }
         let segment = self.segment(info)?;
         if tools.query.is_all() {
-            return search_all(&segment, tools.query, info, from, explain, each);
+            return search_all(&segment, tools, info, from, explain, each);
         }
         let blocks = sealed::candidates(tools, info, &segment, explain)?;
         let mut rows = Rows::new(tools, info, segment);
@@ -258,12 +254,10 @@ impl Reader {
             tools.query.still_wanted()?;
             let Passed { first, must, may } = rows.sift(block, &(from..u64::MAX), explain)?;
             for place in may.places() {
-                let seq = info.first_seq + u64::from(first + place);
-                let Some(record) = Record::parse(rows.record(first + place, explain)?) else { continue };
-                let Some(head) = record.head() else { continue };
-                let view = View { log: info.log, seq, record: &record, head: &head };
-                if (must.holds(place) || tools.query.matches(&view)) && each(&view).is_break() {
-                    return Ok(ControlFlow::Break(()));
+                let mut flow = ControlFlow::Continue(());
+                rows.with(first + place, must.holds(place), explain, &mut |view| flow = each(view))?;
+                if flow.is_break() {
+                    return Ok(flow);
                 }
             }
         }
@@ -286,27 +280,28 @@ impl Reader {
             let counted = self.cache().counts();
             let moment = self.moment()?;
             let gathered = self.gather_at(&moment, query, gather);
-            let (sum, matched, mut explain, unreadable) = match gathered {
+            let (sum, matched, mut explain, headless) = match gathered {
                 Ok(gathered) => gathered,
                 Err(error) if self.is_stale(&moment, &error)? => continue,
                 Err(error) => return Err(error),
             };
             explain.count(&counted, &self.cache().counts());
-            let incomplete = incomplete(moment.problem.clone(), unreadable);
+            let incomplete = incomplete(moment.problem.clone(), headless);
             return Ok((sum, Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain }));
         }
     }
 
     fn gather_at<G: Gather>(&self, moment: &Moment, query: &Query, gather: &G) -> Result<(G::Part, u64, Explain, u64)> {
-        let Gathered { part: mut sum, mut explain, mut matched } = self.gather_sealed(query, &moment.manifest, gather)?;
+        let Gathered { part: mut sum, mut explain, mut matched, headless } =
+            self.gather_sealed(query, &moment.manifest, gather)?;
         let done = moment.manifest.logs().into_iter().map(|log| (log, moment.manifest.sealed(log))).collect();
         let tools = Tools::new(query, self.cache());
-        let unreadable = self.search_tail(moment, &tools, &done, &mut explain, &mut |view| {
+        self.search_tail(moment, &tools, &done, &mut explain, &mut |view| {
             matched += 1;
             gather.one(&mut sum, view);
             ControlFlow::Continue(())
         })?;
-        Ok((sum, matched, explain, unreadable))
+        Ok((sum, matched, explain, headless + tools.headless()))
     }
 
     fn gather_sealed<G: Gather>(&self, query: &Query, manifest: &Manifest, gather: &G) -> Result<Gathered<G::Part>> {
@@ -344,7 +339,7 @@ impl Reader {
             let blocks = sealed::candidates(&tools, info, &segment, &mut sum.explain)?;
             let nth = asked_of.len();
             pieces.extend(blocks.chunks(PIECE_BLOCKS).map(|blocks| Piece { nth, info, blocks: blocks.to_vec() }));
-            asked_of.push((info, question, G::Part::default(), 0));
+            asked_of.push((info, question, Piecewise::default()));
         }
         let next = AtomicUsize::new(0);
         let work = || -> Result<Worked<G::Part>> {
@@ -352,15 +347,16 @@ impl Reader {
             let tools = Tools::new(query, self.cache());
             while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let mut rows = Rows::new(&tools, piece.info, self.segment(piece.info)?);
-                let mut part = G::Part::default();
-                let mut matched = 0;
+                let mut done = Piecewise::<G::Part>::default();
+                let before = tools.headless();
                 for block in &piece.blocks {
                     query.still_wanted()?;
                     let passed = rows.sift(*block, &(0..u64::MAX), &mut worked.explain)?;
-                    matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut part)?;
+                    done.matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut done.part)?;
                 }
-                gather.end(&rows, &mut part)?;
-                worked.parts.push((piece.nth, part, matched));
+                gather.end(&rows, &mut done.part)?;
+                done.headless = tools.headless() - before;
+                worked.parts.push((piece.nth, done));
             }
             Ok(worked)
         };
@@ -378,17 +374,20 @@ impl Reader {
             None => {}
         }
         sum.explain.add(&all.explain);
-        for (nth, part, matched) in all.parts {
-            if let Some((.., of_segment, count)) = asked_of.get_mut(nth) {
-                gather.join(of_segment, part);
-                *count += matched;
+        for (nth, done) in all.parts {
+            if let Some((.., of_segment)) = asked_of.get_mut(nth) {
+                gather.join(&mut of_segment.part, done.part);
+                of_segment.matched += done.matched;
+                of_segment.headless += done.headless;
             }
         }
-        for (info, question, part, matched) in asked_of {
-            if let Some(question) = question {
+        for (info, question, Piecewise { part, matched, headless }) in asked_of {
+            // An answer that lacks something is not kept: from memory it would look whole.
+            if let Some(question) = question.filter(|_| headless == 0) {
                 self.results().put(info.digest, &question, part.clone(), matched, gather.bytes(&part));
             }
             sum.matched += matched;
+            sum.headless += headless;
             gather.join(&mut sum.part, part);
         }
         Ok(sum)
@@ -398,31 +397,28 @@ impl Reader {
 /// Shows every event of a segment from a position on: read in order, past the cache, as none of them need be looked for.
 fn search_all(
     segment: &Segment,
-    query: &Query,
+    tools: &Tools<'_>,
     info: &SegmentInfo,
     from: u64,
     explain: &mut Explain,
     each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
     explain.blocks += u64::from(segment.rows().div_ceil(BLOCK_ROWS));
-    let mut flow = ControlFlow::Continue(());
-    let mut wanted = Ok(());
+    let mut flow = Ok(ControlFlow::Continue(()));
     let read = segment.records(from..u64::MAX, &mut |seq, bytes| {
-        wanted = query.still_wanted();
-        if wanted.is_err() {
-            return ControlFlow::Break(());
-        }
-        explain.rows_sifted += 1;
-        let Some(record) = Record::parse(bytes).filter(|record| record.kind() == Kind::Event) else {
-            return ControlFlow::Continue(());
+        let mut show = || {
+            tools.query.still_wanted()?;
+            explain.rows_sifted += 1;
+            let record = Record::parse(bytes).ok_or_else(|| files::no_record(&info.file, seq))?;
+            let Some(head) = tools.head(&record) else { return Ok(ControlFlow::Continue(())) };
+            explain.rows_read += 1;
+            Ok(each(&View { log: info.log, seq, record: &record, head: &head }))
         };
-        let Some(head) = record.head() else { return ControlFlow::Continue(()) };
-        explain.rows_read += 1;
-        flow = each(&View { log: info.log, seq, record: &record, head: &head });
-        flow
+        flow = show();
+        *flow.as_ref().unwrap_or(&ControlFlow::Break(()))
     });
     read.map_err(|error| files::failed(&info.file, error))?;
-    wanted.map(|()| flow)
+    flow
 }
 
 /// What is gathered from everything that matches.
@@ -483,12 +479,22 @@ struct Gathered<T> {
     part: T,
     explain: Explain,
     matched: u64,
+    headless: u64,
+}
+
+/// What was gathered from one segment, or from a piece of it.
+#[derive(Default)]
+struct Piecewise<T> {
+    part: T,
+    matched: u64,
+    /// Events whose head cannot be read.
+    headless: u64,
 }
 
 /// What a thread did.
 struct Worked<T> {
-    /// Which segment, what of it, and how many rows match.
-    parts: Vec<(usize, T, u64)>,
+    /// Which segment, and what of it.
+    parts: Vec<(usize, Piecewise<T>)>,
     explain: Explain,
 }
 
@@ -505,6 +511,7 @@ impl<T> Worked<T> {
     }
 }
 
-fn incomplete(problem: Option<String>, unreadable: u64) -> Option<String> {
-    problem.or_else(|| (unreadable > 0).then(|| format!("the heads of {unreadable} events are withheld or cannot be read")))
+/// Why an answer is not complete, if so.
+pub(super) fn incomplete(problem: Option<String>, headless: u64) -> Option<String> {
+    problem.or_else(|| (headless > 0).then(|| format!("the heads of {headless} events are withheld or cannot be read")))
 }

@@ -1,8 +1,10 @@
 //! Searching one segment: index → blocks → rows by their columns → records.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use indelible_format::Record;
+use indelible_format::record::Kind;
+use indelible_format::{Head, Record};
 use indelible_segment::{BLOCK_ROWS, Bounds, Column, IndexField, PageBounds, PageCache, Scratch, Segment, SegmentError};
 
 use super::Query;
@@ -25,6 +27,8 @@ pub(crate) struct Tools<'q> {
     wanted: Vec<Vec<Wanted>>,
     pub(crate) cache: &'q PageCache,
     pub(crate) passing: PageCache,
+    /// Events whose head cannot be read: what they are asked is not known.
+    headless: Cell<u64>,
 }
 
 /// Pages of texts that a scan keeps while it is on them.
@@ -35,7 +39,21 @@ impl<'q> Tools<'q> {
         let needs = query.matcher().needs();
         let wanted = |need: &Need| need.0.iter().map(|(field, term)| Wanted::new(*field, term)).collect();
         let wanted = needs.iter().map(wanted).collect();
-        Self { query, needs, wanted, cache, passing: PageCache::new(PASSING_BYTES) }
+        Self { query, needs, wanted, cache, passing: PageCache::new(PASSING_BYTES), headless: Cell::new(0) }
+    }
+
+    /// The head of a record, if it is an event; one that has none to be read is counted.
+    pub(crate) fn head<'r>(&self, record: &'r Record<'_>) -> Option<Head<'r>> {
+        let head = record.head();
+        if head.is_none() && record.kind() == Kind::Event {
+            self.headless.set(self.headless.get() + 1);
+        }
+        head
+    }
+
+    /// Events so far whose head cannot be read.
+    pub(crate) const fn headless(&self) -> u64 {
+        self.headless.get()
     }
 
     /// The records of a block of the unsealed part that may match.
@@ -228,12 +246,13 @@ impl<'q> Rows<'q> {
     }
 
     /// The record of a row.
-    pub(crate) fn record(&mut self, row: u32, explain: &mut Explain) -> Result<&[u8]> {
+    fn record(&mut self, row: u32, explain: &mut Explain) -> Result<Record<'_>> {
         explain.rows_read += 1;
         let seq = self.segment.first_seq() + u64::from(row);
         let record = self.segment.record(seq, self.tools.cache, &mut self.scratch);
         let record = record.map_err(|error| files::failed(&self.name, error))?;
-        record.ok_or_else(|| files::damaged(&self.name, &format!("position {seq} is missing")))
+        // What is asked of it nobody can tell: an answer without it might be a wrong one.
+        record.and_then(Record::parse).ok_or_else(|| files::no_record(&self.name, seq))
     }
 
     /// Shows `each` a row, if it matches; `is_certain`: it does. Gives whether it was shown.
@@ -244,12 +263,12 @@ impl<'q> Rows<'q> {
         explain: &mut Explain,
         each: &mut dyn FnMut(&View<'_>),
     ) -> Result<bool> {
-        let (query, log) = (self.tools.query, self.segment.log());
+        let (tools, log) = (self.tools, self.segment.log());
         let seq = self.segment.first_seq() + u64::from(row);
-        let Some(record) = Record::parse(self.record(row, explain)?) else { return Ok(false) };
-        let Some(head) = record.head() else { return Ok(false) };
+        let record = self.record(row, explain)?;
+        let Some(head) = tools.head(&record) else { return Ok(false) };
         let view = View { log, seq, record: &record, head: &head };
-        let matches = is_certain || query.matches(&view);
+        let matches = is_certain || tools.query.matches(&view);
         if matches {
             each(&view);
         }

@@ -19,3 +19,4 @@ mod searching;
 mod smoke;
 mod tasks;
 mod tenants;
+mod unreadable;

@@ -37,6 +37,8 @@ pub(crate) struct Tail {
     /// The next position of each log.
     next: BTreeMap<u32, u64>,
     problem: Option<String>,
+    /// Which frame holds a record that cannot be read: no other reading mends that.
+    malformed: Option<String>,
     /// The status file when the end of a journal that nobody writes to was read last: until it changes there is nothing new.
     quiet: Option<Vec<u8>>,
 }
@@ -153,7 +155,8 @@ impl Reader {
                     let heads = tail.heads.values().copied().collect();
                     let Recent { closed, open, stock, .. } = &tail.recent;
                     let (closed, open, stock) = (Arc::clone(closed), Arc::clone(open), Arc::clone(stock));
-                    return Ok(Moment { manifest, closed, open, stock, heads, problem: tail.problem.clone() });
+                    let problem = tail.problem.as_ref().or(tail.malformed.as_ref()).cloned();
+                    return Ok(Moment { manifest, closed, open, stock, heads, problem });
                 }
                 // A writer has sealed what was to be read.
                 Ok(false) => tail.cursor = None,
@@ -175,7 +178,16 @@ impl Tail {
             frames: 0,
             stock: Arc::new(Stock::new(world.clone(), dir.to_owned(), payloads)),
         };
-        Self { cursor: None, generation: 0, recent, heads: BTreeMap::new(), next: BTreeMap::new(), problem: None, quiet: None }
+        Self {
+            cursor: None,
+            generation: 0,
+            recent,
+            heads: BTreeMap::new(),
+            next: BTreeMap::new(),
+            problem: None,
+            malformed: None,
+            quiet: None,
+        }
     }
 
     /// Bytes of memory.
@@ -245,13 +257,18 @@ impl Tail {
                     let payload_at = place.offset + frame.meta_bytes as u64;
                     let known = self.recent.begin_frame(place.file, payload_at, frame.payload);
                     let mut end = 0;
-                    for record in Records::new(frame.payload) {
+                    let mut records = Records::new(frame.payload);
+                    for record in records.by_ref() {
                         let start = end;
                         end += u32::try_from(record.bytes().len()).unwrap_or(u32::MAX);
                         let Some((log, seq)) = here.iter_mut().find(|(log, _)| *log == record.log()) else { continue };
                         self.recent.push(known, (*log, *seq), start, &record);
                         *seq += 1;
                         self.next.insert(*log, *seq);
+                    }
+                    if !records.finished() {
+                        self.malformed =
+                            Some(format!("frame {} holds a malformed record (journal file {})", frame.meta.lsn, place.file));
                     }
                     for change in &frame.meta.logs {
                         let head =
