@@ -29,6 +29,7 @@ mod sim_disk;
 mod sim_entropy;
 mod sim_file;
 mod sim_names;
+pub mod watched;
 
 pub use fault::{CrashPolicy, Fault, Op, OpKind, What, errno, is_crash};
 pub use seed::{SeedGuard, seeds};

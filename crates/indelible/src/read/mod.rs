@@ -203,25 +203,28 @@ impl Reader {
     /// # Errors
     /// `Expired`: it was there, and went as a policy said. `Io`, `Corrupt`.
     pub fn record(&self, log: u32, seq: u64) -> Result<Option<Stored>> {
+        self.settled(Option::is_some, &mut |manifest| match manifest.find(log, seq) {
+            Some(info) => self.sealed_record(info, seq).and_then(|found| match manifest.expired(log) {
+                // In place of an event that has expired, among others that are held.
+                Some(info) if seq < info.below && found.as_ref().is_some_and(Stored::is_leaf) => Err(expired::gone(info, seq)),
+                _ => Ok(found),
+            }),
+            None if seq < manifest.below(log) => match manifest.expired(log) {
+                Some(info) => Err(expired::gone(info, seq)),
+                None => Ok(None),
+            },
+            None => self.unsealed_record(manifest, log, seq),
+        })
+    }
+
+    /// Asks under the manifest, and again under the next one, as long as the answer is not what `is_it` wants and the manifest was replaced:
+    /// what was not found may have been sealed, or its segment replaced, since it was read.
+    pub(crate) fn settled<T>(&self, is_it: impl Fn(&T) -> bool, ask: &mut dyn FnMut(&Manifest) -> Result<T>) -> Result<T> {
         loop {
             let manifest = self.manifest()?;
-            let found = match manifest.find(log, seq) {
-                Some(info) => self.sealed_record(info, seq).and_then(|found| match manifest.expired(log) {
-                    // In place of an event that has expired, among others that are held.
-                    Some(info) if seq < info.below && found.as_ref().is_some_and(Stored::is_leaf) => {
-                        Err(expired::gone(info, seq))
-                    }
-                    _ => Ok(found),
-                }),
-                None if seq < manifest.below(log) => match manifest.expired(log) {
-                    Some(info) => Err(expired::gone(info, seq)),
-                    None => Ok(None),
-                },
-                None => self.unsealed_record(&manifest, log, seq),
-            };
-            // What was not found may have been sealed, or its segment replaced, since the manifest was read.
-            if matches!(found, Ok(Some(_))) || self.manifest()?.generation == manifest.generation {
-                return found;
+            let answer = ask(&manifest);
+            if answer.as_ref().is_ok_and(&is_it) || self.manifest()?.generation == manifest.generation {
+                return answer;
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::digest::tree_file;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
 use crate::read::frames::{Next, Stored};
-use crate::seal::{expired, files};
+use crate::seal::{Manifest, expired, files};
 
 impl Reader {
     /// Proves that position `seq` of `log` is in the log, under the newest checkpoint on disk.
@@ -91,8 +91,9 @@ impl Reader {
     /// The roots of the first `groups` groups: of sealed ones as their segments have them, of the others from values.
     pub(crate) fn rebuild_tree(&self, log: u32, groups: u64) -> Result<Vec<Hash>> {
         let wanted = usize::try_from(groups).unwrap_or(usize::MAX);
-        let manifest = self.manifest()?;
-        let mut roots = expired::group_roots(self.world(), self.dir(), &manifest, log, |info| self.segment(info))?;
+        let of_sealed =
+            &mut |manifest: &Manifest| expired::group_roots(self.world(), self.dir(), manifest, log, |info| self.segment(info));
+        let mut roots = self.settled(|_| true, of_sealed)?;
         roots.truncate(wanted);
         let first = roots.len() as u64 * GROUP_LEAVES;
         let mut frontier = Frontier::new();
@@ -107,7 +108,10 @@ impl Reader {
     /// # Errors
     /// `Expired`: of this size nothing was kept.
     pub(crate) fn root_at(&self, log: u32, size: u64) -> Result<Hash> {
-        let manifest = self.manifest()?;
+        self.settled(|_| true, &mut |manifest| self.root_under(manifest, log, size))
+    }
+
+    fn root_under(&self, manifest: &Manifest, log: u32, size: u64) -> Result<Hash> {
         let kept = size.is_multiple_of(GROUP_LEAVES) || manifest.find(log, size).is_some();
         if let Some(info) = manifest.expired(log).filter(|info| size < info.below && !kept) {
             let expired = expired::read(self.world(), self.dir(), info)?;
@@ -121,9 +125,28 @@ impl Reader {
 
     /// Hands out the leaves of positions `first..last` of a log in order, from the stored values.
     fn leaves(&self, log: u32, first: u64, last: u64, each: &mut dyn FnMut(Hash)) -> Result<()> {
-        self.salted(log, first, last, &mut |seq, record, salts| {
+        self.salted_all(log, first, last, &mut |seq, record, salts| {
             each(record.map_or(Hash::ZERO, |record| leaf::leaf(record, seq, salts)));
         })
+    }
+
+    /// As [`salted`](Self::salted), of positions that are all there. Fewer would pass for all: a tile cut short, a tree of other leaves.
+    pub(crate) fn salted_all(
+        &self,
+        log: u32,
+        first: u64,
+        last: u64,
+        each: &mut dyn FnMut(u64, Option<&Record<'_>>, &mut Salts),
+    ) -> Result<()> {
+        let mut next = first;
+        self.salted(log, first, last, &mut |seq, record, salts| {
+            next = seq + 1;
+            each(seq, record, salts);
+        })?;
+        if next < last {
+            return Err(Error::new(ErrorKind::Corrupt, format!("position {next} of log {log} is missing")));
+        }
+        Ok(())
     }
 
     /// Shows `each` the positions `first..last` of a log in order, as far as they are there: each with the salts that its commitments are
@@ -140,54 +163,66 @@ impl Reader {
         last: u64,
         each: &mut dyn FnMut(u64, Option<&Record<'_>>, &mut Salts),
     ) -> Result<()> {
-        let manifest = self.manifest()?;
         let mut salts = Salts::new(Seed([0; 32]));
         let mut next = first;
+        let mut show = |seq: u64, record: Option<&Record<'_>>, seed: Option<&Seed>| {
+            if let Some(seed) = seed {
+                salts.rekey(seed);
+            }
+            each(seq, record, &mut salts);
+        };
+        // What was shown is not shown again: where a segment was replaced on the way, it goes on in the one that has the rest.
+        let are_all = |all: &bool| *all;
+        self.settled(are_all, &mut |manifest| self.salted_under(manifest, log, &mut next, last, &mut show)).map(drop)
+    }
+
+    /// Gives whether they were all there.
+    fn salted_under(&self, manifest: &Manifest, log: u32, next: &mut u64, last: u64, show: &mut Show<'_>) -> Result<bool> {
+        let first = *next;
         for info in manifest.of(log).iter().filter(|info| info.end() > first && info.first_seq < last) {
-            if info.first_seq > next {
+            if info.first_seq > *next {
                 break;
             }
             let segment = self.segment(info)?;
             let seeds = segment.proof().map_err(|error| files::failed(&info.file, error))?.seeds;
-            let read = segment.records(next..last, &mut |seq, bytes| {
+            let read = segment.records(*next..last, &mut |seq, bytes| {
                 let group = seq / GROUP_LEAVES - info.first_seq / GROUP_LEAVES;
-                if let Some(seed) = usize::try_from(group).ok().and_then(|group| seeds.get(group)) {
-                    salts.rekey(seed);
-                }
-                each(seq, Record::parse(bytes).as_ref(), &mut salts);
-                next += 1;
+                let seed = usize::try_from(group).ok().and_then(|group| seeds.get(group));
+                show(seq, Record::parse(bytes).as_ref(), seed);
+                *next = seq + 1;
                 ControlFlow::Continue(())
             });
             read.map_err(|error| files::failed(&info.file, error))?;
         }
-        if next >= last {
-            return Ok(());
+        if *next >= last {
+            return Ok(true);
         }
-        if let Some(info) = manifest.expired(log).filter(|info| next < info.below) {
-            return Err(expired::gone(info, next));
+        if let Some(info) = manifest.expired(log).filter(|info| *next < info.below) {
+            return Err(expired::gone(info, *next));
         }
-        let mut cursor = self.cursor_at(&manifest, log, next)?;
-        while next < last {
-            let Next::Frame(frame, _) = cursor.next()? else { break };
+        let mut cursor = self.cursor_at(manifest, log, *next)?;
+        while *next < last {
+            let Next::Frame(frame, _) = cursor.next()? else { return Ok(false) };
             let Some(change) = frame.meta.logs.iter().find(|change| change.log == log && frame.meta.flags & FLAG_CARRY == 0)
             else {
                 continue;
             };
             for (record, seq) in Records::new(frame.payload).filter(|record| record.log() == log).zip(change.first_seq..) {
-                if seq != next || next >= last {
+                if seq != *next || *next >= last {
                     continue;
                 }
                 let group = seq / GROUP_LEAVES;
-                if let Some(seed) = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)) {
-                    salts.rekey(&seed.seed);
-                }
-                each(seq, Some(&record), &mut salts);
-                next += 1;
+                let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group));
+                show(seq, Some(&record), seed.map(|seed| &seed.seed));
+                *next += 1;
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
+
+/// What is shown a position: its record, and the seed of its group, where that is not the one before.
+type Show<'s> = dyn FnMut(u64, Option<&Record<'_>>, Option<&Seed>) + 's;
 
 /// The `extra` of a proof: docs/format/proofs.md.
 fn extra(record: &Record<'_>, stored: &Stored, withheld: &[Tag]) -> Result<Vec<u8>> {

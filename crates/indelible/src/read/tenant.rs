@@ -132,7 +132,7 @@ impl Reader {
         let last = size.min(first + GROUP_LEAVES);
         let mut wanted = wanted.iter().copied().peekable();
         let (mut leaves, mut events, mut number) = (Vec::new(), Vec::new(), None);
-        self.salted(log, first, last, &mut |seq, record, salts| {
+        self.salted_all(log, first, last, &mut |seq, record, salts| {
             leaves.push(record.map_or(Hash::ZERO, |record| leaf::leaf(record, seq, salts)));
             let is_wanted = wanted.next_if_eq(&seq).is_some();
             if let Some(record) = record.filter(|record| is_wanted && record.kind() == Kind::Event) {

@@ -3,11 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod backup;
+mod bounds;
 mod cancelling;
 mod durability;
 mod faults;
 mod hostile;
 mod limits;
+mod moved_on;
 mod order;
 mod readers;
 mod recovery;
