@@ -81,7 +81,7 @@ impl Question {
         Ok(Self { text: text.to_owned(), filter, query, now })
     }
 
-    /// Shows `each` the events it fits, in the order they were committed, until it breaks off.
+    /// Shows `each` the events it fits, log by log and each log in its order, until it breaks off.
     pub(crate) fn ask(&self, reader: &Reader, each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>) -> Result<Summary> {
         Ok(reader.search(&self.query, each)?)
     }

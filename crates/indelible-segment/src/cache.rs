@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use crate::codec::RandomState;
 use crate::column::Column;
 use crate::read::{Dictionary, Page, Prints};
+use crate::reads;
 
 const SHARDS: usize = 16;
 /// Pages of which it is remembered that a row was asked: those of some hundred rows, in 32 KiB.
@@ -181,6 +182,7 @@ impl PageCache {
     fn find(&self, key: &Key) -> Option<Cached> {
         let found = self.shard(key)?.lock().find(key)?;
         self.hits.fetch_add(1, Ordering::Relaxed);
+        reads::count_found();
         Some(found)
     }
 

@@ -25,6 +25,7 @@ mod limits;
 mod pieces;
 mod proof;
 mod read;
+mod reads;
 mod write;
 
 pub use cache::{CacheCounts, PageCache};
@@ -37,4 +38,5 @@ pub use proof::Proof;
 pub use read::{
     Blocks, Checked, Dictionary, Difference, EachChecked, Page, PageBounds, PageInfo, ReadAt, Rebuilt, Scratch, Segment,
 };
+pub use reads::Reads;
 pub use write::{Options, SegmentWriter, Summary, TableWriter};

@@ -1,6 +1,6 @@
 //! `indelible export`: every event that fits, as a file for other programs.
 //!
-//! One pass of the search in constant memory: each event is written behind the one before, in the order they were committed. How the
+//! One pass of the search in constant memory: log by log, and each log in the order of its commits, whatever of it is sealed. How the
 //! file gets whole, and how an interrupted export goes on, is in `part`; what is written for one event is in `form`, on which threads in
 //! `pipeline`; what is said about the whole is in `trailer`.
 
@@ -33,8 +33,8 @@ use trailer::Trailer;
 
 /// Write events to a file for other programs.
 ///
-/// Writes everything that fits the query, in the order it was committed, and then a trailer that says how many events there are and
-/// whether they are all. The file appears under its name when it is whole and on disk; until then it is FILE.part. An export that was
+/// Writes everything that fits the query, log by log and each log in the order of its commits, and then a trailer that says how many
+/// events there are and whether they are all. The file appears under its name when it is whole and on disk; until then it is FILE.part. An export that was
 /// interrupted goes on where it stopped when the same command is run again, and the result is the same file. See docs/export.md.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {

@@ -21,7 +21,7 @@ use crate::source::Source;
 /// Find events.
 ///
 /// Looks through everything that is durable at this moment, without a lock and while another process may be writing. A table
-/// shows the newest 100 events, newest first; the other formats give all of them in the order they were committed.
+/// shows the newest 100 events, newest first; the other formats give all of them log by log, each log in the order of its commits.
 #[derive(Debug, Args)]
 #[command(after_long_help = fields_help())]
 pub(crate) struct SearchArgs {
@@ -36,7 +36,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, conflicts_with = "oldest")]
     newest: bool,
 
-    /// In the order they were committed
+    /// Log by log, and each log in the order of its commits
     #[arg(long)]
     oldest: bool,
 
@@ -53,6 +53,8 @@ pub(crate) struct SearchArgs {
     before: Option<PageEnd>,
 
     /// Say how the query is understood and how its first page is found, instead of the events
+    ///
+    /// A page has at most 10,000 events and 32 MiB, whatever --limit says.
     #[arg(long, conflicts_with_all = ["count", "fields"])]
     explain: bool,
 
@@ -99,7 +101,7 @@ pub(crate) fn run(place: &Place, args: &SearchArgs) -> Result<Exit> {
         let shown = writer.finish(Some(&answer))?;
         if shown < answer.matched {
             eprintln!(
-                "{} of {} shown; --limit 0 shows all, in the order they were committed",
+                "{} of {} shown; --limit 0 shows all, log by log in the order of commits",
                 grouped(shown),
                 grouped(answer.matched)
             );
@@ -134,8 +136,8 @@ fn explain(source: &Source, question: &Question, args: &SearchArgs, out: &mut Ou
         ("unsealed records looked at", "tail_records", did.tail_records),
         ("  passed over by filters", "tail_records_by_index", did.tail_records_by_index),
         ("pages found decoded", "cache_hits", did.cache_hits),
-        ("pages read", "cache_misses", did.cache_misses),
-        ("bytes read", "bytes_read", did.bytes_read),
+        ("pieces of segments read", "cache_misses", did.cache_misses),
+        ("  bytes of those", "bytes_read", did.bytes_read),
         ("microseconds", "micros", u64::try_from(micros).unwrap_or(u64::MAX)),
     ];
     if matches!(args.listing.output, Listing::Json | Listing::Ndjson) {

@@ -129,6 +129,41 @@ fn a_killed_export_goes_on_and_ends_with_the_same_bytes() {
     }
 }
 
+/// Two logs: what is sealed before, or between an interruption and going on, changes nothing.
+#[test]
+fn an_export_is_the_same_sealed_or_not_and_goes_on_when_its_store_was_sealed_in_the_meantime() {
+    let home = home(3000);
+    let read = |name: &str| std::fs::read(home.path(name)).unwrap();
+    let forms = ["ndjson", "parquet"];
+    let export = |form: &'static str, name: &str| {
+        ["export", "-o", form, "--row-group", "7", "--save-every", "1", "--out", name].map(str::to_owned)
+    };
+    for form in forms {
+        home.run(export(form, &format!("unsealed.{form}"))).ok();
+        let command = export(form, &format!("f.{form}"));
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        stop_in_the_middle(&home, &command, &format!("f.{form}.part"), "-KILL");
+    }
+    home.run(["seal"]).ok();
+    for form in forms {
+        let resumed = home.run(export(form, &format!("f.{form}"))).ok();
+        assert!(resumed.stderr.contains("going on behind"), "{}", resumed.stderr);
+        home.run(export(form, &format!("sealed.{form}"))).ok();
+        let unsealed = read(&format!("unsealed.{form}"));
+        assert!(unsealed == read(&format!("sealed.{form}")), "{form}: sealing changed what is exported");
+        assert!(unsealed == read(&format!("f.{form}")), "{form}: going on changed what is exported");
+    }
+    let events = lines(&home, "f.ndjson");
+    let places: Vec<(String, u64)> = events[..events.len() - 1]
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|event| (text(&event["log"]), text(&event["seq"]).parse().unwrap()))
+        .collect();
+    let of = |log: &str| places.iter().filter(|(of, _)| of == log).map(|(_, seq)| *seq).collect::<Vec<_>>();
+    assert_eq!((places.len(), of("main").len(), of("telemetry").len()), (3000, 2700, 300));
+    assert!([of("main"), of("telemetry")].iter().all(|seqs| seqs.windows(2).all(|pair| pair[0] < pair[1])));
+}
+
 /// The moment that a kill seldom meets: everything is written, the trailer too, and the file has not got its name. Here a directory stands
 /// where it belongs; what lies beside it is then what a kill leaves, and a power cut, which takes of what was not synced what it likes.
 #[test]

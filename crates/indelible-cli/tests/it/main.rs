@@ -39,6 +39,8 @@ mod serve;
 #[cfg(test)]
 mod transcript;
 #[cfg(test)]
+mod unreadable;
+#[cfg(test)]
 mod usage;
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::reads;
+
 /// Bytes that can be read at any place, by several threads at once, and do not change while a segment is open.
 pub trait ReadAt: Send + Sync {
     /// Reads up to `buf.len()` bytes from `offset` on. Gives how many were read: fewer only at the end, or to be asked again for the rest.
@@ -111,5 +113,6 @@ pub(crate) fn fill(input: &dyn ReadAt, offset: u64, bytes: &mut [u8]) -> io::Res
             Err(error) => return Err(error),
         }
     }
+    reads::count_read(length);
     Ok(())
 }

@@ -74,7 +74,7 @@ pub(crate) async fn facets(
         }
         let mut last: Option<Summary> = None;
         for (nth, field) in selectors.iter().enumerate() {
-            let facet = server.reader.facet(&query, field)?;
+            let facet = server.reader.facet_within(&query, field, GROUPS_KEPT, KEY_BYTES)?;
             out.extend_from_slice(if nth > 0 { b",{\"field\":" } else { b"{\"field\":" });
             write_string(&mut out, &field.name().to_string());
             out.extend_from_slice(format!(",\"distinct\":{},\"values\":[", facet.counts.len()).as_bytes());
@@ -84,7 +84,9 @@ pub(crate) async fn facets(
                 out.extend_from_slice(format!(",\"events\":{count}}}").as_bytes());
             }
             out.extend_from_slice(b"]}");
-            last = Some(facet.summary);
+            // What one field lacks, the answer lacks.
+            let before = last.take().and_then(|summary| summary.incomplete);
+            last = Some(Summary { incomplete: before.or(facet.summary.incomplete), ..facet.summary });
         }
         out.push(b']');
         end(out, server, last.as_ref())

@@ -1,7 +1,7 @@
 //! Counting what a query finds: exact numbers of events by the values of fields and by stretches of time.
 //!
-//! `events ──Aggregator::add──▶ table of groups ──finish──▶ Groups, sorted`. The aggregator does not care who finds the events: a scan
-//! of the journal feeds it whole views. Rules that hold throughout:
+//! `events ──Aggregator::add──▶ table of groups ──finish──▶ Groups, sorted`. The aggregator does not care who finds the events: it is fed
+//! whole views, by a scan on one thread or two. Rules that hold throughout:
 //!
 //! - An event counts once for every different value of a field, and once for every combination where several fields are grouped by.
 //!   An event without the field counts for "none", which is not the empty text. So groups may add up to more than the events.
@@ -10,19 +10,18 @@
 //!   it is full go on being counted exactly.
 
 mod interval;
+mod scan;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 use indelible_format::Outcome;
 
-use crate::error::Result;
-use crate::read::Reader;
 use crate::search::time::show;
-use crate::search::{FilterError, Query, Selector, Summary, View};
+use crate::search::{FilterError, Selector, Summary, View};
 
 pub use interval::Interval;
 
@@ -109,6 +108,47 @@ impl Grouping {
     }
 }
 
+/// What is told apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) groups_max: usize,
+    pub(super) key_bytes_max: usize,
+}
+
+/// Which bound it is that a group does not fit.
+pub(super) enum Beyond {
+    Groups(usize),
+    Bytes(usize),
+}
+
+impl Bounds {
+    /// For who sees to it otherwise.
+    pub(super) const NONE: Self = Self { groups_max: usize::MAX, key_bytes_max: usize::MAX };
+
+    /// Whether there is no room for one more group, of `more` bytes, beside so many of so many bytes. One that was refused is refused for
+    /// good, as these only grow: so what is told apart is counted exactly.
+    pub(super) const fn refuse(self, groups: usize, bytes: usize, more: usize) -> Option<Beyond> {
+        if groups >= self.groups_max {
+            Some(Beyond::Groups(self.groups_max))
+        } else if bytes.saturating_add(more) > self.key_bytes_max {
+            Some(Beyond::Bytes(self.key_bytes_max))
+        } else {
+            None
+        }
+    }
+}
+
+impl std::fmt::Display for Beyond {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Groups(max) => write!(f, "there are more than {max} groups; what belongs to further ones is counted as others"),
+            Self::Bytes(max) => {
+                write!(f, "the groups' values are longer than {max} bytes; what belongs to further ones is counted as others")
+            }
+        }
+    }
+}
+
 impl Tally {
     const NONE: Self = Self { events: 0, first: i64::MAX, last: i64::MIN, outcomes: [0; Outcome::ALL.len()] };
 
@@ -125,6 +165,14 @@ impl Tally {
         }
     }
 
+    /// Adds what was counted of other events.
+    fn join(&mut self, other: &Self) {
+        self.events += other.events;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(own, other)| *own += other);
+    }
+
     /// Of events that were counted elsewhere: how many ended how, by the outcome's byte, and when the first and the last of them happened.
     #[must_use]
     pub fn counted(outcomes: [u64; Outcome::ALL.len()], first: i64, last: i64) -> Self {
@@ -139,7 +187,7 @@ impl Tally {
 }
 
 /// Counts events that it is shown. Nothing is allocated for an event whose groups are known and whose fields are not computed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Aggregator {
     grouping: Grouping,
     table: HashMap<Box<[u8]>, Tally>,
@@ -151,7 +199,7 @@ pub struct Aggregator {
 }
 
 /// The values of one event, kept from event to event for its memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Scratch {
     /// Encoded values, one behind the other.
     bytes: Vec<u8>,
@@ -178,13 +226,25 @@ impl Aggregator {
         self.count_scratch(view.head.time, view.head.outcome);
     }
 
+    /// Bytes that the groups of an event would take, about, were they new.
+    fn weigh(&mut self, view: &View<'_>) -> usize {
+        self.scratch.read(&self.grouping.fields, view);
+        let combinations = self.scratch.combinations();
+        // Of more than that, none is counted.
+        if combinations > COMBINATIONS_MAX {
+            0
+        } else {
+            combinations.saturating_mul(size_of::<Tally>() + self.scratch.bytes.len())
+        }
+    }
+
     /// Counts the event whose values are in `scratch`.
     fn count_scratch(&mut self, time: i64, outcome: Outcome) {
         let outcome = usize::from(outcome.byte());
         self.all.add(time, outcome);
         let mut scratch = std::mem::take(&mut self.scratch);
         if scratch.combinations() > COMBINATIONS_MAX {
-            self.leave_out(|| format!("an event of {} has more than {COMBINATIONS_MAX} combinations of values", show(time)));
+            self.leave_out(1, || format!("an event of {} has more than {COMBINATIONS_MAX} combinations of values", show(time)));
         } else {
             let start = self.grouping.interval.map(|interval| interval.start_of(time));
             loop {
@@ -201,14 +261,8 @@ impl Aggregator {
     fn count(&mut self, key: &[u8], time: i64, outcome: usize) {
         if let Some(tally) = self.table.get_mut(key) {
             tally.add(time, outcome);
-        } else if self.table.len() >= self.grouping.groups_max {
-            let limit = self.grouping.groups_max;
-            self.leave_out(|| format!("there are more than {limit} groups; what belongs to further ones is counted as others"));
-        } else if self.key_bytes + key.len() > self.grouping.key_bytes_max {
-            let limit = self.grouping.key_bytes_max;
-            self.leave_out(|| {
-                format!("the groups' values are longer than {limit} bytes; what belongs to further ones is counted as others")
-            });
+        } else if let Some(why) = self.bounds().refuse(self.table.len(), self.key_bytes, key.len()) {
+            self.leave_out(1, || why.to_string());
         } else {
             self.key_bytes += key.len();
             let mut tally = Tally::NONE;
@@ -217,9 +271,36 @@ impl Aggregator {
         }
     }
 
-    fn leave_out(&mut self, why: impl FnOnce() -> String) {
-        self.others += 1;
+    const fn bounds(&self) -> Bounds {
+        Bounds { groups_max: self.grouping.groups_max, key_bytes_max: self.grouping.key_bytes_max }
+    }
+
+    fn leave_out(&mut self, events: u64, why: impl FnOnce() -> String) {
+        self.others += events;
         self.incomplete.get_or_insert_with(why);
+    }
+
+    /// Adds what another one has counted, by the same fields and stretches of time.
+    fn join(&mut self, other: Self) {
+        self.all.join(&other.all);
+        if let Some(why) = other.incomplete {
+            self.leave_out(other.others, || why);
+        }
+        for (key, counted) in other.table {
+            if let Some(tally) = self.table.get_mut(&key) {
+                tally.join(&counted);
+            } else if let Some(why) = self.bounds().refuse(self.table.len(), self.key_bytes, key.len()) {
+                self.leave_out(counted.events, || why.to_string());
+            } else {
+                self.key_bytes += key.len();
+                self.table.insert(key, counted);
+            }
+        }
+    }
+
+    /// Bytes of memory, about.
+    fn memory(&self) -> usize {
+        self.key_bytes + self.table.len() * (size_of::<Tally>() + 48)
     }
 
     /// What was counted, sorted.
@@ -338,33 +419,5 @@ impl Group {
             }));
         }
         Self { start, values, tally: Tally::NONE }
-    }
-}
-
-impl Reader {
-    /// Counts every durable event that matches, by the groups that `grouping` makes of them.
-    ///
-    /// **Cost**: one search; memory for the groups, see [`Grouping::groups_max`].
-    ///
-    /// # Errors
-    /// As [`search`](Self::search). Groups that did not fit make the answer incomplete, not an error.
-    pub fn aggregate(&self, query: &Query, grouping: Grouping) -> Result<Aggregate> {
-        let (mut groups, mut summary) = self.aggregate_each(query, [grouping])?;
-        let groups = groups.pop().unwrap_or_default();
-        summary.incomplete = summary.incomplete.or_else(|| groups.incomplete.clone());
-        Ok(Aggregate { groups, summary })
-    }
-
-    /// [`aggregate`](Self::aggregate) for several groupings in one search; their answers come in the same order.
-    ///
-    /// # Errors
-    /// As `aggregate`. The summary is that of the search alone.
-    pub fn aggregate_each(&self, query: &Query, groupings: impl IntoIterator<Item = Grouping>) -> Result<(Vec<Groups>, Summary)> {
-        let mut aggregators: Vec<Aggregator> = groupings.into_iter().map(Aggregator::new).collect();
-        let summary = self.search(query, &mut |view| {
-            aggregators.iter_mut().for_each(|aggregator| aggregator.add(view));
-            ControlFlow::Continue(())
-        })?;
-        Ok((aggregators.into_iter().map(Aggregator::finish).collect(), summary))
     }
 }

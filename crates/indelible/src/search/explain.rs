@@ -1,6 +1,6 @@
 //! What a search did to find its answer.
 
-use indelible_segment::CacheCounts;
+use indelible_segment::Reads;
 
 /// Counts of one search: what was passed over, and by what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,20 +27,25 @@ pub struct Explain {
     pub tail_records: u64,
     /// Records of the unsealed part passed over because their block has none of the terms.
     pub tail_records_by_index: u64,
-    /// Pages found decoded.
+    /// Pages and dictionaries found decoded.
     pub cache_hits: u64,
-    /// Pages read and decoded.
+    /// Pieces of segments read: pages, dictionaries, parts of indexes, and what says where those are.
     pub cache_misses: u64,
-    /// Bytes of those, as they are in the files.
+    /// Bytes of those: all that was read of segments for this search, and nothing that was read for another.
     pub bytes_read: u64,
 }
 
 impl Explain {
-    /// Takes in what a cache did between two looks at its counts.
-    pub(crate) const fn count(&mut self, before: &CacheCounts, after: &CacheCounts) {
-        self.cache_hits += after.hits - before.hits;
-        self.cache_misses += after.misses - before.misses;
-        self.bytes_read += after.bytes_read - before.bytes_read;
+    /// Takes in what this thread has read since.
+    pub(super) fn count(&mut self, since: Reads) {
+        self.add_reads(Reads::of_this_thread() - since);
+    }
+
+    /// Takes in what another thread has read for this search.
+    pub(super) const fn add_reads(&mut self, reads: Reads) {
+        self.cache_hits += reads.found;
+        self.cache_misses += reads.pieces;
+        self.bytes_read += reads.bytes;
     }
 
     /// Adds what another part of the same search did.

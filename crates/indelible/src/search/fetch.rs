@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use indelible_format::Record;
-use indelible_segment::{Column, PageCache, Segment};
+use indelible_segment::{Column, PageCache, Reads, Segment};
 
 use super::Query;
 use super::explain::Explain;
@@ -16,8 +16,8 @@ use super::sealed::Rows;
 use crate::error::Result;
 use crate::seal::files;
 
-/// Rows that a thread reads together at most: while they are read, each takes some five kilobytes.
-const TOGETHER_ROWS: usize = 256;
+/// Rows that are read together at most: while they are read, each takes some five kilobytes.
+const TOGETHER_ROWS: usize = 512;
 /// Rows of which half are worth a thread.
 const SHARED_ROWS: usize = 16;
 
@@ -68,30 +68,58 @@ impl Batch {
         self.places.push((self.segments.len() - 1, row));
     }
 
-    /// Reads the rows, in the order in which they were added.
+    /// Reads the rows, in the order in which they were added, until they are more than `bytes_max` together.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Cancelled`.
-    pub(crate) fn read(&self, query: &Query, cache: &PageCache, explain: &mut Explain) -> Result<Vec<Found>> {
-        explain.rows_read += self.places.len() as u64;
-        let middle = if self.places.len() < SHARED_ROWS { self.places.len() } else { self.places.len() / 2 };
-        let (own, others) = self.places.split_at(middle);
+    pub(crate) fn read(&self, query: &Query, cache: &PageCache, explain: &mut Explain, bytes_max: usize) -> Result<Vec<Found>> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for places in self.places.chunks(TOGETHER_ROWS) {
+            let read = self.read_together(places, query, cache, explain)?;
+            for one in read {
+                if bytes > bytes_max {
+                    return Ok(found);
+                }
+                bytes += one.bytes.len();
+                found.push(one);
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_together(
+        &self,
+        places: &[(usize, u32)],
+        query: &Query,
+        cache: &PageCache,
+        explain: &mut Explain,
+    ) -> Result<Vec<Found>> {
+        explain.rows_read += places.len() as u64;
+        let middle = if places.len() < SHARED_ROWS { places.len() } else { places.len() / 2 };
+        let (own, others) = places.split_at(middle);
         let work = |places| self.read_some(places, query, cache);
         let (own, others) = thread::scope(|scope| {
-            let spawn = || thread::Builder::new().name("indelible-rows".into()).spawn_scoped(scope, || work(others)).ok();
+            let counted = || {
+                let before = Reads::of_this_thread();
+                let read = work(others);
+                (read, Reads::of_this_thread() - before)
+            };
+            let spawn = || thread::Builder::new().name("indelible-rows".into()).spawn_scoped(scope, counted).ok();
             let helper = if others.is_empty() { None } else { spawn() };
             let own = work(own);
-            // Where no thread is to be had, it takes longer.
-            (own, helper.map_or_else(|| Ok(work(others)), thread::ScopedJoinHandle::join))
+            // Where no thread is to be had, it takes longer; what this one reads is counted already.
+            (own, helper.map_or_else(|| Ok((work(others), Reads::default())), thread::ScopedJoinHandle::join))
         });
         let mut found = own?;
-        found.extend(others.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        let (others, reads) = others.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        explain.add_reads(reads);
+        found.extend(others?);
         Ok(found)
     }
 
     fn read_some(&self, places: &[(usize, u32)], query: &Query, cache: &PageCache) -> Result<Vec<Found>> {
         let mut found = Vec::with_capacity(places.len());
-        for places in places.chunks(TOGETHER_ROWS).flat_map(|places| places.chunk_by(|(a, _), (b, _)| a == b)) {
+        for places in places.chunk_by(|(a, _), (b, _)| a == b) {
             let Some((name, segment)) = places.first().and_then(|(nth, _)| self.segments.get(*nth)) else { continue };
             query.still_wanted()?;
             let rows: Vec<u32> = places.iter().map(|(_, row)| *row).collect();

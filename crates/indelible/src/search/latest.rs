@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use indelible_format::Record;
+use indelible_segment::Reads;
 
 use super::explain::Explain;
 use super::fetch::{Batch, Found, Row};
@@ -63,12 +64,18 @@ impl std::str::FromStr for PageEnd {
     }
 }
 
+/// Events of a page, however many are asked for.
+pub const PAGE_EVENTS_MAX: u64 = 10_000;
+/// Bytes of records after which a page ends.
+pub const PAGE_BYTES_MAX: usize = 32 << 20;
+
 impl Reader {
     /// Shows `each` the newest matches, newest first, `limit` of them at most, until it breaks off; `before`: only those older than a
-    /// page that was shown.
+    /// page that was shown. A page ends sooner behind [`PAGE_EVENTS_MAX`] events, or as soon as its records take [`PAGE_BYTES_MAX`]; what is
+    /// left is on the next one.
     ///
     /// **Cost**: what is sealed is found through its index, and rows are read only as far as needed for the page; of the unsealed part,
-    /// what this reader has not seen yet is read once.
+    /// what this reader has not seen yet is read once. Memory: the records of the page, and of a few hundred more while they are read.
     ///
     /// # Errors
     /// `Io`, `Corrupt`, `Cancelled`. Nothing was shown then.
@@ -79,11 +86,13 @@ impl Reader {
         before: Option<&PageEnd>,
         each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
     ) -> Result<Latest> {
+        let counted = Reads::of_this_thread();
         loop {
             let moment = self.moment()?;
             let mut seen = Vec::new();
-            match self.latest_at(&moment, query, limit, before, &mut seen) {
-                Ok((next, explain, headless)) => {
+            match self.latest_at(&moment, query, limit.min(PAGE_EVENTS_MAX), before, &mut seen) {
+                Ok((next, mut explain, headless)) => {
+                    explain.count(counted);
                     let mut shown = 0;
                     let mut end = next;
                     for (nth, found) in seen.iter().enumerate() {
@@ -115,7 +124,6 @@ impl Reader {
     ) -> Result<(Option<PageEnd>, Explain, u64)> {
         let tools = Tools::new(query, self.cache());
         let mut explain = Explain { segments: moment.manifest.segments.len() as u64, ..Explain::default() };
-        let counted = self.cache().counts();
         let mut logs: Vec<Descent<'_>> = moment
             .heads
             .iter()
@@ -123,8 +131,9 @@ impl Reader {
             .map(|head| Descent::new(head.log, begin(before, head)))
             .collect();
         let at = At { reader: self, moment, tools: &tools };
-        let (mut next, mut chosen, mut rows) = (None, Vec::new(), Batch::default());
-        while (chosen.len() as u64) < limit {
+        let (mut chosen, mut rows, mut bytes) = (Vec::new(), Batch::default(), 0);
+        let is_full = |chosen: &Vec<Option<Found>>, bytes: usize| chosen.len() as u64 >= limit || bytes > PAGE_BYTES_MAX;
+        while !is_full(&chosen, bytes) {
             let mut live = 0;
             for log in &mut logs {
                 live += usize::from(log.find(&at, &mut explain)?);
@@ -138,7 +147,10 @@ impl Reader {
                 }
             }
             match newest.and_then(|(_, log)| log.next.take()) {
-                Some(Candidate::Read(found)) => chosen.push(Some(found)),
+                Some(Candidate::Read(found)) => {
+                    bytes += found.bytes.len();
+                    chosen.push(Some(found));
+                }
                 Some(Candidate::Row(row, _)) => {
                     rows.push(row);
                     chosen.push(None);
@@ -146,16 +158,15 @@ impl Reader {
                 None => break,
             }
         }
-        let mut read = rows.read(query, tools.cache, &mut explain)?.into_iter();
+        let (found, is_full) = (chosen.len(), is_full(&chosen, bytes));
+        let mut read = rows.read(query, tools.cache, &mut explain, PAGE_BYTES_MAX.saturating_sub(bytes))?.into_iter();
         seen.extend(chosen.into_iter().map_while(|found| found.or_else(|| read.next())));
+        let mut is_more = seen.len() < found;
         for log in &mut logs {
-            if seen.len() as u64 >= limit && log.find(&at, &mut explain)? {
-                next = Some(ends(moment, before, seen.iter()));
-                break;
-            }
+            is_more = is_more || (is_full && log.find(&at, &mut explain)?);
         }
+        let next = is_more.then(|| ends(moment, before, seen.iter()));
         explain.segments_not_needed = logs.iter().map(|log| log.left(moment) as u64).sum();
-        explain.count(&counted, &self.cache().counts());
         Ok((next, explain, tools.headless()))
     }
 }

@@ -1,7 +1,7 @@
 //! Search: one `field:value` language over what is stored. docs/search.md describes it for users.
 //!
-//! Sealed events are found by index, by the bounds of pages, then by their columns; a record is put together only to be shown, or where
-//! columns do not tell. Behind them comes the journal, in which spans answer for well-known fields, so that no JSON is parsed for them.
+//! Sealed events are found by index, by the bounds of pages, then by their columns; a record is put together only to be shown, where columns
+//! do not tell, or to be counted by what they do not count. Behind them comes the journal, in which spans answer for well-known fields, so that no JSON is parsed for them.
 //! Every answer says whether it is complete and how far each log reached.
 
 mod aggregate;
@@ -9,6 +9,7 @@ mod explain;
 mod facet;
 mod fetch;
 mod filter;
+mod gather;
 mod latest;
 mod results;
 mod scan;
@@ -26,7 +27,7 @@ pub use filter::{
     DEPTH_MAX, FIELDS, FieldInfo, FieldKind, FieldTerm, Filter, FilterError, FilterErrorKind, KnownField, Limit, Matcher, Name,
     Pattern, Piece, QUERY_BYTES_MAX, Step, TERMS_MAX, Test, WILDCARDS_MAX,
 };
-pub use latest::{Latest, PageEnd};
+pub use latest::{Latest, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, PageEnd};
 pub use results::ResultCounts;
 pub(crate) use results::Results;
 pub use scan::{Query, Summary};

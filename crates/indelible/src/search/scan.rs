@@ -1,12 +1,12 @@
-//! Asking a store for everything that a query matches, in the order of each log; or only how much that is.
+//! Asking a store for everything that a query matches, log by log, and each log in its order.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indelible_format::Record;
-use indelible_segment::{BLOCK_ROWS, Segment};
+use indelible_segment::{BLOCK_ROWS, Reads, Segment};
 
 use super::explain::Explain;
 use super::sealed::{self, Passed, Rows, Tools};
@@ -14,7 +14,7 @@ use crate::digest::LogHead;
 use crate::error::{Error, ErrorKind, Result};
 use crate::read::Reader;
 use crate::read::tail::{Moment, Opened};
-use crate::seal::{Manifest, SegmentInfo, files};
+use crate::seal::{SegmentInfo, files};
 use crate::search::{Filter, FilterError, Matcher, View};
 
 /// What to look for, ready to be asked any number of times.
@@ -63,7 +63,7 @@ impl Query {
     }
 
     /// What is asked, but for the times, as text: two questions with the same text have the same answer.
-    fn question(&self, gathered: &str) -> String {
+    pub(super) fn question(&self, gathered: &str) -> String {
         // Most filters say no time, or one that does not move.
         let later = self.filter.compile(self.now.saturating_add(86_400_000_000_000)).ok();
         let moves = later.is_none_or(|later| format!("{later:?}") != format!("{:?}", self.matcher));
@@ -106,22 +106,11 @@ impl Query {
     }
 }
 
-/// Some blocks of one segment: a piece of work for one thread.
-struct Piece<'m> {
-    /// Which of the segments that are looked at.
-    nth: usize,
-    info: &'m SegmentInfo,
-    blocks: Vec<u32>,
-}
-
-/// Blocks that are worth a piece of their own.
-const PIECE_BLOCKS: usize = 128;
-
 impl Reader {
-    /// Shows `each` every durable event that matches, in the order of its log, until it breaks off: first what is sealed, log by log, then
-    /// the journal in its order.
+    /// Shows `each` every durable event that matches, log by log and each log in its order, until it breaks off; what of it is sealed makes
+    /// no difference.
     ///
-    /// **Cost**: blocks of sealed events that cannot match are passed over; one pass over the journal. Constant memory.
+    /// **Cost**: blocks of sealed events that cannot match are passed over; one pass over the unsealed part for each log. Constant memory.
     ///
     /// # Errors
     /// `Io`, `Corrupt` (a segment, or one row of it), `Cancelled`. A journal that is damaged, or an event whose head cannot be read, makes
@@ -140,7 +129,7 @@ impl Reader {
         from: &[(u32, u64)],
         each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
     ) -> Result<Summary> {
-        let counted = self.cache().counts();
+        let counted = Reads::of_this_thread();
         // How far each log was searched, if its segments are replaced on the way.
         let mut done: BTreeMap<u32, u64> = from.iter().copied().collect();
         let (mut matched, mut explain) = (0, Explain::default());
@@ -153,7 +142,7 @@ impl Reader {
             explain.segments = moment.manifest.segments.len() as u64;
             match self.search_at(&moment, query, &mut done, &mut explain, &mut each) {
                 Ok(headless) => {
-                    explain.count(&counted, &self.cache().counts());
+                    explain.count(counted);
                     let incomplete = incomplete(moment.problem.clone(), headless);
                     return Ok(Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain });
                 }
@@ -178,58 +167,34 @@ impl Reader {
         each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
     ) -> Result<u64> {
         let tools = Tools::new(query, self.cache());
-        for info in &moment.manifest.segments {
-            let from = done.get(&info.log).copied().unwrap_or(0);
-            if info.end() <= from {
-                continue;
+        // Log by log, and not as they lie: what is sealed on the way changes nothing of the order.
+        for head in &moment.heads {
+            let log = head.log;
+            for info in moment.manifest.of(log) {
+                let from = done.get(&log).copied().unwrap_or(0);
+                if info.end() <= from {
+                    continue;
+                }
+                tools.query.still_wanted()?;
+                let flow = self.search_segment(&tools, info, from, explain, &mut |view| {
+                    done.insert(log, view.seq + 1);
+                    each(view)
+                })?;
+                if flow.is_break() {
+                    return Ok(tools.headless());
+                }
+                done.insert(log, info.end());
             }
-            tools.query.still_wanted()?;
-            let flow = self.search_segment(&tools, info, from, explain, &mut |view| {
-                done.insert(view.log, view.seq + 1);
+            let from = done.get(&log).copied().unwrap_or(0);
+            let flow = search_tail(moment, &tools, &[(log, from)], explain, &mut |view| {
+                done.insert(log, view.seq + 1);
                 each(view)
             })?;
             if flow.is_break() {
-                return Ok(tools.headless());
+                break;
             }
-            done.insert(info.log, info.end());
         }
-        self.search_tail(moment, &tools, done, explain, each)?;
         Ok(tools.headless())
-    }
-
-    /// Shows the unsealed events that match, from the positions in `done` on.
-    fn search_tail(
-        &self,
-        moment: &Moment,
-        tools: &Tools<'_>,
-        done: &BTreeMap<u32, u64>,
-        explain: &mut Explain,
-        each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
-    ) -> Result<()> {
-        for nth in 0..moment.block_count() {
-            tools.query.still_wanted()?;
-            let Some(block) = moment.block(nth) else { break };
-            let rows = tools.rows(block);
-            explain.tail_records_by_index += u64::from(block.len()) - rows.count();
-            if rows.is_empty() {
-                continue;
-            }
-            let mut block = Opened::new(Arc::clone(block), rows);
-            for nth in rows.places() {
-                let Some((log, seq)) = block.block().position(nth) else { continue };
-                if seq < done.get(&log).copied().unwrap_or(0) {
-                    continue;
-                }
-                let Some(record) = block.record(nth, &moment.stock)? else { continue };
-                let Some(head) = tools.head(&record) else { continue };
-                explain.tail_records += 1;
-                let view = View { log, seq, record: &record, head: &head };
-                if tools.query.matches(&view) && each(&view).is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
     }
 
     fn search_segment(
@@ -263,135 +228,42 @@ impl Reader {
         }
         Ok(ControlFlow::Continue(()))
     }
+}
 
-    /// How many durable events match.
-    ///
-    /// **Cost**: columns of sealed events are read, records only where columns do not tell; two threads. One pass over the journal.
-    ///
-    /// # Errors
-    /// As [`search`](Self::search).
-    pub fn count(&self, query: &Query) -> Result<Summary> {
-        self.gather(query, &Nothing).map(|((), summary)| summary)
+/// Shows the unsealed events that match, of each of these logs from a position on, in the order of the journal.
+pub(super) fn search_tail(
+    moment: &Moment,
+    tools: &Tools<'_>,
+    from: &[(u32, u64)],
+    explain: &mut Explain,
+    each: &mut dyn FnMut(&View<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    for nth in 0..moment.block_count() {
+        tools.query.still_wanted()?;
+        let Some(block) = moment.block(nth) else { break };
+        let wanted: u64 = from.iter().map(|(log, from)| block.count(*log, &(*from..u64::MAX))).sum();
+        if wanted == 0 {
+            continue;
+        }
+        let is_wanted = |(log, seq): (u32, u64)| from.iter().any(|(known, from)| *known == log && *from <= seq);
+        let rows = tools.rows(block).filter(|nth| block.position(nth).is_some_and(is_wanted));
+        explain.tail_records_by_index += wanted - rows.count();
+        if rows.is_empty() {
+            continue;
+        }
+        let mut block = Opened::new(Arc::clone(block), rows);
+        for nth in rows.places() {
+            let Some((log, seq)) = block.block().position(nth) else { continue };
+            let Some(record) = block.record(nth, &moment.stock)? else { continue };
+            let Some(head) = tools.head(&record) else { continue };
+            explain.tail_records += 1;
+            let view = View { log, seq, record: &record, head: &head };
+            if tools.query.matches(&view) && each(&view).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
     }
-
-    /// Goes through everything that may match, on two threads where that pays.
-    pub(crate) fn gather<G: Gather>(&self, query: &Query, gather: &G) -> Result<(G::Part, Summary)> {
-        loop {
-            let counted = self.cache().counts();
-            let moment = self.moment()?;
-            let gathered = self.gather_at(&moment, query, gather);
-            let (sum, matched, mut explain, headless) = match gathered {
-                Ok(gathered) => gathered,
-                Err(error) if self.is_stale(&moment, &error)? => continue,
-                Err(error) => return Err(error),
-            };
-            explain.count(&counted, &self.cache().counts());
-            let incomplete = incomplete(moment.problem.clone(), headless);
-            return Ok((sum, Summary { matched, scanned: moment.events(), incomplete, heads: moment.heads, explain }));
-        }
-    }
-
-    fn gather_at<G: Gather>(&self, moment: &Moment, query: &Query, gather: &G) -> Result<(G::Part, u64, Explain, u64)> {
-        let Gathered { part: mut sum, mut explain, mut matched, headless } =
-            self.gather_sealed(query, &moment.manifest, gather)?;
-        let done = moment.manifest.logs().into_iter().map(|log| (log, moment.manifest.sealed(log))).collect();
-        let tools = Tools::new(query, self.cache());
-        self.search_tail(moment, &tools, &done, &mut explain, &mut |view| {
-            matched += 1;
-            gather.one(&mut sum, view);
-            ControlFlow::Continue(())
-        })?;
-        Ok((sum, matched, explain, headless + tools.headless()))
-    }
-
-    fn gather_sealed<G: Gather>(&self, query: &Query, manifest: &Manifest, gather: &G) -> Result<Gathered<G::Part>> {
-        let mut all = Worked::default();
-        let mut sum = Gathered::default();
-        sum.explain.segments = manifest.segments.len() as u64;
-        let tools = Tools::new(query, self.cache());
-        let asked = gather.name().filter(|_| query.remembered).map(|name| query.question(&name));
-        let mut asked_of = Vec::new();
-        let mut pieces = Vec::new();
-        for info in &manifest.segments {
-            if sealed::is_outside(query, info) {
-                sum.explain.segments_by_time += 1;
-                continue;
-            }
-            let question = asked.as_ref().map(|asked| match info.time {
-                // All of it is within: whatever the window is, the answer is the same.
-                Some((first, last))
-                    if query.since.is_none_or(|since| since <= first) && query.until.is_none_or(|until| last < until) =>
-                {
-                    Arc::from(asked.as_str())
-                }
-                _ => Arc::from(format!("{asked}\n{:?} {:?}", query.since, query.until)),
-            });
-            if let Some(question) = &question
-                && let Some((part, matched)) = self.results().get::<G::Part>(info.digest, question)
-            {
-                sum.explain.segments_by_result += 1;
-                sum.matched += matched;
-                gather.join(&mut sum.part, part);
-                continue;
-            }
-            query.still_wanted()?;
-            let segment = self.segment(info)?;
-            let blocks = sealed::candidates(&tools, info, &segment, &mut sum.explain)?;
-            let nth = asked_of.len();
-            pieces.extend(blocks.chunks(PIECE_BLOCKS).map(|blocks| Piece { nth, info, blocks: blocks.to_vec() }));
-            asked_of.push((info, question, Piecewise::default()));
-        }
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Worked<G::Part>> {
-            let mut worked = Worked::default();
-            let tools = Tools::new(query, self.cache());
-            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let mut rows = Rows::new(&tools, piece.info, self.segment(piece.info)?);
-                let mut done = Piecewise::<G::Part>::default();
-                let before = tools.headless();
-                for block in &piece.blocks {
-                    query.still_wanted()?;
-                    let passed = rows.sift(*block, &(0..u64::MAX), &mut worked.explain)?;
-                    done.matched += gather.block(&mut rows, &passed, &mut worked.explain, &mut done.part)?;
-                }
-                gather.end(&rows, &mut done.part)?;
-                done.headless = tools.headless() - before;
-                worked.parts.push((piece.nth, done));
-            }
-            Ok(worked)
-        };
-        // A thread costs as much as a piece or two.
-        let is_helped = pieces.len() > 2;
-        let (own, other) = std::thread::scope(|scope| {
-            let spawn = || std::thread::Builder::new().name("indelible-scan".into()).spawn_scoped(scope, work).ok();
-            let helper = is_helped.then(spawn).flatten();
-            (work(), helper.map(std::thread::ScopedJoinHandle::join))
-        });
-        all.add(own?);
-        match other {
-            Some(Ok(other)) => all.add(other?),
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => {}
-        }
-        sum.explain.add(&all.explain);
-        for (nth, done) in all.parts {
-            if let Some((.., of_segment)) = asked_of.get_mut(nth) {
-                gather.join(&mut of_segment.part, done.part);
-                of_segment.matched += done.matched;
-                of_segment.headless += done.headless;
-            }
-        }
-        for (info, question, Piecewise { part, matched, headless }) in asked_of {
-            // An answer that lacks something is not kept: from memory it would look whole.
-            if let Some(question) = question.filter(|_| headless == 0) {
-                self.results().put(info.digest, &question, part.clone(), matched, gather.bytes(&part));
-            }
-            sum.matched += matched;
-            sum.headless += headless;
-            gather.join(&mut sum.part, part);
-        }
-        Ok(sum)
-    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Shows every event of a segment from a position on: read in order, past the cache, as none of them need be looked for.
@@ -406,109 +278,17 @@ fn search_all(
     explain.blocks += u64::from(segment.rows().div_ceil(BLOCK_ROWS));
     let mut flow = Ok(ControlFlow::Continue(()));
     let read = segment.records(from..u64::MAX, &mut |seq, bytes| {
-        let mut show = || {
-            tools.query.still_wanted()?;
-            explain.rows_sifted += 1;
+        explain.rows_sifted += 1;
+        flow = tools.query.still_wanted().and_then(|()| {
             let record = Record::parse(bytes).ok_or_else(|| files::no_record(&info.file, seq))?;
             let Some(head) = tools.head(&record) else { return Ok(ControlFlow::Continue(())) };
             explain.rows_read += 1;
             Ok(each(&View { log: info.log, seq, record: &record, head: &head }))
-        };
-        flow = show();
+        });
         *flow.as_ref().unwrap_or(&ControlFlow::Break(()))
     });
     read.map_err(|error| files::failed(&info.file, error))?;
     flow
-}
-
-/// What is gathered from everything that matches.
-pub(crate) trait Gather: Sync {
-    /// What one thread has gathered from some blocks of a segment, and what all of it becomes.
-    type Part: Clone + Default + Send + Sync + 'static;
-
-    /// What is gathered, as text; `None`: its answers are not kept.
-    fn name(&self) -> Option<String>;
-
-    /// Bytes that a part takes, about.
-    fn bytes(&self, part: &Self::Part) -> usize;
-
-    /// Gathers the rows of a block. Gives how many match.
-    fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, part: &mut Self::Part) -> Result<u64>;
-
-    /// The last block of these rows was gathered.
-    fn end(&self, _rows: &Rows<'_>, _part: &mut Self::Part) -> Result<()> {
-        Ok(())
-    }
-
-    fn join(&self, sum: &mut Self::Part, part: Self::Part);
-
-    /// Gathers a match that is not sealed.
-    fn one(&self, sum: &mut Self::Part, view: &View<'_>);
-}
-
-/// Only how many there are.
-struct Nothing;
-
-impl Gather for Nothing {
-    type Part = ();
-
-    fn name(&self) -> Option<String> {
-        Some("count".into())
-    }
-
-    fn bytes(&self, (): &()) -> usize {
-        0
-    }
-
-    fn block(&self, rows: &mut Rows<'_>, passed: &Passed, explain: &mut Explain, (): &mut ()) -> Result<u64> {
-        let mut matched = passed.must.count();
-        for place in passed.may.without(passed.must).places() {
-            matched += u64::from(rows.matches(passed.first + place, explain)?);
-        }
-        Ok(matched)
-    }
-
-    fn join(&self, (): &mut (), (): ()) {}
-
-    fn one(&self, (): &mut (), _view: &View<'_>) {}
-}
-
-/// What was gathered from segments.
-#[derive(Default)]
-struct Gathered<T> {
-    part: T,
-    explain: Explain,
-    matched: u64,
-    headless: u64,
-}
-
-/// What was gathered from one segment, or from a piece of it.
-#[derive(Default)]
-struct Piecewise<T> {
-    part: T,
-    matched: u64,
-    /// Events whose head cannot be read.
-    headless: u64,
-}
-
-/// What a thread did.
-struct Worked<T> {
-    /// Which segment, and what of it.
-    parts: Vec<(usize, Piecewise<T>)>,
-    explain: Explain,
-}
-
-impl<T> Default for Worked<T> {
-    fn default() -> Self {
-        Self { parts: Vec::new(), explain: Explain::default() }
-    }
-}
-
-impl<T> Worked<T> {
-    fn add(&mut self, other: Self) {
-        self.parts.extend(other.parts);
-        self.explain.add(&other.explain);
-    }
 }
 
 /// Why an answer is not complete, if so.

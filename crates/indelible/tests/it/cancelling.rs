@@ -54,7 +54,15 @@ fn search(reader: &Reader, query: &Query) -> Result<u64> {
 }
 
 fn latest(reader: &Reader, query: &Query) -> Result<u64> {
-    reader.latest(query, u64::MAX, None, &mut |_| ControlFlow::Continue(())).map(|page| page.shown)
+    let (mut shown, mut before) = (0, None);
+    loop {
+        let page = reader.latest(query, u64::MAX, before.as_ref(), &mut |_| ControlFlow::Continue(()))?;
+        shown += page.shown;
+        before = page.next;
+        if before.is_none() {
+            return Ok(shown);
+        }
+    }
 }
 
 fn count(reader: &Reader, query: &Query) -> Result<u64> {

@@ -406,3 +406,40 @@ fn a_page_is_whole_while_its_events_are_being_sealed() {
     assert!(sealed > 1_000, "{sealed}");
     store.close().unwrap();
 }
+
+/// Log by log, and each in its order: what is sealed of them, and when, makes no difference.
+#[test]
+fn the_order_of_events_is_the_same_sealed_or_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path().join("store"));
+    config.sealing.background = false;
+    let store = Store::open(config).unwrap();
+    let reader = store.reader().unwrap();
+    for n in 0..3_000u64 {
+        let class = if n % 3 == 0 { Class::Telemetry } else { Class::Normal };
+        assert!(store.emit(&Draft::new("a.b").class(class).detail("n", n)).is_ok());
+    }
+    store.flush().unwrap();
+    let ask = |text: &str, from: &[(u32, u64)]| {
+        let query = Query::new(&text.parse().unwrap(), 0).unwrap();
+        let mut found: Vec<Place> = Vec::new();
+        let each = &mut |view: &View<'_>| {
+            found.push((view.log, view.seq));
+            ControlFlow::Continue(())
+        };
+        reader.search_from(&query, from, each).unwrap();
+        found
+    };
+    let unsealed = ["*", "details.n:<2000"].map(|text| ask(text, &[]));
+    assert!(unsealed[0].is_sorted() && unsealed[0].len() == 3_000);
+    store.seal().unwrap();
+    let sealed = ["*", "details.n:<2000"].map(|text| ask(text, &[]));
+    assert!(unsealed == sealed);
+    // Somebody who broke off before it was sealed goes on behind what was shown.
+    for shown in [0, 1, 700, 1_999, 2_000, 2_001, 2_999, 3_000] {
+        let (before, rest) = unsealed[0].split_at(shown);
+        let mut from = BTreeMap::new();
+        before.iter().for_each(|(log, seq)| drop(from.insert(*log, seq + 1)));
+        assert!(ask("*", &from.into_iter().collect::<Vec<_>>()) == rest, "{shown}");
+    }
+}
