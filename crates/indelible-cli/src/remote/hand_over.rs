@@ -1,6 +1,6 @@
 //! Events on their way to a server: written where they are made, sent in batches, each batch until the server says what became of it.
 //!
-//! A batch is recorded whole or not at all, under a key of its own: sent again after a broken connection it is recorded once.
+//! A batch has a key of its own: sent again after a broken connection it is recorded once. One that is refused as it is was not recorded at all.
 
 use indelible::{Draft, Rejection};
 use indelible_adapters::{DraftError, write_draft};

@@ -101,6 +101,30 @@ fn a_server_that_fails_or_is_overloaded_is_asked_again_and_not_before_it_says() 
 }
 
 #[test]
+fn of_a_batch_that_is_recorded_in_part_each_ticket_says_what_became_of_its_event_and_nothing_is_sent_again() {
+    let durable =
+        |seq: u64| format!("{{\"origin\":\"o\",\"log\":\"main\",\"seq\":{seq},\"idempotence\":\"new\",\"durable\":true}}");
+    let receipts = [
+        durable(0),
+        "{\"durable\":false,\"error\":\"the key is taken\"}".into(),
+        "{\"durable\":false,\"shed\":true}".into(),
+        durable(1),
+    ];
+    let body = format!("{{\"count\":2,\"durable\":false,\"refused\":1,\"shed\":1,\"receipts\":[{}]}}", receipts.join(","));
+    let server = Scripted::start(move |_, _| Reply::Answer(207, "", body.clone()));
+    let client = server.client(gathering());
+    let tickets = emit(&client, &["a", "b", "c", "d"]);
+    client.flush().unwrap();
+    let results: Vec<_> = tickets.into_iter().map(Ticket::wait).collect();
+    assert_eq!([&results[0], &results[3]].map(|result| result.as_ref().unwrap().seq), [Some(0), Some(1)]);
+    let errors = [&results[1], &results[2]].map(|result| result.as_ref().unwrap_err());
+    assert_eq!(errors.map(|error| error.kind()), [ErrorKind::Rejected, ErrorKind::NotFound]);
+    assert_eq!(errors[0].to_string(), "the key is taken");
+    let stats = client.stats();
+    assert_eq!((stats.requests, stats.retries, stats.delivered, stats.refused, stats.waiting), (1, 0, 2, 2, 0));
+}
+
+#[test]
 fn a_bad_event_fails_alone_and_the_rest_keeps_its_keys() {
     let server = Scripted::start(|nth, _| match nth {
         0 => Reply::Vanish,

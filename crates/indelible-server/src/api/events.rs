@@ -21,7 +21,7 @@ use crate::http::Problem;
 use crate::http::body::receive;
 use crate::http::caller::{Call, Caller};
 use crate::http::problem::{FAULTS_MAX, Fault};
-use crate::ingest::{self, Intake, Recorded};
+use crate::ingest::{self, Intake, Receipts, Recorded};
 use crate::metrics::{ByProtocol, Protocol};
 use crate::server::Server;
 
@@ -39,7 +39,9 @@ struct Prefer {
 
 /// Record events
 ///
-/// The answer comes when every event survives power loss. A batch is recorded whole or, if anything in it is wrong, not at all.
+/// A batch is checked first: if anything in it is wrong, nothing of it is recorded. The answer comes when every event survives power loss that is
+/// recorded. What only the log can tell, such as an idempotency key that was another event's, refuses that event alone: then it is 207, or 409 if
+/// none was recorded.
 #[utoipa::path(post, path = "/api/v1/events", tag = "events", security(("token" = [])),
     request_body(content((super::openapi::PostedEventDoc = "application/json"), (String = "application/x-ndjson"))),
     params(
@@ -47,8 +49,9 @@ struct Prefer {
         ("Prefer" = Option<String>, Header, description = "durability=queued answers before the sync; return=minimal gives no receipts"),
     ),
     responses(
-        (status = 201, description = "Durable", body = super::openapi::ReceiptsDoc),
+        (status = 201, description = "All are durable", body = super::openapi::ReceiptsDoc),
         (status = 202, description = "Queued, as was preferred", body = super::openapi::ReceiptsDoc),
+        (status = 207, description = "Some are durable; the receipts of the others say why they are not", body = super::openapi::ReceiptsDoc),
         (status = "4XX", description = "Nothing was recorded", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
         (status = "5XX", description = "Nothing is promised; send it again", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
@@ -60,10 +63,13 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, call: Call, body: Bo
     let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
     let result = record(&server, &caller, &received.bytes, kind, key.as_deref(), prefer).await;
     if let Err(problem) = &result {
-        let refused = problem.faults.len().max(1) as u64;
-        server.metrics.refused.get_or_create(&ByProtocol { protocol: Protocol::Api }).inc_by(refused);
+        count_refused(&server, problem.faults.len().max(1));
     }
     result
+}
+
+fn count_refused(server: &Server, events: usize) {
+    server.metrics.refused.get_or_create(&ByProtocol { protocol: Protocol::Api }).inc_by(events as u64);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,24 +162,104 @@ async fn record(
     }
     tenants.iter().try_for_each(|(tenant, count)| ingest::admit(server, caller, tenant, *count))?;
     let mut intake = Intake::new(server, Protocol::Api, events.len());
+    let mut refused = Vec::new();
     for (nth, event) in events.iter().enumerate() {
         let tenant = event.tenant().map_or_else(|| caller.tenant(server, None), Ok)?;
-        with_draft(caller, tenant, event, key, nth, |draft| intake.emit(&draft))?;
+        match with_draft(caller, tenant, event, key, nth, |draft| intake.emit(&draft)) {
+            // The store knows more than was checked, such as which producer's numbers are its own. Those before it are on their way already.
+            Err(problem) if problem.status == StatusCode::UNPROCESSABLE_ENTITY => refused.push((nth, problem)),
+            result => result?,
+        }
+    }
+    if !refused.is_empty() && refused.len() == events.len() {
+        let fault = |(nth, problem): (usize, Problem)| Fault {
+            pointer: format!("/{nth}"),
+            code: problem.code.to_owned(),
+            detail: problem.detail,
+        };
+        return Err(Problem::invalid(refused.into_iter().map(fault).collect()));
     }
     if prefer.queued {
-        let told = format!("{{\"count\":{},\"durable\":false}}", events.len());
-        return Ok(answer(StatusCode::ACCEPTED, told.into_bytes(), prefer));
+        let told = Outcome { durable: 0, refused: refused.len(), shed: 0, all: events.len() };
+        count_refused(server, told.refused);
+        let mut out = Vec::new();
+        told.write(&mut out, events.len() - told.refused);
+        out.push(b'}');
+        return Ok(answer(StatusCode::ACCEPTED, out, prefer));
     }
-    let receipts = intake.receipts().await?;
-    if let [Recorded::Refused(why)] = receipts.as_slice() {
-        return Err(Problem::new(StatusCode::CONFLICT, "idempotency_key", why.clone()));
+    let receipts = among(refused, intake.receipts().await?);
+    let outcome = Outcome::of(&receipts);
+    if outcome.refused > 0 && outcome.refused == outcome.all {
+        return Err(conflict(&receipts));
     }
+    count_refused(server, outcome.refused);
     let mut out = Vec::with_capacity(receipts.len() * 200 + 64);
     match receipts.as_slice() {
         [one] if single && !prefer.minimal => write_receipt(&mut out, one, &server.identity),
-        all => write_receipts(&mut out, all, &server.identity, prefer),
+        all => write_receipts(&mut out, all, &outcome, &server.identity, prefer),
     }
-    Ok(answer(StatusCode::CREATED, out, prefer))
+    let status = if outcome.durable == outcome.all { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+    Ok(answer(status, out, prefer))
+}
+
+/// What became of each event of a batch: the receipts of those that were handed over, and at their places those that were not.
+fn among(refused: Vec<(usize, Problem)>, receipts: Receipts) -> Receipts {
+    let all = refused.len() + receipts.len();
+    let (mut refused, mut receipts) = (refused.into_iter().peekable(), receipts.into_iter());
+    let one = |nth| match refused.next_if(|(at, _)| *at == nth) {
+        Some((_, problem)) => Some(Recorded::Refused(problem.detail)),
+        None => receipts.next(),
+    };
+    (0..all).filter_map(one).collect()
+}
+
+/// Nothing was recorded: every event was refused when it was its turn.
+fn conflict(receipts: &[Recorded]) -> Problem {
+    let code = "idempotency_key";
+    let fault = |(nth, recorded): (usize, &Recorded)| match recorded {
+        Recorded::Refused(why) => Some(Fault { pointer: format!("/{nth}"), code: code.to_owned(), detail: why.clone() }),
+        _ => None,
+    };
+    let faults: Vec<Fault> = receipts.iter().enumerate().filter_map(fault).collect();
+    let detail = match faults.as_slice() {
+        [one] => one.detail.clone(),
+        many => format!("all {} events were refused; nothing was recorded", many.len()),
+    };
+    Problem { faults, ..Problem::new(StatusCode::CONFLICT, code, detail) }
+}
+
+/// How many events of a batch became what.
+#[derive(Debug, Clone, Copy, Default)]
+struct Outcome {
+    durable: usize,
+    refused: usize,
+    shed: usize,
+    all: usize,
+}
+
+impl Outcome {
+    fn of(receipts: &[Recorded]) -> Self {
+        let mut outcome = Self { all: receipts.len(), ..Self::default() };
+        for receipt in receipts {
+            *match receipt {
+                Recorded::Durable(_) | Recorded::Somewhere => &mut outcome.durable,
+                Recorded::Refused(_) => &mut outcome.refused,
+                Recorded::Shed => &mut outcome.shed,
+            } += 1;
+        }
+        outcome
+    }
+
+    /// As members of an object that stays open; `count`: events that are recorded or will be.
+    fn write(&self, out: &mut Vec<u8>, count: usize) {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{{\"count\":{count},\"durable\":{}", self.durable == self.all);
+        for (name, count) in [("refused", self.refused), ("shed", self.shed)] {
+            if count > 0 {
+                let _ = write!(out, ",\"{name}\":{count}");
+            }
+        }
+    }
 }
 
 /// Events of one request, each checked as it is read.
@@ -278,9 +364,8 @@ fn answer(status: StatusCode, body: Vec<u8>, prefer: Prefer) -> Response {
     response
 }
 
-fn write_receipts(out: &mut Vec<u8>, receipts: &[Recorded], identity: &Identity, prefer: Prefer) {
-    let durable = receipts.iter().filter(|one| matches!(one, Recorded::Durable(_) | Recorded::Somewhere)).count();
-    let _ = write!(out, "{{\"count\":{durable},\"durable\":true");
+fn write_receipts(out: &mut Vec<u8>, receipts: &[Recorded], outcome: &Outcome, identity: &Identity, prefer: Prefer) {
+    outcome.write(out, outcome.durable);
     if !prefer.minimal {
         out.extend_from_slice(b",\"receipts\":");
         let mut separator = b'[';

@@ -128,14 +128,24 @@ pub(crate) struct ReceiptDoc {
     tenant_seq: Option<u64>,
     idempotence: Option<String>,
     durable: bool,
+    /// Why it was refused, and so is not recorded.
+    error: Option<String>,
+    /// There was no room for this telemetry: it is not recorded, and the log says how many were shed.
+    shed: Option<bool>,
 }
 
 /// Receipts of a batch, in its order; of one event that was no array, its receipt alone.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Receipts)]
 pub(crate) struct ReceiptsDoc {
+    /// Events that are recorded, or will be.
     count: Option<u64>,
+    /// Whether every event is durable.
     durable: bool,
+    /// Events that were refused, if any were.
+    refused: Option<u64>,
+    /// Events that were shed, if any were.
+    shed: Option<u64>,
     receipts: Option<Vec<ReceiptDoc>>,
 }
 

@@ -206,3 +206,23 @@ fn what_the_server_refuses_fails_alone() {
     let reader = connect(&served.url, &served.token(&["read"], &["default"], &[]), Config::default());
     assert_eq!(reader.append(&Draft::new("a.b")).unwrap_err().kind(), ErrorKind::Denied);
 }
+
+#[test]
+fn what_only_the_log_can_refuse_fails_alone_and_is_not_sent_again() {
+    let served = Served::start();
+    let client = connect(&served.url, &served.admin, Config { batch_age: Duration::from_secs(3_600), ..Config::default() });
+    let first = client.emit(&Draft::new("a.b").id("first").idempotency_key("taken")).unwrap();
+    client.flush().unwrap();
+    first.wait().unwrap();
+    let before = client.stats().requests;
+    let good = client.emit(&Draft::new("a.b").id("good")).unwrap();
+    let other = client.emit(&Draft::new("a.b").id("other").idempotency_key("taken")).unwrap();
+    let last = client.emit(&Draft::new("a.b").id("last")).unwrap();
+    client.flush().unwrap();
+    let error = other.wait().unwrap_err();
+    assert!(error.kind() == ErrorKind::Rejected && error.to_string().contains("another event"), "{error:?}");
+    assert!(good.wait().is_ok() && last.wait().is_ok());
+    let stats = client.stats();
+    assert_eq!((stats.requests - before, stats.retries, stats.delivered, stats.refused), (1, 0, 3, 1));
+    assert_eq!(served.count(&served.admin, "action:a.b"), 3);
+}

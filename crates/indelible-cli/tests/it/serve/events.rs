@@ -115,6 +115,45 @@ fn a_request_sent_again_is_recorded_once_also_after_a_crash() {
 }
 
 #[test]
+fn an_event_that_only_the_log_can_refuse_is_refused_alone_and_the_answer_says_so() {
+    let served = Served::start();
+    let keyed = |key: &str, nth: u64| format!("{{\"action\":\"a.b\",\"idempotency_key\":\"{key}\",\"details\":{nth}}}\n");
+    served.post_lines(&served.admin, &[], &keyed("taken", 0)).is(201);
+    let batch = [keyed("one", 1), keyed("taken", 2), keyed("two", 3)].concat();
+    let told = served.post_lines(&served.admin, &[], &batch).is(207).json();
+    assert_eq!((&told["count"], &told["durable"], &told["refused"]), (&json!(2), &json!(false), &json!(1)), "{told}");
+    let durable: Vec<_> =
+        told["receipts"].as_array().unwrap().iter().map(|receipt| receipt["durable"].as_bool().unwrap()).collect();
+    assert_eq!(durable, [true, false, true]);
+    assert!(told["receipts"][1]["error"].as_str().unwrap().contains("another event"), "{told}");
+    // Who wants no receipts is told all the same.
+    let batch = [keyed("three", 4), keyed("taken", 5)].concat();
+    let told = served.post_lines(&served.admin, &[("prefer", "return=minimal")], &batch).is(207).json();
+    assert_eq!(told, json!({"count": 1, "durable": false, "refused": 1}));
+    assert_eq!(served.count(&served.admin, "action:a.b"), 4);
+    // An error is what changed nothing.
+    let batch = [keyed("taken", 6), keyed("one", 7)].concat();
+    for prefer in ["return=representation", "return=minimal"] {
+        let problem = served.post_lines(&served.admin, &[("prefer", prefer)], &batch).is(409).json();
+        let pointers: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        assert_eq!((problem["code"].as_str(), pointers), (Some("idempotency_key"), vec!["/0", "/1"]), "{problem}");
+    }
+    // Whose numbers they are the store knows only when it takes the event.
+    let own = served.get("/api/v1/search?limit=1&q=action:a.b", &served.admin).is(200).json()["events"][0]["producer"].clone();
+    let claims = json!({"action": "a.b", "producer": {"id": own["id"], "epoch": own["epoch"], "seq": 1_000_000}});
+    let batch = format!("{}{claims}\n{}", keyed("four", 8), keyed("five", 9));
+    let told = served.post_lines(&served.admin, &[], &batch).is(207).json();
+    let durable: Vec<_> =
+        told["receipts"].as_array().unwrap().iter().map(|receipt| receipt["durable"].as_bool().unwrap()).collect();
+    assert_eq!((durable, &told["refused"]), (vec![true, false, true], &json!(1)), "{told}");
+    let problem = served.post("/api/v1/events", &served.admin, &claims).is(422).json();
+    assert_eq!(problem["errors"][0]["pointer"], "/0", "{problem}");
+    assert_eq!(served.count(&served.admin, "action:a.b"), 6);
+    assert_eq!(served.metric("indelible_events_refused_total{protocol=\"Api\"}"), 1 + 1 + 2 * 2 + 1 + 1);
+}
+
+#[test]
 fn what_was_acknowledged_before_a_kill_is_there_after_it() {
     let mut served = Served::start();
     let url = served.url.clone();
