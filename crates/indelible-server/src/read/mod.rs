@@ -20,7 +20,8 @@ pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
     /// Whether to stop.
-    pub(crate) fn asked(&self) -> bool {
+    #[cfg(test)]
+    fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 

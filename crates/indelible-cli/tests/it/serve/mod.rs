@@ -17,6 +17,7 @@ mod keys;
 mod live;
 mod managed;
 mod producers;
+mod many;
 mod quickstart;
 mod remote;
 mod served;
