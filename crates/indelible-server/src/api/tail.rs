@@ -14,7 +14,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use indelible::search::{Filter, Query};
+use indelible::search::Query;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
 use crate::metrics::Question;
 use crate::read::ask;
-use crate::read::asked::{self, Asked, restricted};
+use crate::read::asked::{self, Asked};
 use crate::read::live::{Event, Key, Listening, Message, told};
 use crate::server::Server;
 
@@ -86,22 +86,15 @@ pub(crate) async fn get(
     let caller = call.caller(&server, Scope::Read)?;
     let TailParameters { q, since, until, log, format, after } = parameters;
     let (asked, form) = (Asked { q, since, until, log }, format.unwrap_or_default());
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let (filter, began) = (asked.filter(&caller)?, server.now());
+    let query = asked.query(&filter, &server.identity, began)?;
     let after = call.header("last-event-id").map(str::to_owned).or(after);
     let after = after.as_deref().map(Position::parse).transpose()?;
     let permit = Arc::clone(&server.tails).try_acquire_owned().map_err(|_| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tails", "too many live tails are open").after(Duration::from_secs(5))
     })?;
-    let filter = restricted(Filter::parse(asked.q.as_deref().unwrap_or_default())?, &caller.tenants());
     let masks = caller.masks();
-    let key = Key {
-        filter: filter.to_string(),
-        times: (query.since, query.until),
-        log: query.log,
-        identity_masked: masks.identity,
-        content_masked: masks.content,
-        form,
-    };
+    let key = Key::of(&filter, began, &query, masks, form)?;
     let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), masks)?;
     // Taken after listening began: what is between the two comes twice, and is told once.
     let now = Position(server.store.heads().iter().map(|head| (head.log, head.size)).collect());

@@ -29,18 +29,34 @@ impl Asked {
     /// What a URL calls its members.
     pub(crate) const PARAMETERS: [&str; 4] = ["q", "since", "until", "log"];
 
+    /// The filter that `q` is, of the caller's tenants and of nothing that is masked for it.
+    ///
+    /// # Errors
+    /// It cannot be understood, or looks into what is masked.
+    pub(crate) fn filter(&self, caller: &Caller) -> Result<Filter, Problem> {
+        let filter = Filter::parse(self.q.as_deref().unwrap_or_default())?;
+        masks::check(&filter, caller.masks())?;
+        Ok(restricted(filter, &caller.tenants()))
+    }
+
     /// The query for the store: of the caller's tenants, and of nothing that is masked for it.
     ///
     /// # Errors
     /// The query cannot be understood, or looks into what is masked.
     pub(crate) fn compile(&self, caller: &Caller, identity: &Identity, now: i64) -> Result<Query, Problem> {
-        let filter = Filter::parse(self.q.as_deref().unwrap_or_default())?;
-        masks::check(&filter, caller.masks())?;
+        self.query(&self.filter(caller)?, identity, now)
+    }
+
+    /// As [`compile`](Self::compile), of a filter that is this one's.
+    ///
+    /// # Errors
+    /// A time or a log that cannot be understood.
+    pub(crate) fn query(&self, filter: &Filter, identity: &Identity, now: i64) -> Result<Query, Problem> {
         let moment = |text: &Option<String>| {
             let wrong = |error: time::TimeError| Problem::bad("time", error.message).hint(error.hint);
             text.as_deref().map(|text| time::parse(text, now)).transpose().map_err(wrong)
         };
-        let mut query = Query::new(&restricted(filter, &caller.tenants()), now)?;
+        let mut query = Query::new(filter, now)?;
         query.since = moment(&self.since)?;
         query.until = moment(&self.until)?;
         query.log = self.log.as_deref().map(|name| log_named(identity, name)).transpose()?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use indelible::search::{Query, View};
+use indelible::search::{Filter, FilterError, Query, View};
 use indelible::{Committed, Identity, Store};
 use indelible_adapters::write_event_without;
 use parking_lot::Mutex;
@@ -23,10 +23,6 @@ use crate::api::records::{AnswerForm, write_record};
 use crate::http::Problem;
 use crate::http::caller::Tenants;
 
-/// Events that wait in the tap.
-const TAP_EVENTS: usize = 16_384;
-/// Messages that wait in a group.
-const GROUP_MESSAGES: usize = 1_024;
 /// How often the thread looks whether anybody is left.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -48,16 +44,48 @@ pub(crate) struct Event {
     pub(crate) data: Bytes,
 }
 
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Capacity {
+    /// Events in the tap.
+    pub(crate) tap_events: usize,
+    /// Messages in a group.
+    pub(crate) group_messages: usize,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self { tap_events: 16_384, group_messages: 1_024 }
+    }
+}
+
 /// What a group asks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    /// The filter with its tenants, as text.
-    pub(crate) filter: String,
-    pub(crate) times: (Option<i64>, Option<i64>),
-    pub(crate) log: Option<u32>,
-    pub(crate) identity_masked: bool,
-    pub(crate) content_masked: bool,
-    pub(crate) form: AnswerForm,
+    /// The filter with its tenants, compiled: `now+1h` means another moment for who comes later, and so another group.
+    filter: String,
+    times: (Option<i64>, Option<i64>),
+    log: Option<u32>,
+    identity_masked: bool,
+    content_masked: bool,
+    form: AnswerForm,
+}
+
+impl Key {
+    /// Of what `query` was made of: the filter with its tenants, and the moment that relative times count from.
+    ///
+    /// # Errors
+    /// A value that does not fit its field.
+    pub(crate) fn of(filter: &Filter, now: i64, query: &Query, masks: Masks, form: AnswerForm) -> Result<Self, FilterError> {
+        Ok(Self {
+            filter: format!("{:?}", filter.compile(now)?),
+            times: (query.since, query.until),
+            log: query.log,
+            identity_masked: masks.identity,
+            content_masked: masks.content,
+            form,
+        })
+    }
 }
 
 /// Those who ask the same.
@@ -73,6 +101,7 @@ struct Group {
 /// All who listen.
 #[derive(Default)]
 pub(crate) struct Live {
+    capacity: Capacity,
     groups: Mutex<Groups>,
 }
 
@@ -88,6 +117,11 @@ struct Groups {
 pub(crate) type Listening = broadcast::Receiver<Message>;
 
 impl Live {
+    #[cfg(test)]
+    pub(crate) fn with(capacity: Capacity) -> Self {
+        Self { capacity, groups: Mutex::default() }
+    }
+
     /// Joins the group that asks this, or begins it. What becomes durable after this returns is told.
     ///
     /// # Errors
@@ -102,7 +136,7 @@ impl Live {
     ) -> Result<Listening, Problem> {
         let mut groups = self.groups.lock();
         if !groups.is_running {
-            let mut tap = store.subscribe(TAP_EVENTS)?;
+            let mut tap = store.subscribe(self.capacity.tap_events)?;
             let identity = store.identity()?.clone();
             let live = Arc::clone(self);
             let started = std::thread::Builder::new().name("indelible-live".into()).spawn(move || live.feed(&mut tap, &identity));
@@ -112,7 +146,7 @@ impl Live {
         let known = groups.by_key.get(&key).map(|group| group.sender.subscribe());
         Ok(known.unwrap_or_else(|| {
             let tenants = if let Tenants::These(tenants) = tenants { Some(tenants.clone()) } else { None };
-            let (sender, messages) = broadcast::channel(GROUP_MESSAGES);
+            let (sender, messages) = broadcast::channel(self.capacity.group_messages);
             let form = key.form;
             groups.by_key.insert(key, Arc::new(Group { query, tenants, masks, form, sender }));
             groups.added += 1;
@@ -192,3 +226,6 @@ impl Group {
         let _ = self.sender.send(message);
     }
 }
+
+#[cfg(test)]
+mod tests;
