@@ -19,6 +19,7 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::MissedTickBehavior;
 use utoipa::IntoParams;
 
 use super::Parameters;
@@ -32,8 +33,10 @@ use crate::read::asked::{self, Asked};
 use crate::read::live::{Event, Key, Listening, Message, told};
 use crate::server::Server;
 
-/// How often somebody who hears nothing is told that the connection lives.
+/// After how long somebody who hears nothing is told that the connection lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often it is looked whether a listener may still hear.
+const CHECK: Duration = Duration::from_secs(1);
 /// Events that are read from the store at once.
 const STEP_EVENTS: usize = 500;
 const STEP_BYTES: usize = 1 << 20;
@@ -102,13 +105,13 @@ pub(crate) async fn get(
     let (sender, receiver) = mpsc::channel(PIECES);
     let behind = after.is_some();
     let listener = Listener {
-        stop: server.stop.subscribe(),
         server: Arc::clone(&server),
         caller,
         form,
         query,
         position: after.unwrap_or(now),
         sender,
+        heartbeat: HEARTBEAT,
     };
     tokio::spawn(async move {
         listener.run(listening, behind).await;
@@ -163,12 +166,27 @@ struct Listener {
     query: Query,
     position: Position,
     sender: mpsc::Sender<Bytes>,
-    stop: tokio::sync::watch::Receiver<bool>,
+    /// After how long of silence it is told something.
+    heartbeat: Duration,
 }
 
 impl Listener {
-    async fn run(mut self, mut listening: Listening, mut behind: bool) {
-        self.server.metrics.tails.inc();
+    /// Until it leaves, may hear no more, or the server stops: whatever it is being told at that moment.
+    async fn run(mut self, listening: Listening, behind: bool) {
+        let (server, sender) = (Arc::clone(&self.server), self.sender.clone());
+        let token = self.caller.token.id.clone();
+        let mut stop = server.stop.subscribe();
+        server.metrics.tails.inc();
+        tokio::select! {
+            () = self.listen(listening, behind) => {}
+            () = lapsed(&server, &token) => {}
+            () = sender.closed() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        server.metrics.tails.dec();
+    }
+
+    async fn listen(&mut self, mut listening: Listening, mut behind: bool) {
         let begin = format!("retry: 2000\nid: {}\n: listening\n\n", self.position.text());
         let mut open = self.sender.send(begin.into()).await.is_ok();
         while open {
@@ -177,22 +195,13 @@ impl Listener {
                 behind = false;
                 continue;
             }
-            tokio::select! {
-                message = listening.recv() => match message {
-                    Ok(Message::Event(event)) => open = self.tell(&event).await,
-                    Ok(Message::Missed) | Err(RecvError::Lagged(_)) => behind = true,
-                    Err(RecvError::Closed) => open = false,
-                },
-                () = tokio::time::sleep(HEARTBEAT) => {
-                    // A token that was revoked hears no more.
-                    let holds = self.server.access.token(&self.caller.token.id).is_some_and(|token| token.is_valid(self.server.now()));
-                    open = holds && self.sender.send(Bytes::from_static(b": heartbeat\n\n")).await.is_ok();
-                }
-                () = self.sender.closed() => open = false,
-                _ = self.stop.changed() => open = false,
+            match tokio::time::timeout(self.heartbeat, listening.recv()).await {
+                Ok(Ok(Message::Event(event))) => open = self.tell(&event).await,
+                Ok(Ok(Message::Missed) | Err(RecvError::Lagged(_))) => behind = true,
+                Ok(Err(RecvError::Closed)) => open = false,
+                Err(_) => open = self.sender.send(Bytes::from_static(b": heartbeat\n\n")).await.is_ok(),
             }
         }
-        self.server.metrics.tails.dec();
     }
 
     async fn tell(&mut self, event: &Event) -> bool {
@@ -221,11 +230,7 @@ impl Listener {
     async fn catch_up(&mut self) -> bool {
         loop {
             // A step may be large: none is made before what was sent is taken, so that no more than one waits for a slow listener.
-            let is_taken = tokio::select! {
-                room = self.sender.reserve_many(PIECES) => room.is_ok(),
-                _ = self.stop.changed() => false,
-            };
-            if !is_taken {
+            if self.sender.reserve_many(self.sender.max_capacity()).await.is_err() {
                 return false;
             }
             let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
@@ -273,6 +278,15 @@ impl Listener {
     }
 }
 
+/// Ends when the token of this id does not hold any more: expired, or revoked.
+async fn lapsed(server: &Server, token: &str) {
+    let mut check = tokio::time::interval(CHECK);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while server.access.token(token).is_some_and(|token| token.is_valid(server.now())) {
+        check.tick().await;
+    }
+}
+
 fn write(out: &mut Vec<u8>, position: &Position, json: &[u8]) {
     out.extend_from_slice(format!("id: {}\ndata: ", position.text()).as_bytes());
     out.extend_from_slice(json);
@@ -280,17 +294,4 @@ fn write(out: &mut Vec<u8>, position: &Position, json: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_read_as_they_are_written_and_only_go_forward() {
-        let mut position = Position::parse("1:4711,2:33").unwrap();
-        assert_eq!(position.text(), "1:4711,2:33");
-        assert!(position.advance(1, 4711) && !position.advance(1, 4711) && position.advance(1, 4720) && position.advance(3, 0));
-        assert_eq!(position.text(), "1:4721,2:33,3:1");
-        for wrong in ["", "1", "1:", "a:1", "1:1;2:2", "1:-1"] {
-            assert!(Position::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Served;
+use super::served::soon;
 
 /// A listener: event ids and events, as they come.
 fn listen(served: &Served, token: &str, path: &str, after: Option<&str>) -> mpsc::Receiver<(String, Value)> {
@@ -76,6 +77,27 @@ fn a_listener_hears_only_its_own_tenant_unmasked() {
     assert_eq!(next(&heard).1["actor"]["id"], "alice");
     let event = next(&blind).1;
     assert!(event["actor"].is_null() && event["withheld"][0] == "identity", "{event}");
+}
+
+#[test]
+fn a_token_that_is_revoked_hears_no_more_however_much_there_is_to_hear() {
+    let served = Served::start();
+    let spec = json!({"name": "listener", "scopes": ["read"], "tenants": null});
+    let token = served.post("/api/v1/tokens", &served.admin, &spec).is(201).json();
+    let (id, secret) = (token["id"].as_str().unwrap(), token["token"].as_str().unwrap());
+    let heard = listen(&served, secret, "/api/v1/tail?q=action:a.b", None);
+    let emit = || served.post("/api/v1/events", &served.admin, &json!({"action": "a.b"})).is(201);
+    for _ in 0..3 {
+        emit();
+        next(&heard);
+    }
+    served.request("DELETE", &format!("/api/v1/tokens/{id}"), &served.admin, &[], b"").is(200);
+    // There is never so much as a second of silence.
+    soon("it ends", || {
+        emit();
+        heard.try_iter().for_each(drop);
+        heard.try_recv() == Err(mpsc::TryRecvError::Disconnected)
+    });
 }
 
 #[test]
