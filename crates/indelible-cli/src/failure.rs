@@ -6,13 +6,12 @@ use std::path::Path;
 
 use indelible::search::time::TimeError;
 use indelible::search::{FilterError, FilterErrorKind};
-use indelible::text::escape_terminal;
+use indelible::text::{escape_terminal, safe_json};
 use indelible::{Error, ErrorKind};
 use indelible_client::{self as client, ClientError};
 
 use crate::exit::Exit;
 use crate::output::json::Object;
-use crate::output::safe_json;
 
 /// The result of a command or of a part of it.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -80,7 +79,7 @@ impl Failure {
         }
         if json {
             // Whoever reads stderr is mostly a terminal; programs get the same value.
-            eprintln!("{}", safe_json(&String::from_utf8_lossy(&self.to_json())));
+            eprintln!("{}", String::from_utf8_lossy(&safe_json(self.to_json())));
             return self.exit;
         }
         // Messages quote file names and log text, which others have chosen. Our own line ends stay.

@@ -2,8 +2,8 @@
 //!
 //! Stored bytes are kept exactly; an attacker chooses some of them. Printed as they are they could move a terminal's cursor or
 //! change its title (CWE-150), forge a line of a report (CWE-117), reorder what is read (bidirectional controls), hide
-//! (zero-width characters) or run in a spreadsheet (formula injection). Everything a person sees goes through here; JSON
-//! output has escapes of its own.
+//! (zero-width characters) or run in a spreadsheet (formula injection). Everything a person sees goes through here, JSON
+//! too, which stays the same value.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -36,6 +36,40 @@ pub fn escape_terminal(s: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// JSON in which every character that acts instead of being seen is written as `\uXXXX`: another spelling of the same value.
+///
+/// Line feeds stay, which are white space of JSON's own: within a string they are escaped already.
+///
+/// # Cost
+/// JSON of plain ASCII is given back after one pass at the speed of memory. Otherwise one pass by characters, and a copy if something acts.
+#[must_use]
+pub fn safe_json(json: Vec<u8>) -> Vec<u8> {
+    let is_plain = |chunk: &[u8]| chunk.iter().fold(true, |plain, byte| plain & (matches!(byte, 0x20..=0x7e) | (*byte == b'\n')));
+    if json.chunks(64).all(is_plain) {
+        return json;
+    }
+    respelt(&json).unwrap_or(json)
+}
+
+/// `None`: it is safe as it is.
+fn respelt(json: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(json);
+    let mut safe = Vec::new();
+    let mut copied = 0;
+    for (at, character) in text.char_indices().filter(|(_, character)| *character != '\n' && acts(*character)) {
+        safe.extend_from_slice(text.get(copied..at).unwrap_or_default().as_bytes());
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            safe.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+        }
+        copied = at + character.len_utf8();
+    }
+    if copied == 0 && matches!(text, Cow::Borrowed(_)) {
+        return None;
+    }
+    safe.extend_from_slice(text.get(copied..).unwrap_or_default().as_bytes());
+    Some(safe)
 }
 
 /// Whether a character acts on the reader's screen instead of being seen on it.
@@ -138,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn json_made_safe_keeps_its_line_feeds_and_what_is_no_text_is_replaced() {
+        let safe = |json: &[u8]| String::from_utf8(safe_json(json.to_vec())).unwrap();
+        assert_eq!(
+            safe("[\n  \"\u{202e}gnp\u{9b}31m\u{7f}\u{e0041}\"\n]".as_bytes()),
+            "[\n  \"\\u202egnp\\u009b31m\\u007f\\udb40\\udc41\"\n]"
+        );
+        for same in ["", "{}", "[\"Zoë 東京 🦀\"]", "{\"a\":\n1}"] {
+            assert_eq!(safe(same.as_bytes()), same);
+        }
+        // Only a damaged record has it.
+        assert_eq!(safe(b"\"\xff\x1b\""), "\"\u{fffd}\\u001b\"");
+    }
+
+    #[test]
     fn spreadsheets_see_no_formula() {
         for (text, expected) in [
             ("", ""),
@@ -161,6 +209,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn json_made_safe_is_the_same_value(texts in prop::collection::vec("[a-c\u{7f}-\u{a0}é東\u{200a}-\u{2070}\u{feff}🦀\u{e0001}]{0,90}", 0..4)) {
+            let json = serde_json::to_string(&texts).unwrap();
+            let safe = String::from_utf8(safe_json(json.clone().into_bytes())).unwrap();
+            prop_assert!(!safe.chars().any(acts));
+            prop_assert_eq!(&serde_json::from_str::<Vec<String>>(&safe).unwrap(), &texts);
+            if !json.chars().any(acts) {
+                prop_assert_eq!(safe, json);
+            }
+        }
+
         #[test]
         fn nothing_that_acts_is_ever_shown(s in any::<String>()) {
             let shown = escape_terminal(&s);

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
 use clap::{Args, ValueEnum};
-use indelible::text::{csv_field, escape_terminal};
+use indelible::text::{csv_field, escape_terminal, safe_json};
 
 use crate::failure::{Failure, Result};
 
@@ -108,12 +108,7 @@ impl Out {
 
     /// JSON without an end of line.
     pub(crate) fn json(&mut self, json: &[u8]) -> Result<()> {
-        if self.terminal {
-            let safe = safe_json(&String::from_utf8_lossy(json));
-            self.bytes(safe.as_bytes())
-        } else {
-            self.bytes(json)
-        }
+        if self.terminal { self.bytes(&safe_json(json.to_vec())) } else { self.bytes(json) }
     }
 
     /// JSON on a line of its own.
@@ -198,41 +193,9 @@ impl Tone {
     }
 }
 
-/// JSON in which whatever acts on a terminal is written as `\uXXXX`: another spelling of the same value.
-pub(crate) fn safe_json(json: &str) -> String {
-    if matches!(escape_terminal(json), Cow::Borrowed(_)) {
-        return json.to_owned();
-    }
-    let mut safe = String::with_capacity(json.len() + 64);
-    let mut one = [0; 4];
-    for character in json.chars() {
-        match escape_terminal(character.encode_utf8(&mut one)) {
-            Cow::Borrowed(_) => safe.push(character),
-            // Outside strings JSON has only ASCII, and white space of ours has no business here.
-            Cow::Owned(_) => {
-                let mut units = [0; 2];
-                for unit in character.encode_utf16(&mut units) {
-                    safe.push_str(&format!("\\u{unit:04x}"));
-                }
-            }
-        }
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn json_made_safe_is_the_same_value() {
-        let json = "{\"a\":\"\u{202e}gnp\u{9b}31m\u{7f}\u{e0041}\",\"b\":\"Zoë\"}";
-        let safe = safe_json(json);
-        assert!(safe.is_ascii() || safe.contains("Zoë"));
-        assert!(!safe.contains(['\u{202e}', '\u{9b}', '\u{7f}', '\u{e0041}']), "{safe}");
-        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(parse(&safe), parse(json));
-    }
 
     #[test]
     fn bars_are_as_long_as_their_counts() {

@@ -23,6 +23,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use indelible::text::safe_json;
 
 use crate::http::Problem;
 use crate::server::Server;
@@ -68,9 +69,9 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .fallback(async || Problem::not_found("there is nothing under this path").hint("/openapi.json tells all paths"))
 }
 
-/// JSON that is not to be kept by anybody on the way.
+/// JSON that is not to be kept by anybody on the way, and in which nothing acts on the terminal of whoever asked.
 pub(crate) fn json(body: impl Into<Vec<u8>>) -> Response {
-    let mut response = body.into().into_response();
+    let mut response = safe_json(body.into()).into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use indelible::search::FilterError;
+use indelible::text::safe_json;
 use indelible::{Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -122,7 +123,7 @@ impl Problem {
             hint: self.hint.as_deref(),
             errors: self.faults.get(..FAULTS_MAX).unwrap_or(&self.faults),
         };
-        serde_json::to_vec(&body).unwrap_or_default()
+        safe_json(serde_json::to_vec(&body).unwrap_or_default())
     }
 
     /// The headers that every form of this answer has.

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use indelible::search::{Filter, FilterError, Query, View};
+use indelible::text::safe_json;
 use indelible::{Committed, Identity, Store};
 use indelible_adapters::write_event_without;
 use parking_lot::Mutex;
@@ -211,7 +212,7 @@ pub(crate) fn told(view: &View<'_>, identity: &Identity, masks: Masks, form: Ans
         AnswerForm::Json => {
             let log = identity.log_name(view.log);
             write_event_without(&mut data, log, view.seq, view.record, view.head, masks::hidden(masks));
-            data
+            safe_json(data)
         }
         AnswerForm::Records => {
             write_record(&mut data, view, masks::hidden(masks));

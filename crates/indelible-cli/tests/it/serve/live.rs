@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Served;
-use super::served::soon;
+use super::served::{escaped, soon};
 
 /// A listener: event ids and events, as they come.
 fn listen(served: &Served, token: &str, path: &str, after: Option<&str>) -> mpsc::Receiver<(String, Value)> {
@@ -29,12 +29,18 @@ fn listen(served: &Served, token: &str, path: &str, after: Option<&str>) -> mpsc
             } else if line.starts_with(": listening") {
                 let _ = ready.send(());
             } else if let Some(json) = line.strip_prefix("data: ") {
+                assert!(!acts(json), "{json:?}");
                 let Ok(()) = sender.send((id.clone(), serde_json::from_str(json).unwrap())) else { return };
             }
         }
     });
     begun.recv_timeout(Duration::from_secs(10)).expect("it listens");
     receiver
+}
+
+/// Whether something in it acts on a terminal.
+fn acts(text: &str) -> bool {
+    indelible::text::escape_terminal(&text.replace('\n', "")) != text.replace('\n', "")
 }
 
 fn next(receiver: &mpsc::Receiver<(String, Value)>) -> (String, Value) {
@@ -98,6 +104,35 @@ fn a_token_that_is_revoked_hears_no_more_however_much_there_is_to_hear() {
         heard.try_iter().for_each(drop);
         heard.try_recv() == Err(mpsc::TryRecvError::Disconnected)
     });
+}
+
+#[test]
+fn what_acts_on_a_terminal_is_spelt_otherwise_in_answers_and_is_the_same_value() {
+    let served = Served::start();
+    let hostile = "Zo\u{eb} 東京\u{9b}31m \u{202e}gpj.exe\u{2066}\u{200f}\u{7f}\u{1b}]0;owned\u{7}";
+    let heard = listen(&served, &served.admin, "/api/v1/tail?q=action:a.b", None);
+    let event = json!({"action": "a.b", "actor": {"id": hostile}, "details": {hostile: hostile}, "raw": {"media_type": "text/plain", "text": hostile}});
+    let seq = served.post("/api/v1/events", &served.admin, &event).is(201).json()["seq"].clone();
+    let is_it = |event: &Value| {
+        assert_eq!(
+            (&event["actor"]["id"], &event["details"][hostile], &event["raw"]["text"]),
+            (&json!(hostile), &json!(hostile), &json!(hostile))
+        );
+    };
+    is_it(&next(&heard).1);
+    let get = |path: &str| {
+        let answer = served.get(path, &served.admin).is(200);
+        assert!(!acts(&answer.body) && answer.body.contains("東京"), "{path}: {answer:?}");
+        answer.json()
+    };
+    is_it(&get("/api/v1/search?q=action:a.b")["events"][0]);
+    is_it(&get(&format!("/api/v1/events/{seq}")));
+    is_it(&get(&format!("/api/v1/events/{seq}/context?before=0"))["events"][0]);
+    assert_eq!(get("/api/v1/facets?fields=actor.id&q=action:a.b")["facets"][0]["values"][0]["value"], hostile);
+    get("/api/v1/stats?by=actor.id&q=action:a.b");
+    // In a refusal, too, which quotes what was asked.
+    let refused = served.get(&format!("/api/v1/search?q={}", escaped(&format!("{hostile}:x"))), &served.admin).is(400);
+    assert!(!acts(&refused.body) && refused.json()["detail"].is_string(), "{refused:?}");
 }
 
 #[test]
