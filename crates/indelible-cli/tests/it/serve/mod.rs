@@ -21,6 +21,7 @@ mod many;
 mod quickstart;
 mod remote;
 mod served;
+mod settings;
 mod start;
 mod syslog;
 mod trust;
