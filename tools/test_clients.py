@@ -348,10 +348,11 @@ input(type="imtcp" port="{relay}" address="127.0.0.1")
             code = secure.stop()
         self.assertEqual(code, 0, said)
 
-    def test_nothing_that_the_document_allows_is_a_server_error(self):
+    def test_nothing_that_the_document_allows_but_the_live_tail_is_a_server_error(self):
         command = os.path.join(os.path.dirname(sys.executable), "schemathesis")
         needs(self, command, "clients.txt installed into the environment that runs this")
-        # A server of its own, as it finds tokens and revokes them; without the stream that has no end.
+        # A server of its own, as it finds tokens and revokes them; without the stream that has no end. The document is of the server's own API:
+        # what other people's clients and readers of tiles ask has tests of its own, here and in crates/indelible-cli/tests.
         root = os.path.join(self.root, "api")
         os.mkdir(root)
         server = Server(root)
