@@ -44,10 +44,14 @@ enum Why {
     /// A token that does not hold.
     Login(&'static str),
     Scope(Scope),
-    /// To record for a tenant that is not the token's; named if it can be a name.
+    /// To record for a tenant that is not the token's, or to have a copy of it; named if it can be a name.
     Tenant(Option<String>),
     /// To see an event of another tenant, or of the log itself.
     Hidden,
+    /// To see what tells of all tenants, by a token of some.
+    Bound,
+    /// To ask about what is masked for the token.
+    Masked,
     /// Beyond a rate of this.
     Rate(&'static str),
     /// More kinds than are told apart.
@@ -76,7 +80,7 @@ impl Audit {
         self.refuse_caller(caller, Why::Scope(scope));
     }
 
-    /// A token that would record for a tenant that is not its own, or that is not there.
+    /// A token that would record for a tenant that is not its own, or that is not there, or would have a copy of it.
     pub(crate) fn other_tenant(&self, caller: &Caller, tenant: &str) {
         self.refuse_caller(caller, Why::Tenant(is_tenant_name(tenant).then(|| tenant.to_owned())));
     }
@@ -84,6 +88,16 @@ impl Audit {
     /// A token that asked for an event of another tenant; its caller is told that there is none.
     pub(crate) fn hidden(&self, caller: &Caller) {
         self.refuse_caller(caller, Why::Hidden);
+    }
+
+    /// A token of some tenants that asked for what tells of all.
+    pub(crate) fn bound(&self, caller: &Caller) {
+        self.refuse_caller(caller, Why::Bound);
+    }
+
+    /// A token that asked about what is masked for it.
+    pub(crate) fn masked(&self, caller: &Caller) {
+        self.refuse_caller(caller, Why::Masked);
     }
 
     /// A token beyond a rate.
@@ -204,6 +218,8 @@ impl Why {
             Self::Scope(scope) => format!("no scope {}", scope.name()),
             Self::Tenant(_) => "no token of this tenant".to_owned(),
             Self::Hidden => "an event of another tenant".to_owned(),
+            Self::Bound => "what tells of all tenants".to_owned(),
+            Self::Masked => "what is masked for this token".to_owned(),
             Self::Rate(what) => format!("too many {what}"),
             Self::Others => "more than are told apart".to_owned(),
         }

@@ -33,6 +33,7 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(tenant): Path<String>) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
     if !includes(&caller.tenants(), &tenant) || !server.access.has_tenant(&tenant) {
+        server.audit.other_tenant(&caller, &tenant);
         return Err(Problem::not_found(format!("there is no tenant {tenant:?}")));
     }
     // It counts its events in log 0 first. Told here, where it is an answer: later it would be one that breaks off.

@@ -12,9 +12,9 @@ use utoipa::IntoParams;
 
 use super::search::write_reach;
 use super::{Asking, json};
-use crate::access::{Masks, Scope};
+use crate::access::Scope;
 use crate::http::Problem;
-use crate::http::caller::Call;
+use crate::http::caller::{Call, Caller};
 use crate::metrics::Question;
 use crate::read::asked::{self, Asked};
 use crate::read::{ask, masks};
@@ -55,9 +55,9 @@ pub(crate) async fn facets(
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
     let FacetParameters { fields, limit, times } = parameters;
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let query = asked.compile(&server, &caller, server.now())?;
     let fields = fields.unwrap_or_default();
-    let selectors = selectors(&fields, caller.masks())?;
+    let selectors = selectors(&server, &caller, &fields)?;
     if selectors.is_empty() {
         return Err(Problem::bad("fields", "name the fields, such as fields=action,actor.id"));
     }
@@ -183,9 +183,9 @@ async fn count(
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
     let StatsParameters { by, interval, limit } = parameters;
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let query = asked.compile(&server, &caller, server.now())?;
     let by = by.unwrap_or_default();
-    let fields = selectors(&by, caller.masks())?;
+    let fields = selectors(&server, &caller, &by)?;
     let interval = interval.as_deref().map(str::parse::<Interval>).transpose();
     let interval = interval.map_err(|error| Problem::bad("interval", error.message).hint(error.hint))?;
     let limit = bounded(limit)?;
@@ -258,11 +258,11 @@ fn write_value(out: &mut Vec<u8>, value: Option<&str>) {
     }
 }
 
-fn selectors(names: &str, hidden: Masks) -> Result<Vec<Selector>, Problem> {
+fn selectors(server: &Server, caller: &Caller, names: &str) -> Result<Vec<Selector>, Problem> {
     let mut fields: Vec<Selector> = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         let field = Selector::new(name)?;
-        masks::field(field.name(), hidden)?;
+        masks::field(field.name(), caller.masks()).inspect_err(|_| server.audit.masked(caller))?;
         if fields.iter().any(|known| known.name() == field.name()) {
             return Err(Problem::bad("fields", format!("the field {} is named twice", field.name())));
         }

@@ -1,6 +1,7 @@
 //! Whether it lives, whether it takes work, and what it counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -8,6 +9,7 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use indelible::ErrorKind;
 
+use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::Call;
 use crate::server::Server;
@@ -25,7 +27,9 @@ pub(crate) async fn live() -> Response {
         (status = 507, description = "The disk is full", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn ready(State(server): State<Arc<Server>>) -> Result<Response, Problem> {
     if server.is_draining() {
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping"));
+        return Err(
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping").after(Duration::from_secs(5))
+        );
     }
     let shared = Arc::clone(&server);
     // What everything emitted so far becomes is what the next event would become.
@@ -40,11 +44,15 @@ pub(crate) async fn ready(State(server): State<Arc<Server>>) -> Result<Response,
 }
 
 /// What the server counts, as OpenMetrics
+///
+/// For tokens for all tenants with scope read, audit or admin: it tells how much all tenants together do.
 #[utoipa::path(get, path = "/metrics", tag = "operation", security(("token" = [])),
-    responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text")))]
+    responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text"),
+        (status = "4XX", description = "Not for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn metrics(State(server): State<Arc<Server>>, call: Call) -> Result<Response, Problem> {
-    // No names of tenants or people are in it; still it is for those who have a token.
-    call.anybody(&server)?;
+    let caller = call.caller_of_any(&server, &[Scope::Audit, Scope::Read, Scope::Admin])?;
+    // No names of tenants or people are in it; but whoever knows what one tenant does learns what the others do.
+    caller.for_all(&server, "metrics tell of all tenants")?;
     let mut response = server.metrics.text(&server.store, &server.reader).into_response();
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -36,11 +36,7 @@ use crate::server::Server;
         (status = "4XX", description = "There is no such event for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(event): Path<String>) -> Result<Response, Problem> {
-    let caller = call.anybody(&server)?;
-    if !caller.token.may(Scope::Read) && !caller.token.may(Scope::Audit) {
-        server.audit.denied(&caller, Scope::Audit);
-        return Err(Problem::forbidden("this token has neither scope read nor scope audit"));
-    }
+    let caller = call.caller_of_any(&server, &[Scope::Audit, Scope::Read])?;
     server.audit.read(&caller, "prove", &event, &asked::told(&caller.tenants()));
     let proof = ask(&server, Question::Proof, move |server, cancel| {
         let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;

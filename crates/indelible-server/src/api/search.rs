@@ -60,7 +60,7 @@ pub(crate) async fn search(
     Asking(asked, parameters): Asking<SearchParameters>,
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let query = asked.compile(&server, &caller, server.now())?;
     let limit = parameters.limit.unwrap_or(PAGE);
     let most = server.config().number("limits.search_events");
     if !(1..=most).contains(&limit) {
@@ -206,7 +206,7 @@ pub(crate) async fn context(
         return Err(Problem::bad("limit", "before and after are 100 at most"));
     }
     let asked = Asked { q: parameters.q, ..Asked::default() };
-    let query = asked.compile(&caller, &server.identity, server.now())?;
+    let query = asked.compile(&server, &caller, server.now())?;
     server.audit.read(&caller, "context", &event, &asked::told(&caller.tenants()));
     ask(&server, Question::Search, move |server, cancel| {
         let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::json_of;
+use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::Call;
 use crate::metrics::Question;
@@ -49,8 +50,11 @@ pub(crate) struct StoreLogDoc {
 }
 
 /// Say which store this is, and which logs it has
+///
+/// For tokens with scope read, audit or admin.
 #[utoipa::path(get, path = "/api/v1/store", tag = "proof", security(("token" = [])),
-    responses((status = 200, description = "Identity, and logs with their keys", body = StoreDoc)))]
+    responses((status = 200, description = "Identity, and logs with their keys", body = StoreDoc),
+        (status = "4XX", description = "Not for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call) -> Result<Response, Problem> {
     let caller = call.anybody(&server)?;
     ask(&server, Question::Proof, move |server, _| {

@@ -89,7 +89,7 @@ pub(crate) async fn get(
     let caller = call.caller(&server, Scope::Read)?;
     let TailParameters { q, since, until, log, format, after } = parameters;
     let (asked, form) = (Asked { q, since, until, log }, format.unwrap_or_default());
-    let (filter, began) = (asked.filter(&caller)?, server.now());
+    let (filter, began) = (asked.filter(&server, &caller)?, server.now());
     let query = asked.query(&filter, &server.identity, began)?;
     let after = call.header("last-event-id").map(str::to_owned).or(after);
     let after = after.as_deref().map(Position::parse).transpose()?;

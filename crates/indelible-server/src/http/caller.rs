@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::StatusCode;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 
 use super::problem::Problem;
 use crate::access::{Masks, SYSTEM_TENANT, Scope, Token};
@@ -41,35 +41,49 @@ impl Caller {
     /// # Errors
     /// 401 without a token that holds, 403 without the scope, 429 beyond its rate.
     pub(crate) fn of(server: &Server, headers: &HeaderMap, peer: Option<Peer>, scope: Scope) -> Result<Self, Problem> {
-        let caller = Self::authenticate(server, headers, peer)?;
-        if !caller.token.may(scope) {
-            server.audit.denied(&caller, scope);
-            return Err(Problem::forbidden(format!("this token has no scope {}", scope.name())));
+        Self::authenticate(server, headers, peer)?.may_any(server, &[scope])
+    }
+
+    /// The same caller, who has to have one of these scopes; the first of them is the one that is missed.
+    fn may_any(self, server: &Server, scopes: &[Scope]) -> Result<Self, Problem> {
+        if scopes.iter().any(|scope| self.token.may(*scope)) {
+            return Ok(self);
         }
-        Ok(caller)
+        if let [missed, ..] = scopes {
+            server.audit.denied(&self, *missed);
+        }
+        let names: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
+        Err(Problem::forbidden(format!("this token has no scope {}", names.join(" or "))))
     }
 
     /// The caller of a request, whatever it may do.
     pub(crate) fn authenticate(server: &Server, headers: &HeaderMap, peer: Option<Peer>) -> Result<Self, Problem> {
         let address = peer.map(|peer| peer.0.ip().to_canonical());
-        let secret = secret(headers)?;
-        match server.access.check(&secret, server.now()) {
-            Some(token) => {
-                let caller = Self { token, address };
-                server.limits().request(&caller.token.id).map_err(|many| server.too_many(&caller, many))?;
-                Ok(caller)
-            }
-            None => {
-                server.metrics.failed_logins.inc();
-                server.audit.failed_login(address, "no such token, or it has expired or was revoked");
-                if let Some(address) = address {
-                    server.limits().failed_login(address).inspect_err(|_| {
-                        server.metrics.limited.inc();
-                    })?;
-                }
-                Err(Problem::unauthenticated("this token does not hold: unknown, expired or revoked"))
-            }
+        // Who sends none is not guessing: many a client asks first whether it has to.
+        let value = headers.get(AUTHORIZATION).ok_or_else(|| Problem::unauthenticated("this needs a token"))?;
+        let secret = match secret(value) {
+            Ok(secret) => secret,
+            Err(problem) => return Err(failed_login(server, address, "the header authorization cannot be read", problem)),
+        };
+        let Some(token) = server.access.check(&secret, server.now()) else {
+            let problem = Problem::unauthenticated("this token does not hold: unknown, expired or revoked");
+            return Err(failed_login(server, address, "no such token, or it has expired or was revoked", problem));
+        };
+        let caller = Self { token, address };
+        server.limits().request(&caller.token.id).map_err(|many| server.too_many(&caller, many))?;
+        Ok(caller)
+    }
+
+    /// Whether it is a caller for all tenants: what this is about tells of all of them, and of no events.
+    ///
+    /// # Errors
+    /// 403, beginning with `why`, for a token of some tenants.
+    pub(crate) fn for_all(&self, server: &Server, why: &str) -> Result<(), Problem> {
+        if self.token.tenants.is_none() {
+            return Ok(());
         }
+        server.audit.bound(self);
+        Err(Problem::forbidden(format!("{why}: it takes a token for all tenants")))
     }
 
     /// The tenant of an event that says `said`.
@@ -110,10 +124,22 @@ impl Caller {
     }
 }
 
+/// Counts and records that a login failed. Gives what to answer: `problem`, or that there were too many from there.
+fn failed_login(server: &Server, address: Option<IpAddr>, why: &'static str, problem: Problem) -> Problem {
+    server.metrics.failed_logins.inc();
+    server.audit.failed_login(address, why);
+    match address.map(|address| server.limits().failed_login(address)) {
+        Some(Err(many)) => {
+            server.metrics.limited.inc();
+            many.into()
+        }
+        Some(Ok(())) | None => problem,
+    }
+}
+
 /// The secret in `authorization`: Bearer, Splunk's, Elastic's ApiKey, or Basic with the token as the password.
-fn secret(headers: &HeaderMap) -> Result<String, Problem> {
+fn secret(value: &HeaderValue) -> Result<String, Problem> {
     let wrong = || Problem::unauthenticated("the header authorization cannot be read");
-    let value = headers.get(AUTHORIZATION).ok_or_else(|| Problem::unauthenticated("this needs a token"))?;
     let value = value.to_str().map_err(|_| wrong())?;
     let (scheme, rest) = value.split_once(' ').ok_or_else(wrong)?;
     let rest = rest.trim();
@@ -142,6 +168,11 @@ impl Call {
     /// The caller, who has to have `scope`.
     pub(crate) fn caller(&self, server: &Server, scope: Scope) -> Result<Caller, Problem> {
         Caller::of(server, &self.headers, self.peer, scope)
+    }
+
+    /// The caller, who has to have one of these scopes.
+    pub(crate) fn caller_of_any(&self, server: &Server, scopes: &[Scope]) -> Result<Caller, Problem> {
+        self.anybody(server)?.may_any(server, scopes)
     }
 
     /// The caller, whatever it may do.

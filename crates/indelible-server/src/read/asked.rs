@@ -32,19 +32,19 @@ impl Asked {
     /// The filter that `q` is, of the caller's tenants and of nothing that is masked for it.
     ///
     /// # Errors
-    /// It cannot be understood, or looks into what is masked.
-    pub(crate) fn filter(&self, caller: &Caller) -> Result<Filter, Problem> {
+    /// It cannot be understood, or looks into what is masked, which is recorded.
+    pub(crate) fn filter(&self, server: &Server, caller: &Caller) -> Result<Filter, Problem> {
         let filter = Filter::parse(self.q.as_deref().unwrap_or_default())?;
-        masks::check(&filter, caller.masks())?;
+        masks::check(&filter, caller.masks()).inspect_err(|_| server.audit.masked(caller))?;
         Ok(restricted(filter, &caller.tenants()))
     }
 
     /// The query for the store: of the caller's tenants, and of nothing that is masked for it.
     ///
     /// # Errors
-    /// The query cannot be understood, or looks into what is masked.
-    pub(crate) fn compile(&self, caller: &Caller, identity: &Identity, now: i64) -> Result<Query, Problem> {
-        self.query(&self.filter(caller)?, identity, now)
+    /// The query cannot be understood, or looks into what is masked, which is recorded.
+    pub(crate) fn compile(&self, server: &Server, caller: &Caller, now: i64) -> Result<Query, Problem> {
+        self.query(&self.filter(server, caller)?, &server.identity, now)
     }
 
     /// As [`compile`](Self::compile), of a filter that is this one's.

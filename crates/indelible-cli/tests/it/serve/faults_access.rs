@@ -150,6 +150,27 @@ fn guessed_tokens_are_counted_and_slowed_down() {
     assert_eq!(events[0]["origin"]["ip"], "127.0.0.1");
 }
 
+/// What is no header of a token counts as a guess, like a token that does not hold; a request without any is none.
+#[test]
+fn logins_that_cannot_be_read_are_counted_recorded_and_slowed_down() {
+    let served = Served::start_with(Home::new(), &["rate.failed_logins=1", "rate.burst_seconds=1"]);
+    let login = |value: &[u8]| {
+        let head = b"GET /api/v1/search HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: ";
+        Raw::saying(served.address(), [head, value, b"\r\n\r\n"].concat()).status()
+    };
+    let wrong: [&[u8]; 7] =
+        [b"indl_x", b"Bearer", b"Basic !", b"Basic bm9jb2xvbg==", b"Digest username=x", b"ApiKey \xff", b"Bearer \xc3\xa4"];
+    let statuses: Vec<u16> = (0..5).flat_map(|_| wrong).map(login).collect();
+    assert!(statuses[0] == 401 && statuses.iter().all(|status| matches!(status, 401 | 429)), "{statuses:?}");
+    let unseen = statuses.iter().filter(|status| **status == 429).count() as u64;
+    assert!(unseen > 10, "{statuses:?}");
+    served.get("/api/v1/search", "").is(401);
+    assert_eq!(served.metric("indelible_failed_logins_total"), 35);
+    assert_eq!(served.metric("indelible_limited_total"), unseen);
+    let (_home, events) = recorded(served, "user.login");
+    assert_eq!(weight(&events, "the header authorization cannot be read"), 35, "{events:?}");
+}
+
 /// Whoever puts a token into a URL hears of it, whatever the path; and nobody finds it in the log.
 #[test]
 fn tokens_in_urls_are_refused_everywhere_and_kept_nowhere() {
@@ -197,6 +218,9 @@ fn refusals_are_recorded_and_a_flood_of_them_is_one_event() {
         served.get(&format!("/api/v1/events/999999{path}"), &acme).is(404);
     }
     served.get("/api/v1/tokens", &acme).is(403);
+    for tenant in ["umbrella", "nobody", "_system"] {
+        served.get(&format!("/api/v1/tenants/{tenant}/copy"), &acme).is(404);
+    }
     let many = "{\"action\":\"a.b\"}\n".repeat(2_000);
     served.post_lines(&theirs, &[], &many).is(201);
     served.post_lines(&theirs, &[], &many).is(429);
@@ -223,10 +247,57 @@ fn refusals_are_recorded_and_a_flood_of_them_is_one_event() {
     assert_eq!(weight(&events, "too many requests of this token"), limited);
     assert_eq!(weight(&events, "no scope read"), unscoped);
     assert_eq!(weight(&events, "an event of another tenant"), 3);
+    assert_eq!(weight(&events, "no token of this tenant"), 7, "to record, and to have a copy: {events:?}");
     let tenants: Vec<&Value> = events.iter().filter(|event| event["details"]["reason"] == "no token of this tenant").collect();
     let named = |name: &str| tenants.iter().filter(|event| event["targets"][0]["id"] == name).count();
     assert!(named("umbrella") >= 1 && named("nobody") >= 1, "{tenants:?}");
     assert!(events.len() < 20, "{} events", events.len());
+}
+
+/// Who would look at what is hidden from a token, or at what tells of all tenants, is in the log, too.
+#[test]
+fn who_asks_for_what_is_masked_or_tells_of_all_is_recorded() {
+    let served = Served::start();
+    let masked = served.token(&["read"], &["acme"], &["identity", "content"]);
+    for path in [
+        "search?q=actor:alice",
+        "events/1/context?q=alice",
+        "tail?q=details.x:1",
+        "export?q=session:x",
+        "export?format=parquet",
+        "facets?fields=action,actor.id",
+        "stats?by=target.id",
+        "histogram?q=ip:192.0.2.1",
+    ] {
+        served.get(&format!("/api/v1/{path}"), &masked).is(403);
+    }
+    served.get("/api/v1/search?q=action:a.b", &masked).is(200);
+    let auditor = served.token(&["read", "audit"], &["acme"], &[]);
+    served.post("/api/v1/verify", &auditor, &json!({})).is(403);
+    served.get("/metrics", &auditor).is(403);
+    let (_home, events) = recorded(served, "access.deny");
+    assert_eq!(weight(&events, "what is masked for this token"), 8, "{events:?}");
+    assert_eq!(weight(&events, "what tells of all tenants"), 2, "{events:?}");
+}
+
+/// What all tenants together do, nobody learns by a token of one of them.
+#[test]
+fn metrics_and_the_store_are_told_to_those_who_may_read() {
+    let served = Served::start();
+    let (all, acme): (&[&str], &[&str]) = (&[], &["acme"]);
+    for (scopes, tenants, metrics, store) in [
+        (&["emit"][..], acme, 403, 403),
+        (&["emit"], all, 403, 403),
+        (&["emit", "read"], acme, 403, 200),
+        (&["audit"], acme, 403, 200),
+        (&["read"], all, 200, 200),
+        (&["audit"], all, 200, 200),
+        (&["admin"], all, 200, 200),
+    ] {
+        let token = served.token(scopes, tenants, &[]);
+        assert_eq!(served.get("/metrics", &token).status, metrics, "{scopes:?} {tenants:?}");
+        assert_eq!(served.get("/api/v1/store", &token).status, store, "{scopes:?} {tenants:?}");
+    }
 }
 
 /// Cells of a CSV, by rows.

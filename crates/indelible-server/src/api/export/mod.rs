@@ -96,12 +96,13 @@ pub(crate) async fn get(
     let caller = call.caller(&server, Scope::Read)?;
     let form = parameters.format.unwrap_or_default();
     if matches!(form, Form::Ocsf | Form::Parquet) && caller.masks().any() {
+        server.audit.masked(&caller);
         let text = format!("{} has no way to say what is masked: ask for ndjson", form.name());
         return Err(Problem::forbidden(text));
     }
     let now = parameters.now.as_deref().map(|text| time::parse(text, server.now())).transpose();
     let now = now.map_err(|error| Problem::bad("time", error.message).hint(error.hint))?.unwrap_or_else(|| server.now());
-    let query = asked.compile(&caller, &server.identity, now)?;
+    let query = asked.compile(&server, &caller, now)?;
     let from = parameters.from.as_deref().map(Position::parse).transpose()?.unwrap_or_default();
     let (sending, body) = Sending::begin(&server).await?;
     let shared = Arc::clone(&server);
