@@ -14,6 +14,7 @@ use crate::config::{Config, Sources};
 use crate::http::Problem;
 use crate::http::body::{BodyLimits, Room};
 use crate::http::caller::Caller;
+use crate::http::shares::Shares;
 use crate::metrics::Metrics;
 use crate::read::live::Live;
 
@@ -29,9 +30,11 @@ pub(crate) struct Server {
     pub(crate) audit: Audit,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) room: Room,
-    pub(crate) searches: Arc<Semaphore>,
-    pub(crate) exports: Arc<Semaphore>,
-    pub(crate) tails: Arc<Semaphore>,
+    pub(crate) searches: Shares,
+    pub(crate) exports: Shares,
+    pub(crate) tails: Shares,
+    /// The one place for the verification of everything.
+    pub(crate) verifying: Arc<Semaphore>,
     /// Turns of live tails to be told an event.
     pub(crate) telling: Semaphore,
     pub(crate) live: Arc<Live>,
@@ -53,10 +56,11 @@ impl Server {
             store,
             access,
             room: Room::new(config.size("limits.bodies"), metrics.bodies_refused.clone()),
-            searches: Arc::new(Semaphore::new(config.size("limits.searches"))),
-            exports: Arc::new(Semaphore::new(config.size("limits.exports"))),
+            searches: Shares::new(config.size("limits.searches")),
+            exports: Shares::new(config.size("limits.exports")),
             metrics,
-            tails: Arc::new(Semaphore::new(config.size("limits.tails"))),
+            tails: Shares::new(config.size("limits.tails")),
+            verifying: Arc::new(Semaphore::new(1)),
             telling: Semaphore::new(TELLING),
             live: Arc::default(),
             default_tenant: config.text("store.tenant").to_owned(),

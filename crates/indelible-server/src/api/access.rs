@@ -14,7 +14,7 @@ use super::{json, json_of};
 use crate::access::{Masks, Scope, Scopes, Tenant, Token, TokenSpec};
 use crate::http::Problem;
 use crate::http::body::receive;
-use crate::http::caller::{Call, Tenants};
+use crate::http::caller::{Call, Caller, Tenants};
 use crate::read::asked::includes;
 use crate::server::Server;
 
@@ -103,7 +103,7 @@ pub(crate) async fn tokens(State(server): State<Arc<Server>>, call: Call) -> Res
         (status = "4XX", description = "It cannot be", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn create_token(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Admin)?;
-    let new: NewTokenDoc = read(&server, &call, body).await?;
+    let new: NewTokenDoc = read(&server, &caller, &call, body).await?;
     let word = |word: String| Problem::bad("scope", format!("there is no {word:?}"));
     let now = server.now();
     let expires = new.expires.as_deref().map(|text| indelible::search::time::parse(text, now)).transpose();
@@ -162,7 +162,7 @@ pub(crate) async fn tenants(State(server): State<Arc<Server>>, call: Call) -> Re
         (status = "4XX", description = "It cannot be", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn create_tenant(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Admin)?;
-    let new: NewTenantDoc = read(&server, &call, body).await?;
+    let new: NewTenantDoc = read(&server, &caller, &call, body).await?;
     let (shared, now, name) = (Arc::clone(&server), server.now(), new.name.clone());
     let is_new = blocking(move || Ok(shared.access.create_tenant(&name, now)?)).await?;
     if is_new {
@@ -176,8 +176,8 @@ pub(crate) async fn create_tenant(State(server): State<Arc<Server>>, call: Call,
 }
 
 /// A small JSON body.
-async fn read<T: serde::de::DeserializeOwned>(server: &Server, call: &Call, body: Body) -> Result<T, Problem> {
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+async fn read<T: serde::de::DeserializeOwned>(server: &Server, caller: &Caller, call: &Call, body: Body) -> Result<T, Problem> {
+    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(caller)).await?;
     serde_json::from_slice(&received.bytes).map_err(|error| Problem::bad("json", format!("the body cannot be read: {error}")))
 }
 

@@ -1,6 +1,7 @@
 //! Signed heads of the logs, and the verification of everything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -34,8 +35,8 @@ pub(crate) struct LogDoc {
 #[utoipa::path(get, path = "/api/v1/checkpoints", tag = "proof", security(("token" = [])),
     responses((status = 200, description = "By log", body = Vec<LogDoc>)))]
 pub(crate) async fn list(State(server): State<Arc<Server>>, call: Call) -> Result<Response, Problem> {
-    call.caller(&server, Scope::Audit)?;
-    let logs = ask(&server, Question::Proof, |server, _| {
+    let caller = call.caller(&server, Scope::Audit)?;
+    let logs = ask(&server, caller.holder(), Question::Proof, |server, _| {
         let mut logs = Vec::new();
         for log in &server.identity.logs {
             let signed = server.store.checkpoint(log.id)?;
@@ -62,9 +63,9 @@ pub(crate) async fn list(State(server): State<Arc<Server>>, call: Call) -> Resul
         (status = "4XX", description = "There is no such log", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
     ))]
 pub(crate) async fn note(State(server): State<Arc<Server>>, call: Call, Path(log): Path<String>) -> Result<Response, Problem> {
-    call.caller(&server, Scope::Audit)?;
+    let caller = call.caller(&server, Scope::Audit)?;
     let log = log_named(&server.identity, &log)?;
-    let signed = ask(&server, Question::Proof, move |server, _| Ok(server.store.checkpoint(log)?)).await?;
+    let signed = ask(&server, caller.holder(), Question::Proof, move |server, _| Ok(server.store.checkpoint(log)?)).await?;
     Ok(text(signed.note))
 }
 
@@ -108,28 +109,30 @@ pub(crate) struct FindingDoc {
 
 /// Recompute every hash and check every signature
 ///
-/// It reads everything, so it takes a second for each few hundred thousand events. It is the server's own word: whoever does not trust it takes
+/// It reads everything, so it takes a second for each few hundred thousand events; one at a time, and 503 for whoever asks meanwhile. It is the server's own word: whoever does not trust it takes
 /// the tiles, or a backup, and verifies by itself.
 #[utoipa::path(post, path = "/api/v1/verify", tag = "proof", security(("token" = [])),
     responses((status = 200, description = "What was found", body = VerifyDoc),
-        (status = "4XX", description = "Not for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
+        (status = "4XX", description = "Not for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json"),
+        (status = 503, description = "It is being done for somebody else", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn verify(State(server): State<Arc<Server>>, call: Call) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Audit)?;
-    if caller.token.tenants.is_some() {
-        return Err(Problem::forbidden("verification reads every tenant's events: it takes a token for all tenants"));
-    }
-    // Not one of the questions that have to end soon; one at a time.
-    let permit = Arc::clone(&server.searches).acquire_owned().await.map_err(|_| Problem::busy("the server is stopping"))?;
+    caller.for_all(&server, "verification reads every tenant's events")?;
+    // Not one of the questions, which have to end soon. It goes on when whoever asked has left, so that it is one at a time all the same.
+    let place = Arc::clone(&server.verifying).try_acquire_owned();
+    let place =
+        place.map_err(|_| Problem::busy("everything is being verified for somebody else").after(Duration::from_secs(10)))?;
     let shared = Arc::clone(&server);
     let report = tokio::task::spawn_blocking(move || {
-        let report = indelible::verify::verify(shared.reader.dir(), Options::default());
-        drop(permit);
-        report
+        let report = indelible::verify::verify(shared.reader.dir(), Options::default())?;
+        let outcome = if report.ok { Outcome::Success } else { Outcome::Failure };
+        let draft = Draft::new(taxonomy::LOG_VERIFY).outcome(outcome).detail("findings", report.findings.len() as u64);
+        shared.audit.by(&caller, draft);
+        drop(place);
+        Ok::<_, Problem>(report)
     });
     let report =
         report.await.map_err(|_| Problem::new(hyper::StatusCode::INTERNAL_SERVER_ERROR, "store", "verification broke off"))??;
-    let outcome = if report.ok { Outcome::Success } else { Outcome::Failure };
-    server.audit.by(&caller, Draft::new(taxonomy::LOG_VERIFY).outcome(outcome).detail("findings", report.findings.len() as u64));
     let name = |log: u32| server.identity.log_name(log).to_owned();
     Ok(json_of(&VerifyDoc {
         ok: report.ok,

@@ -40,7 +40,7 @@ pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(tena
     if let Some(error) = server.store.stalled() {
         return Err(error.into());
     }
-    let (sending, body) = Sending::begin(&server).await?;
+    let (sending, body) = Sending::begin(&server, caller.holder()).await?;
     let shared = Arc::clone(&server);
     tokio::task::spawn_blocking(move || {
         let mut out = Lines { sending, piece: Vec::new() };

@@ -64,7 +64,7 @@ pub(crate) async fn facets(
     let limit = bounded(limit)?;
     server.audit.read(&caller, "facets", &format!("{} fields={fields}", asked.told()), &asked::told(&caller.tenants()));
     let times = times.unwrap_or(false);
-    let body = ask(&server, Question::Count, move |server, cancel| {
+    let body = ask(&server, caller.holder(), Question::Count, move |server, cancel| {
         let query = cancel.on(query);
         let mut out = b"{\"facets\":[".to_vec();
         if times {
@@ -190,7 +190,7 @@ async fn count(
     let interval = interval.map_err(|error| Problem::bad("interval", error.message).hint(error.hint))?;
     let limit = bounded(limit)?;
     server.audit.read(&caller, operation, &format!("{} by={by}", asked.told()), &asked::told(&caller.tenants()));
-    let body = ask(&server, Question::Count, move |server, cancel| {
+    let body = ask(&server, caller.holder(), Question::Count, move |server, cancel| {
         let query = cancel.on(query);
         let groups_max = if interval.is_some() { STRETCHES_MAX } else { GROUPS_KEPT };
         let grouping = Grouping { fields: fields.clone(), interval, groups_max, key_bytes_max: KEY_BYTES };

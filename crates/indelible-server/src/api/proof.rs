@@ -38,7 +38,7 @@ use crate::server::Server;
 pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call, Path(event): Path<String>) -> Result<Response, Problem> {
     let caller = call.caller_of_any(&server, &[Scope::Audit, Scope::Read])?;
     server.audit.read(&caller, "prove", &event, &asked::told(&caller.tenants()));
-    let proof = ask(&server, Question::Proof, move |server, cancel| {
+    let proof = ask(&server, caller.holder(), Question::Proof, move |server, cancel| {
         let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;
         // Covers the event, if nothing did yet.
         let signed = server.store.checkpoint(log)?;
@@ -72,7 +72,7 @@ async fn events(
     let group: u64 = group.parse().map_err(|_| Problem::bad("tile", "a group of events is a number, from 0"))?;
     let tenants = caller.tenants();
     server.audit.read(&caller, "audit", &format!("log={log} group={group}"), &asked::told(&tenants));
-    ask(&server, Question::Proof, move |server, _| {
+    ask(&server, caller.holder(), Question::Proof, move |server, _| {
         let none = || Problem::not_found("the log is not that long");
         let first = group.checked_mul(u64::from(TILE_WIDTH)).ok_or_else(none)?;
         let hidden = masks::hidden(caller.masks());
@@ -107,9 +107,9 @@ fn with_salt<'r>(tag: Tag, salt: [u8; 16], value: &'r [u8], hidden: &[Tag]) -> B
 }
 
 async fn checkpoint(State(server): State<Arc<Server>>, call: Call, Path(log): Path<String>) -> Result<Response, Problem> {
-    call.caller(&server, Scope::Audit)?;
+    let caller = call.caller(&server, Scope::Audit)?;
     let log = asked::log_named(&server.identity, &log)?;
-    let signed = ask(&server, Question::Proof, move |server, _| Ok(server.store.checkpoint(log)?)).await?;
+    let signed = ask(&server, caller.holder(), Question::Proof, move |server, _| Ok(server.store.checkpoint(log)?)).await?;
     Ok(text(signed.note))
 }
 
@@ -118,13 +118,14 @@ async fn tile(
     call: Call,
     Path((log, tile)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    call.caller(&server, Scope::Audit)?;
+    let caller = call.caller(&server, Scope::Audit)?;
     let log = asked::log_named(&server.identity, &log)?;
     let path = TilePath::parse(&format!("tile/{tile}")).map_err(|error| Problem::bad("tile", error.to_string()))?;
     let is_full = path.is_full();
-    let bytes =
-        ask(&server, Question::Proof, move |server, _| Ok(server.reader.tile(log, server.store.checkpoint(log)?.size, &path)?))
-            .await?;
+    let bytes = ask(&server, caller.holder(), Question::Proof, move |server, _| {
+        Ok(server.reader.tile(log, server.store.checkpoint(log)?.size, &path)?)
+    })
+    .await?;
     let mut response = (StatusCode::OK, bytes).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

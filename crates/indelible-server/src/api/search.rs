@@ -71,7 +71,7 @@ pub(crate) async fn search(
     server.audit.read(&caller, "search", &asked.told(), &asked::told(&caller.tenants()));
     let (count, explain) = (parameters.count.unwrap_or(false), parameters.explain.unwrap_or(false));
     let form = parameters.format.unwrap_or_default();
-    ask(&server, Question::Search, move |server, cancel| {
+    ask(&server, caller.holder(), Question::Search, move |server, cancel| {
         let mut page = Page::new(server, &caller, form);
         let query = cancel.on(query);
         let found = server.reader.latest(&query, limit, before.as_ref(), &mut |view| {
@@ -122,7 +122,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Read)?;
     server.audit.read(&caller, "show", &event, &asked::told(&caller.tenants()));
-    ask(&server, Question::Show, move |server, cancel| {
+    ask(&server, caller.holder(), Question::Show, move |server, cancel| {
         let none = || Problem::not_found(format!("there is no event {event}"));
         let Located { log, seq, namesakes } = asked::locate(server, &caller, &event, cancel)?;
         let stored = server.reader.record(log, seq)?.ok_or_else(none)?;
@@ -208,7 +208,7 @@ pub(crate) async fn context(
     let asked = Asked { q: parameters.q, ..Asked::default() };
     let query = asked.compile(&server, &caller, server.now())?;
     server.audit.read(&caller, "context", &event, &asked::told(&caller.tenants()));
-    ask(&server, Question::Search, move |server, cancel| {
+    ask(&server, caller.holder(), Question::Search, move |server, cancel| {
         let Located { log, seq, .. } = asked::locate(server, &caller, &event, cancel)?;
         let mut query = cancel.on(query);
         query.log = Some(log);

@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::http::Problem;
+use crate::http::shares::{Holder, Place};
 use crate::server::Server;
 
 /// Bytes that are sent together.
@@ -26,7 +27,7 @@ pub(super) struct Sending {
     is_whole: Arc<AtomicBool>,
     is_broken: bool,
     /// Places of their own: such an answer lasts as long as its reader takes, and searches do not wait for that.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Sending {
@@ -34,10 +35,10 @@ impl Sending {
     ///
     /// # Errors
     /// 503: too many are under way.
-    pub(super) async fn begin(server: &Arc<Server>) -> Result<(Self, Body), Problem> {
+    pub(super) async fn begin(server: &Arc<Server>, holder: Holder) -> Result<(Self, Body), Problem> {
         let patience = server.config().time("limits.search_time");
-        let place = tokio::time::timeout(patience, Arc::clone(&server.exports).acquire_owned()).await;
-        let place = place.ok().and_then(Result::ok).ok_or_else(|| Problem::busy("too many exports are under way"))?;
+        let place = server.exports.of(holder).take(1, patience).await;
+        let place = place.ok_or_else(|| Problem::busy("too many exports are under way"))?;
         let (sender, receiver) = mpsc::channel(PIECES);
         let is_whole = Arc::new(AtomicBool::new(false));
         let body = Body::from_stream(Pieces(receiver, Arc::clone(&is_whole)));

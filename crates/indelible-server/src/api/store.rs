@@ -56,8 +56,8 @@ pub(crate) struct StoreLogDoc {
     responses((status = 200, description = "Identity, and logs with their keys", body = StoreDoc),
         (status = "4XX", description = "Not for this token", body = super::openapi::ProblemDoc, content_type = "application/problem+json")))]
 pub(crate) async fn get(State(server): State<Arc<Server>>, call: Call) -> Result<Response, Problem> {
-    let caller = call.anybody(&server)?;
-    ask(&server, Question::Proof, move |server, _| {
+    let caller = call.caller_of_any(&server, &[Scope::Read, Scope::Audit, Scope::Admin])?;
+    ask(&server, caller.holder(), Question::Proof, move |server, _| {
         let identity = &server.identity;
         let heads = server.store.heads();
         let mut logs = Vec::new();

@@ -93,7 +93,7 @@ pub(crate) async fn get(
     let query = asked.query(&filter, &server.identity, began)?;
     let after = call.header("last-event-id").map(str::to_owned).or(after);
     let after = after.as_deref().map(Position::parse).transpose()?;
-    let permit = Arc::clone(&server.tails).try_acquire_owned().map_err(|_| {
+    let place = server.tails.of(caller.holder()).try_take(1).ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tails", "too many live tails are open").after(Duration::from_secs(5))
     })?;
     let masks = caller.masks();
@@ -115,7 +115,7 @@ pub(crate) async fn get(
     };
     tokio::spawn(async move {
         listener.run(listening, behind).await;
-        drop(permit);
+        drop(place);
     });
     let mut response = Response::new(Body::from_stream(Pieces(receiver)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -234,7 +234,7 @@ impl Listener {
                 return false;
             }
             let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
-            let found = ask(&self.server, Question::Tail, move |server, cancel| {
+            let found = ask(&self.server, self.caller.holder(), Question::Tail, move |server, cancel| {
                 let query = cancel.on(query);
                 let from = position.places();
                 let mut position = position;

@@ -106,7 +106,8 @@ pub const KEYS: &[Key] = &[
         "limits.body_time",
         Kind::Time(100, DAY),
         "30s",
-        "Time between two pieces of a request's body, ten times that for all of it; and for all of a syslog message",
+        "Time between two pieces of a request's body, in which it has to bring 1 KiB for each second; ten times that for all of it; and for all \
+         of a syslog message",
     ),
     key(
         "limits.idle_time",
@@ -117,28 +118,29 @@ pub const KEYS: &[Key] = &[
     live("limits.body", Kind::Bytes(1024, 1 << 32), "16MiB", "Bytes of a request's body as it comes"),
     live("limits.decompressed", Kind::Bytes(1024, 1 << 32), "64MiB", "Bytes of a request's body once decompressed"),
     live("limits.batch_events", Kind::Number(1, 1_000_000), "50000", "Events of one request"),
-    live(
+    key(
         "limits.bodies",
         Kind::Bytes(MIB, 1 << 40),
-        "96MiB",
-        "Bytes of all bodies that are being read at once; more requests wait",
+        "160MiB",
+        "Bytes of all bodies in memory at once, and of one tenant half of them; more requests wait. What limits.body and \
+         limits.decompressed together are beyond half of it cannot come",
     ),
-    live(
-        "limits.emit_time",
-        Kind::Time(10, DAY),
-        "10s",
-        "Time that a request waits for room and for the sync before it gets 503",
-    ),
+    key("limits.emit_time", Kind::Time(10, DAY), "10s", "Time that a request waits for room and for the sync before it gets 503"),
     live("limits.search_time", Kind::Time(10, DAY), "30s", "Time that a question may take"),
-    key("limits.searches", Kind::Number(1, 1024), "4", "Questions that are worked on at once; more wait"),
+    key(
+        "limits.searches",
+        Kind::Number(1, 1024),
+        "4",
+        "Questions that are worked on at once, half of them of one tenant; more wait",
+    ),
     key(
         "limits.exports",
         Kind::Number(1, 1024),
         "4",
-        "Exports at once; more wait. Their readers have limits.body_time for each piece",
+        "Exports at once, half of them of one tenant; more wait. Their readers have limits.body_time for each piece",
     ),
     live("limits.search_events", Kind::Number(1, 1_000_000), "10000", "Events of one page of a search"),
-    key("limits.tails", Kind::Number(0, 1_000_000), "2000", "Live tails at once"),
+    key("limits.tails", Kind::Number(0, 1_000_000), "2000", "Live tails at once, half of them of one tenant"),
     live("rate.token_events", Kind::Number(0, u32::MAX as u64), "0", "Events a second for each token; 0: no limit"),
     live("rate.token_requests", Kind::Number(0, u32::MAX as u64), "0", "Requests a second for each token; 0: no limit"),
     live("rate.tenant_events", Kind::Number(0, u32::MAX as u64), "0", "Events a second for each tenant; 0: no limit"),

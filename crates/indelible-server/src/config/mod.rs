@@ -138,8 +138,10 @@ impl Config {
         if zone != "UTC" && zone.parse::<chrono::FixedOffset>().is_err() {
             error.add(format!("syslog.zone is UTC or an offset such as +02:00, not {zone:?}"));
         }
-        if self.number("limits.body") > self.number("limits.bodies") {
-            error.add("limits.bodies is for all bodies at once, and has to be as large as limits.body at least");
+        if self.number("limits.body").saturating_mul(2) > self.number("limits.bodies") {
+            error.add(
+                "limits.bodies is for all bodies at once, and of one sender half of it: it has to be twice limits.body at least",
+            );
         }
         let tenants = ["store.tenant", "syslog.tenant"].map(|name| (name, self.text(name)));
         for (name, tenant) in tenants.iter().filter(|(_, tenant)| !crate::access::is_tenant_name(tenant)) {

@@ -10,6 +10,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 
 use super::problem::Problem;
+use super::shares::Holder;
 use crate::access::{Masks, SYSTEM_TENANT, Scope, Token};
 use crate::server::Server;
 
@@ -116,6 +117,14 @@ impl Caller {
             Some(tenants) => Tenants::These(tenants.clone()),
             None if self.token.may(Scope::Admin) => Tenants::All,
             None => Tenants::AllButSystem,
+        }
+    }
+
+    /// As whom it takes places and room: the tokens of one tenant share them.
+    pub(crate) fn holder(&self) -> Holder {
+        match self.token.tenants.as_deref() {
+            Some([tenant]) => Holder::Tenant(tenant.clone()),
+            _ => Holder::Token(self.token.id.clone()),
         }
     }
 

@@ -7,6 +7,7 @@ mod handles;
 mod peers;
 pub(crate) mod problem;
 pub(crate) mod serve;
+pub(crate) mod shares;
 mod taken;
 pub(crate) mod tls;
 pub(crate) mod validity;

@@ -5,8 +5,9 @@
 //!
 //! - It does not read its socket: a write to it does not end. [`Patient`] fails it, and the connection with it.
 //! - It reads, and answers pings, but opens no window for a stream of HTTP/2 (or a byte now and then): nothing is written that could
-//!   fail. So each larger answer is handed over in pieces and looked after. When nobody takes the next piece in time, the answer is
-//!   dropped: of the stream, one piece is left, and the rest of the connection, which may be a proxy's for many, goes on.
+//!   fail. So each larger answer is handed over in pieces and looked after. When nobody takes the next piece in time, or they are taken
+//!   more slowly than anybody has to take them, the answer is dropped: of the stream, one piece is left, and the rest of the connection,
+//!   which may be a proxy's for many, goes on.
 
 use std::io;
 use std::pin::Pin;
@@ -34,6 +35,11 @@ const PIECE_BYTES: usize = 16 << 10;
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// How many of the longest pauses a whole answer may take, as for bodies of requests.
 const PAUSES_MAX: u32 = 10;
+
+/// Bytes that have to be taken for each second in which the peer is waited for.
+const LEAST_RATE: u32 = 4 << 10;
+/// Over how many of the longest pauses that is measured: a minute, where each is half of one.
+const WINDOW_PAUSES: u32 = 2;
 
 /// Answers of all connections.
 #[derive(Clone)]
@@ -87,9 +93,10 @@ impl Taking {
         };
         let whole = place.is_some().then(|| self.answers.pause * PAUSES_MAX);
         response.map(|body| {
-            let state = State { body: Some(body), rest: Bytes::new(), given: None, _place: place };
+            let pace = Pace { window: self.answers.pause * WINDOW_PAUSES, waited: Duration::ZERO, taken: 0 };
+            let state = State { body: Some(body), rest: Bytes::new(), given: None, pace, taking: self.clone(), place };
             let way = Arc::new(Way(Mutex::new(state)));
-            let watching = tokio::spawn(watch(Arc::downgrade(&way), self.clone(), whole));
+            let watching = tokio::spawn(watch(Arc::downgrade(&way), self.answers.pause, whole));
             Body::new(Pieces { way, watching: watching.abort_handle() })
         })
     }
@@ -111,12 +118,40 @@ struct State {
     rest: Bytes,
     /// When the piece was handed over behind which the connection has not asked for more; `None` when it waits for us.
     given: Option<Instant>,
-    _place: Option<OwnedSemaphorePermit>,
+    pace: Pace,
+    taking: Taking,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// How fast an answer is taken, while it is its peer that is waited for: what is made slowly, or seldom, is not slowly taken.
+struct Pace {
+    window: Duration,
+    /// Of this window: for how long the peer was waited for, and what it took.
+    waited: Duration,
+    taken: usize,
+}
+
+impl Pace {
+    /// Counts a piece. Whether a window has ended in which too little was taken.
+    fn is_too_slow(&mut self, waited: Duration) -> bool {
+        self.waited += waited;
+        if self.waited < self.window {
+            return false;
+        }
+        let least = u128::from(LEAST_RATE) * self.waited.as_millis() / 1_000;
+        let is_too_slow = (self.taken as u128) < least;
+        (self.waited, self.taken) = (Duration::ZERO, 0);
+        is_too_slow
+    }
 }
 
 impl State {
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.given = None;
+        if let Some(given) = self.given.take()
+            && self.pace.is_too_slow(given.elapsed())
+        {
+            self.give_up();
+        }
         if self.rest.is_empty() {
             let Some(body) = &mut self.body else {
                 return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))));
@@ -133,7 +168,15 @@ impl State {
             }
         }
         self.given = Some(Instant::now());
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(self.rest.len().min(PIECE_BYTES))))))
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES));
+        self.pace.taken += piece.len();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    /// Drops what is left of it. Whoever makes it is told by that, and does not wait for this lock.
+    fn give_up(&mut self) {
+        (self.body, self.rest, self.given, self.place) = (None, Bytes::new(), None, None);
+        self.taking.fail();
     }
 }
 
@@ -176,8 +219,8 @@ impl Drop for Pieces {
 }
 
 /// Drops an answer whose next piece is not taken in time, or that is not taken within `whole`.
-async fn watch(way: Weak<Way>, taking: Taking, whole: Option<Duration>) {
-    let (begun, pause) = (Instant::now(), taking.answers.pause);
+async fn watch(way: Weak<Way>, pause: Duration, whole: Option<Duration>) {
+    let begun = Instant::now();
     loop {
         let left = {
             let Some(way) = way.upgrade() else { return };
@@ -185,10 +228,7 @@ async fn watch(way: Weak<Way>, taking: Taking, whole: Option<Duration>) {
             let left = state.given.map_or(pause, |given| pause.saturating_sub(given.elapsed()));
             let left = whole.map_or(left, |whole| left.min(whole.saturating_sub(begun.elapsed())));
             if left.is_zero() {
-                let dropped = std::mem::replace(&mut *state, State { body: None, rest: Bytes::new(), given: None, _place: None });
-                drop(state);
-                drop(dropped);
-                return taking.fail();
+                return state.give_up();
             }
             left
         };
@@ -336,6 +376,35 @@ mod tests {
             assert!(begun.elapsed() < PAUSE * 30);
         }
         assert!(begun.elapsed() >= PAUSE * PAUSES_MAX && taking.failed.load(Ordering::Relaxed));
+    }
+
+    /// A body without an end, in pieces of so many bytes.
+    struct Endless(usize);
+
+    impl hyper::body::Body for Endless {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(Some(Ok(Frame::data(vec![0; self.0].into()))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_taken_by_drops_ends_and_one_that_is_taken_well_goes_on() {
+        let taking = answers().connection();
+        // Every 25 ms, that is 2.5 KiB a second, and 160.
+        for (bytes, ends) in [(64, true), (4_096, false)] {
+            let mut body = taking.look_after(Response::new(Body::new(Endless(bytes)))).into_body();
+            let begun = Instant::now();
+            let mut goes_on = true;
+            while goes_on && begun.elapsed() < PAUSE * 10 {
+                sleep(PAUSE / 4).await;
+                goes_on = body.frame().await.unwrap().is_ok();
+            }
+            assert_eq!(goes_on, !ends, "{bytes}");
+            assert_eq!(taking.failed.swap(false, Ordering::Relaxed), ends);
+        }
     }
 
     #[tokio::test]

@@ -136,7 +136,7 @@ fn operations<'b>(body: &'b [u8], default: Option<&'b str>, most: usize) -> Resu
 async fn record(server: &Server, call: &Call, index: Option<String>, body: Body) -> Told {
     let caller = call.caller(server, Scope::Emit)?;
     let started = std::time::Instant::now();
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let most = server.config().size("limits.batch_events");
     let operations = counted(server, operations(&received.bytes, index.as_deref(), most))?;
     // One tenant a request: that of its first index.
@@ -162,7 +162,7 @@ async fn record(server: &Server, call: &Call, index: Option<String>, body: Body)
 
 async fn one(server: &Server, call: &Call, index: &str, id: Option<&str>, body: Body) -> Told {
     let caller = call.caller(server, Scope::Emit)?;
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let operation = Operation { verb: "index", index: index.into(), id: id.map(Cow::Borrowed), document: Some(&received.bytes) };
     let (tenant, _) = split(index);
     let mut foreign = Foreign::new(server, &caller, tenant, Protocol::Bulk, None, 1)?;

@@ -33,7 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
 
 async fn events(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Emit)?;
-    let mut received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let mut received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let media_type = call.media_type();
     let (bytes, is_batch) = match media_type.as_str() {
         "application/cloudevents+json" => (received.bytes.clone(), false),

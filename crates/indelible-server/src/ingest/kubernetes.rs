@@ -33,7 +33,7 @@ pub(super) fn limits(most: Most) -> Limits {
 
 async fn audit(State(server): State<Arc<Server>>, call: Call, body: Body) -> Result<Response, Problem> {
     let caller = call.caller(&server, Scope::Emit)?;
-    let mut received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let mut received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let most = Most::of(&server);
     let weight = weight::of_document(&received.bytes, most);
     weight::grow(&server, &mut received, weight).await?;

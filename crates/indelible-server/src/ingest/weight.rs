@@ -109,7 +109,7 @@ pub(super) fn of_document(json: &[u8], most: Most) -> Result<usize, Problem> {
 /// There is no room; what weighing it said.
 pub(super) async fn grow(server: &Server, received: &mut Received, weight: Result<usize, Problem>) -> Result<(), Problem> {
     let weight = super::counted(server, weight)?;
-    received.grow(weight, server.body_limits(), &server.room).await
+    received.grow(weight, server.body_limits()).await
 }
 
 impl Scales {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use indelible::search::Query;
 
 use crate::http::Problem;
+use crate::http::shares::Holder;
 use crate::metrics::{ByQuestion, Question};
 use crate::server::Server;
 
@@ -41,13 +42,14 @@ impl Drop for Guard {
     }
 }
 
-/// Works on a question beside the executor; at most `limits.searches` at once. When its time is over, or the request is dropped, it is told
+/// Works on a question beside the executor; at most `limits.searches` at once, of one holder half of them. When its time is over, or the request is dropped, it is told
 /// to end, and makes room for another as soon as it has.
 ///
 /// # Errors
 /// What `work` says; 503 when there were too many or it took too long.
 pub(crate) async fn ask<T: Send + 'static>(
     server: &Arc<Server>,
+    holder: Holder,
     question: Question,
     work: impl FnOnce(&Server, &Cancel) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -57,12 +59,11 @@ pub(crate) async fn ask<T: Send + 'static>(
         Problem::busy(format!("the question was not answered within {} ms", limit.as_millis()))
             .hint("narrow its time, or its terms")
     };
-    let permit = tokio::time::timeout(limit, Arc::clone(&server.searches).acquire_owned()).await;
-    let permit = permit.map_err(|_| late())?.map_err(|_| Problem::busy("the server is stopping"))?;
+    let place = server.searches.of(holder).take(1, limit).await.ok_or_else(late)?;
     let shared = Arc::clone(server);
     let answer = within(limit.saturating_sub(started.elapsed()), move |cancel| {
         let answer = work(&shared, cancel);
-        drop(permit);
+        drop(place);
         answer
     })
     .await;

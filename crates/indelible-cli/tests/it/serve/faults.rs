@@ -40,7 +40,7 @@ impl Raw {
     }
 
     /// The status of the answer, 0 if there is none.
-    fn status(mut self) -> u16 {
+    pub(super) fn status(mut self) -> u16 {
         let mut line = [0; 12];
         if let Err(error) = self.0.read_exact(&mut line) {
             assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "no answer for a minute");
@@ -360,7 +360,7 @@ fn of_a_batch_that_breaks_off_nothing_is_recorded() {
 /// Whoever asks for an export and does not take it holds up no search, gives its place back, and is not told that it was all.
 #[test]
 fn exports_that_nobody_takes_end_and_hold_up_nobody() {
-    let served = Served::start_with(Home::new(), &["limits.exports=2", "limits.searches=1", "limits.body_time=1s"]);
+    let served = Served::start_with(Home::new(), &["limits.exports=4", "limits.searches=1", "limits.body_time=1s"]);
     let filler = "x".repeat(10_000);
     for batch in 0..24 {
         let lines: String = (0..100)

@@ -22,7 +22,7 @@ const LARGE: &str = "/api/v1/search?limit=1000&q=action:large.one";
 
 /// A server whose clients have so long to take something, and a large answer in it.
 fn serve(body_time: &str) -> Served {
-    let served = Served::start_with(Home::new(), &[&format!("limits.body_time={body_time}")]);
+    let served = Served::start_with(Home::new(), &[&format!("limits.body_time={body_time}"), "limits.searches=8"]);
     let filler = "y".repeat(2_000);
     let lines: String = (0..1_000).map(|_| format!("{{\"action\":\"large.one\",\"details\":\"{filler}\"}}\n")).collect();
     served.post_lines(&served.admin, &[("prefer", "return=minimal")], &lines).is(201);

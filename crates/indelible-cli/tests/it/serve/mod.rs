@@ -10,6 +10,7 @@ mod faults;
 mod faults_access;
 mod faults_connections;
 mod faults_disk;
+mod faults_shares;
 mod faults_taking;
 mod faults_tls;
 mod hec;

@@ -104,7 +104,7 @@ pub(crate) async fn get(
     let now = now.map_err(|error| Problem::bad("time", error.message).hint(error.hint))?.unwrap_or_else(|| server.now());
     let query = asked.compile(&server, &caller, now)?;
     let from = parameters.from.as_deref().map(Position::parse).transpose()?.unwrap_or_default();
-    let (sending, body) = Sending::begin(&server).await?;
+    let (sending, body) = Sending::begin(&server, caller.holder()).await?;
     let shared = Arc::clone(&server);
     tokio::task::spawn_blocking(move || {
         let mut writer = Writer::new(&shared, &caller, form, sending);

@@ -118,7 +118,7 @@ async fn acknowledge(
 ) -> Response {
     let told = async {
         call.caller(&server, Scope::Emit)?;
-        let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+        let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
         let mut document = Document::new();
         let node =
             document.parse(&received.bytes, &Limits::default()).map_err(|error| Problem::bad("json", error.to_string()))?;
@@ -147,7 +147,7 @@ async fn events(State(server): State<Arc<Server>>, Extension(acks): Extension<Ar
 
 async fn record(server: &Server, call: &Call, acks: &Acks, body: Body) -> Result<Said, Problem> {
     let caller = call.caller(server, Scope::Emit)?;
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let Ok(text) = std::str::from_utf8(&received.bytes) else {
         return Ok(Said::new(StatusCode::BAD_REQUEST, 6, "Invalid data format"));
     };

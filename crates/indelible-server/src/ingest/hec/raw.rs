@@ -64,7 +64,7 @@ pub(super) async fn raw(
 async fn record(server: &Server, call: &Call, acks: &Acks, about: Result<About, Problem>, body: Body) -> Result<Said, Problem> {
     let caller = call.caller(server, Scope::Emit)?;
     let about = about?;
-    let received = receive(&call.headers, body, server.body_limits(), &server.room).await?;
+    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let most = server.config().size("limits.batch_events");
     let count = lines(&received.bytes).take(most.saturating_add(1)).count();
     if count == 0 {

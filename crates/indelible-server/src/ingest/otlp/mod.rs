@@ -75,14 +75,14 @@ async fn message(server: &Server, request: HttpRequest) -> Result<(HttpRequest, 
     let peer = parts.extensions.get::<Peer>().copied();
     let caller = Caller::of(server, &parts.headers, peer, Scope::Emit)?;
     let limits = server.body_limits();
-    let mut received = receive(&parts.headers, body, limits, &server.room).await?;
+    let mut received = receive(&parts.headers, body, limits, &server.room.of(&caller)).await?;
     if !is_one_message(&received.bytes) {
         return Err(Problem::bad("otlp", "the call does not have one message"));
     }
     let is_gzip = parts.headers.get("grpc-encoding").is_some_and(|name| name == "gzip");
     let mut frame = received.bytes.clone();
     if is_gzip && frame.first() == Some(&1) {
-        received = received.decompressed(FRAME_HEAD, Coding::Gzip, limits, &server.room).await?;
+        received = received.decompressed(FRAME_HEAD, Coding::Gzip, limits).await?;
         let length = u32::try_from(received.bytes.len()).map_err(|_| Problem::too_large("the message is too long"))?;
         let mut plain = BytesMut::with_capacity(FRAME_HEAD + received.bytes.len());
         plain.put_u8(0);
@@ -130,7 +130,7 @@ async fn export_http(server: &Server, call: &Call, is_json: bool, body: Body) ->
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type", told));
     }
     let limits = server.body_limits();
-    let mut received = receive(&call.headers, body, limits, &server.room).await?;
+    let mut received = receive(&call.headers, body, limits, &server.room.of(&caller)).await?;
     let weigh = if is_json { weight::of_json } else { weight::of_protobuf };
     let weight = weigh(&received.bytes, Most::of(server));
     weight::grow(server, &mut received, weight).await?;
