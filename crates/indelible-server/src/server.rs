@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::{Access, Limits, Rate, TooMany};
 use crate::audit::Audit;
-use crate::config::{Config, Sources};
+use crate::config::{Config, ConfigError, Sources};
 use crate::http::Problem;
 use crate::http::body::{BodyLimits, Room};
 use crate::http::caller::Caller;
@@ -105,8 +105,12 @@ impl Server {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(crate) fn reload(&self) -> Result<Vec<&'static str>, crate::config::ConfigError> {
+    pub(crate) fn reload(&self) -> Result<Vec<&'static str>, ConfigError> {
         let newer = Config::load(&self.sources, &|name| std::env::var(name).ok())?;
+        // What comes by syslog names no tenant: there has to be the one it is recorded for, as at the start.
+        self.access
+            .create_tenant(newer.text("syslog.tenant"), self.now())
+            .map_err(|error| ConfigError::of(format!("syslog.tenant: could not make it: {error}")))?;
         let mut current = self.config.write();
         let (config, waiting) = current.reloaded(&newer);
         // Buckets stay as they are where the rates do.

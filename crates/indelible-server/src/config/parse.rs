@@ -28,6 +28,11 @@ impl ConfigError {
         &self.problems
     }
 
+    /// One thing that is wrong.
+    pub(crate) fn of(problem: String) -> Self {
+        Self { problems: vec![problem] }
+    }
+
     pub(super) fn add(&mut self, problem: impl Into<String>) {
         self.problems.push(problem.into());
     }

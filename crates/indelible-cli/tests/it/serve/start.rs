@@ -102,6 +102,28 @@ fn sighup_reads_the_file_again() {
     assert_eq!(answer["waiting"], json!(["limits.searches"]));
 }
 
+/// What a reload says that it takes up is in force, and what it cannot is named.
+#[test]
+fn a_reload_takes_up_what_it_says() {
+    let home = Home::new();
+    home.write("server.toml", "");
+    let path = home.path("server.toml");
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = Served::start_with(home, &["@server.toml", &format!("listen.syslog_udp={port}")]);
+    let text = "[limits]\nbodies = \"200MiB\"\nemit_time = \"5s\"\n[syslog]\ntenant = \"network\"\n";
+    std::fs::write(path, text).unwrap();
+    let answer = served.post("/api/v1/config/reload", &served.admin, &json!({})).is(200).json();
+    assert_eq!(answer["waiting"], json!(["limits.bodies", "limits.emit_time"]));
+    let settings = served.get("/api/v1/config", &served.admin).is(200).json();
+    let of = |key: &str| settings.as_array().unwrap().iter().find(|one| one["key"] == key).unwrap()["value"].clone();
+    assert_eq!((of("limits.bodies"), of("syslog.tenant")), (json!("160MiB"), json!("network")));
+    let tenants = served.get("/api/v1/tenants", &served.admin).is(200).json();
+    assert!(tenants.as_array().unwrap().iter().any(|tenant| tenant["name"] == "network"), "{tenants}");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(b"<34>1 2026-01-01T00:00:00Z host su - - - failed", port).unwrap();
+    soon("it is recorded for that tenant", || served.count(&served.admin, "tenant:network") == 1);
+}
+
 #[test]
 fn a_second_server_on_one_store_is_refused() {
     let served = Served::start();

@@ -117,7 +117,7 @@ async fn acknowledge(
     body: Body,
 ) -> Response {
     let told = async {
-        call.caller(&server, Scope::Emit)?;
+        let caller = call.caller(&server, Scope::Emit)?;
         let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
         let mut document = Document::new();
         let node =
