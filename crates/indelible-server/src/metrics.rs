@@ -42,6 +42,8 @@ pub(crate) enum Broken {
     NoRequest,
     /// After the last request no other came in time: how most connections end that are kept alive.
     Idle,
+    /// There was no room for what had come of a head.
+    NoRoom,
     /// What came is no HTTP.
     Malformed,
     /// Streams were opened and reset, or headers sent, without end.

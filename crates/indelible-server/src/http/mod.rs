@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod caller;
 mod handles;
+mod heads;
 mod peers;
 pub(crate) mod problem;
 pub(crate) mod serve;

@@ -19,6 +19,7 @@ use tower::ServiceExt as _;
 use super::accept::{self, Speak};
 use super::caller::Peer;
 use super::handles;
+use super::heads::Heads;
 use super::taken::Answers;
 use crate::metrics::{Broken, ByStatus};
 use crate::server::Server;
@@ -30,6 +31,11 @@ const RESETS_MAX: usize = 64;
 /// Bytes of all headers of a request.
 const HEADER_BYTES_MAX: usize = 32 << 10;
 
+/// Bytes of bodies that an HTTP/2 peer may send before anybody takes them: of a stream, and of all of a connection. That is memory beside
+/// `limits.bodies`, while a request waits for its room there.
+const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+
 /// Serves `routes` until the server stops and what is open has ended.
 pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, routes: Router) {
     let (wanted, fit) = (server.config().size("limits.connections"), handles::connections());
@@ -38,7 +44,7 @@ pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<
     }
     let most = wanted.min(fit);
     let answers = Answers::new(Arc::clone(&server.metrics), server.config().time("limits.body_time"));
-    let http = Http { server: Arc::clone(&server), answers, routes };
+    let http = Http { server: Arc::clone(&server), answers, heads: Heads::new(), routes };
     accept::serve(&server, listener, tls, most, http).await;
 }
 
@@ -47,6 +53,7 @@ pub(crate) async fn run(server: Arc<Server>, listener: TcpListener, tls: Option<
 struct Http {
     server: Arc<Server>,
     answers: Answers,
+    heads: Heads,
     routes: Router,
 }
 
@@ -55,11 +62,11 @@ impl Speak for Http {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        speak(&self.server, stream, peer, &self.answers, self.routes).await;
+        speak(&self.server, stream, peer, &self.answers, &self.heads, self.routes).await;
     }
 }
 
-async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, answers: &Answers, routes: Router)
+async fn speak<S>(server: &Arc<Server>, stream: S, peer: SocketAddr, answers: &Answers, heads: &Heads, routes: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -79,19 +86,22 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
+        .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+        .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
         .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(Some(config.time("limits.idle_time")))
         .keep_alive_timeout(Duration::from_secs(20));
     let metrics = Arc::clone(&server.metrics);
     let begun = Arc::new(AtomicBool::new(false));
     let has_begun = Arc::clone(&begun);
+    let unread = heads.connection();
+    let (taking, coming) = (answers.connection(), unread.clone());
     let service = routes.map_request(move |mut request: Request<Incoming>| {
         has_begun.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
-        request
+        request.map(|body| coming.begun(body))
     });
-    let taking = answers.connection();
-    let stream = taking.patient(stream);
+    let stream = taking.patient(stream, unread);
     let service = service.map_response(move |response: axum::response::Response| {
         let response = taking.look_after(response);
         metrics.responses.get_or_create(&ByStatus { status: response.status().as_u16() }).inc();

@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::heads::Unread;
 use super::problem::Problem;
 use crate::metrics::{Broken, Metrics};
 
@@ -71,9 +72,9 @@ impl Answers {
 }
 
 impl Taking {
-    /// A stream whose writes end in time, or fail.
-    pub(crate) fn patient<S>(&self, stream: S) -> Patient<S> {
-        Patient { stream, taking: self.clone(), timer: Box::pin(sleep(self.answers.pause)), waits: false }
+    /// A stream whose writes end in time, or fail; and so do reads that there is no room for.
+    pub(crate) fn patient<S>(&self, stream: S, unread: Unread) -> Patient<S> {
+        Patient { stream, unread, taking: self.clone(), timer: Box::pin(sleep(self.answers.pause)), waits: false }
     }
 
     /// An answer that is looked after; 503 in its place if too much waits already.
@@ -236,9 +237,11 @@ async fn watch(way: Weak<Way>, pause: Duration, whole: Option<Duration>) {
     }
 }
 
-/// A stream whose peer has to take what is written: a write that waits for longer than it may fails.
+/// A stream whose peer has to take what is written: a write that waits for longer than it may fails. What it sends before anybody knows it
+/// has to find room.
 pub(crate) struct Patient<S> {
     stream: S,
+    unread: Unread,
     taking: Taking,
     /// Runs while a write waits.
     timer: Pin<Box<Sleep>>,
@@ -268,12 +271,27 @@ impl<S: Unpin> Patient<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        let (before, most) = (into.filled().len(), self.unread.most());
+        if into.remaining() > most {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(most));
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            let read = part.filled().len();
+            into.advance(read);
+        } else {
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        }
+        if self.unread.came(into.filled().len() - before) {
+            return Poll::Ready(Ok(()));
+        }
+        self.taking.answers.metrics.broken(Broken::NoRoom);
+        Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // Flushing alone is no answer: that is asked for whenever something has come.
+        self.unread.done();
         self.within(context, |stream, context| stream.poll_write(context, bytes))
     }
 
@@ -290,6 +308,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.unread.done();
         self.within(context, |stream, context| stream.poll_write_vectored(context, parts))
     }
 
@@ -303,6 +322,7 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use super::super::heads::Heads;
     use super::*;
 
     const PAUSE: Duration = Duration::from_millis(100);
@@ -424,7 +444,7 @@ mod tests {
         let answers = answers();
         let (near, mut far) = tokio::io::duplex(1_000);
         let taking = answers.connection();
-        let mut stream = taking.patient(near);
+        let mut stream = taking.patient(near, Heads::new().connection());
         let reading = tokio::spawn(async move {
             let mut some = [0; 1_000];
             for _ in 0..8 {

@@ -249,3 +249,28 @@ fn ten_thousand_idle_connections_hold_up_nobody() {
     soon("and all of them are gone", || served.metric("indelible_connections") < 10);
     behaves(&served);
 }
+
+/// What strangers send of heads that never end has little room together, and whoever finds none ends.
+#[test]
+fn unfinished_heads_of_many_connections_have_bounded_memory() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let served = Served::start_with(Home::new(), &["limits.header_time=10m"]);
+    behaves(&served);
+    let before = served.anonymous_bytes();
+    let unfinished = format!("POST /api/v1/events HTTP/1.1\r\nhost: x\r\nx-long: {}", "y".repeat(60_000));
+    // 60 MB for the first thousand of them, of which about six hundred find room.
+    let held: Vec<Raw> = (0..2_000).map(|_| Raw::saying(served.address(), &unfinished)).collect();
+    let no_room = "indelible_connections_broken_total{why=\"NoRoom\"}";
+    soon("who finds no room ends", || served.metric(no_room) >= 1_200);
+    let grown = served.anonymous_bytes().saturating_sub(before) >> 20;
+    eprintln!("2,000 unfinished heads: {grown} MiB");
+    assert!(grown < 96, "{grown} MiB");
+    // A short head needs none, and a body has its own.
+    behaves(&served);
+    let large = "{\"action\":\"good.one\"}\n".repeat(2_000) + &" ".repeat(500_000);
+    served.post_lines(&served.admin, &[("prefer", "return=minimal")], &large).is(201);
+    drop(held);
+    let long = format!("GET /livez?{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(40_000));
+    soon("there is room again", || Raw::saying(served.address(), &long).status() == 200);
+}
