@@ -197,8 +197,12 @@ fn one_address_does_not_get_all_connections() {
         curl.args(["--silent", "--interface", "127.0.0.2", "--header", &authorization, &format!("{}/api/v1/tail", served.url)]);
         curl.stdout(std::process::Stdio::null()).spawn().unwrap()
     };
-    let listeners: Vec<_> = (0..5).map(|_| listen()).collect();
-    soon("all places are taken", || !from("127.0.0.3"));
+    // As many as it takes: a connection that has just ended may still have its place.
+    let mut listeners = Vec::new();
+    soon("all places are taken", || {
+        listeners.push(listen());
+        !from("127.0.0.3")
+    });
     for mut listener in listeners {
         listener.kill().unwrap();
         listener.wait().unwrap();

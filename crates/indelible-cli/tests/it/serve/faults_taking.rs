@@ -142,7 +142,7 @@ fn who_opens_no_window_over_http2_has_its_answers_dropped_and_keeps_its_connecti
 /// What is made and waits has a bound, over all connections.
 #[test]
 fn answers_that_nobody_takes_fill_a_bounded_room_which_is_free_again_after_their_time() {
-    let served = serve("10s");
+    let served = serve("15s");
     let busy = "indelible_http_responses_total{status=\"503\"}";
     let before = served.anonymous_bytes();
     let mut silent = Windowless::connect(&served);
