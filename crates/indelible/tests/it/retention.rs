@@ -241,7 +241,7 @@ fn what_a_framework_asks_for_stays_until_its_time_is_over() {
     assert_eq!(first(&reader), asked);
     config.retention = Some(with(&[("hipaa", 12)]));
     assert!(!expire(&config).expired.is_empty());
-    assert_eq!(first(&reader), []);
+    assert!(first(&reader).is_empty());
     assert!(verify_of(&machine, &[]).ok);
 }
 

@@ -25,7 +25,7 @@ fn listen(server: &Arc<Server>, pieces: usize, heartbeat: Duration) -> (mpsc::Re
     let token = server.access.create_token(spec, server.now()).unwrap().token;
     let caller = Caller { token, address: None };
     let asked = Asked { q: Some("action:a.b".to_owned()), ..Asked::default() };
-    let (filter, form) = (asked.filter(&server, &caller).unwrap(), AnswerForm::Json);
+    let (filter, form) = (asked.filter(server, &caller).unwrap(), AnswerForm::Json);
     let query = asked.query(&filter, &server.identity, 0).unwrap();
     let key = Key::of(&filter, 0, &query, caller.masks(), form).unwrap();
     let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), caller.masks()).unwrap();
