@@ -1,4 +1,4 @@
-//! A disk between the engine and another disk, that counts what is read of segments, and has something done when one is opened.
+//! A disk between the engine and another disk, that counts what is read of segments and of the journal, and has something done when one is opened.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -18,7 +18,8 @@ pub struct Watched {
 
 #[derive(Default)]
 struct State {
-    bytes_read: AtomicU64,
+    segments_read: AtomicU64,
+    journal_read: AtomicU64,
     /// After how many opens of segments what is done.
     act: Mutex<Option<(u64, Act)>>,
 }
@@ -48,7 +49,13 @@ impl Watched {
     /// Bytes that were read of segments.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
-        self.state.bytes_read.load(Ordering::SeqCst)
+        self.state.segments_read.load(Ordering::SeqCst)
+    }
+
+    /// Bytes that were read of the journal.
+    #[must_use]
+    pub fn journal_bytes_read(&self) -> u64 {
+        self.state.journal_read.load(Ordering::SeqCst)
     }
 
     fn opens_segment(&self) {
@@ -76,7 +83,13 @@ impl Disk for Watched {
             self.opens_segment();
         }
         let file = self.inner.open(path, how)?;
-        Ok(Box::new(WatchedFile { file, state: is_segment.then(|| Arc::clone(&self.state)) }))
+        let is_journal = path.parent().is_some_and(|folder| folder.ends_with("journal"));
+        let counted: Option<fn(&State) -> &AtomicU64> = match (is_segment, is_journal) {
+            (true, _) => Some(|state| &state.segments_read),
+            (_, true) => Some(|state| &state.journal_read),
+            _ => None,
+        };
+        Ok(Box::new(WatchedFile { file, state: Arc::clone(&self.state), counted }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -114,15 +127,16 @@ impl Disk for Watched {
 
 struct WatchedFile {
     file: Box<dyn DiskFile>,
-    /// Of a segment.
-    state: Option<Arc<State>>,
+    state: Arc<State>,
+    /// Where what is read of it is counted.
+    counted: Option<fn(&State) -> &AtomicU64>,
 }
 
 impl DiskFile for WatchedFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let read = self.file.read_at(buf, offset)?;
-        if let Some(state) = &self.state {
-            state.bytes_read.fetch_add(read as u64, Ordering::SeqCst);
+        if let Some(counted) = self.counted {
+            counted(&self.state).fetch_add(read as u64, Ordering::SeqCst);
         }
         Ok(read)
     }

@@ -18,6 +18,7 @@ use crate::commit::builder::Builder;
 use crate::commit::control;
 use crate::commit::journal::{Journal, Nursery};
 use crate::commit::pipeline::{CLOSED, Counters, DEAD, OPEN, Shared, Writer};
+use crate::commit::read_back::ReadBack;
 use crate::commit::receipt::Receipt;
 use crate::commit::recovery::{self, Recovery};
 use crate::commit::threads::{self, Parking};
@@ -206,6 +207,7 @@ impl Store {
             writer: Mutex::new(Writer { journal, stalled: std::collections::VecDeque::new(), trees, file: 0 }),
             stalled: AtomicBool::new(false),
             board: Board::new(config.receipts_remembered),
+            read_back: ReadBack::default(),
             heads: RwLock::new(heads),
             nursery,
             committer: Parking::default(),

@@ -7,6 +7,7 @@ pub(crate) mod dedupe;
 pub(crate) mod journal;
 pub(crate) mod pipeline;
 pub(crate) mod producers;
+pub(crate) mod read_back;
 pub(crate) mod receipt;
 pub(crate) mod recovery;
 mod refused;

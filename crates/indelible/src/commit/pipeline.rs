@@ -19,6 +19,7 @@ use crate::commit::board::{Board, Woken};
 use crate::commit::builder::{Batch, Builder};
 use crate::commit::control;
 use crate::commit::journal::{Journal, Nursery};
+use crate::commit::read_back::ReadBack;
 use crate::commit::threads::Parking;
 use crate::config::Config;
 use crate::digest::LogHead;
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) stalled: AtomicBool,
     pub(crate) board: Board,
+    pub(crate) read_back: ReadBack,
     pub(crate) heads: RwLock<Vec<LogHead>>,
     pub(crate) nursery: Arc<Nursery>,
     pub(crate) committer: Parking,

@@ -15,7 +15,6 @@ use crate::commit::receipt::{Idempotence, Receipt};
 use crate::commit::threads::is_own;
 use crate::config::Durability;
 use crate::error::{Error, ErrorKind, Result};
-use crate::read::frames;
 use crate::world::fork;
 
 /// Returned by `emit`. Dropping it is fine: the event is on its way all the same.
@@ -247,12 +246,11 @@ fn receipt(shared: &Shared, lane: usize, position: u64) -> Result<Receipt> {
 
 /// Leaf and tenant number of a durable event, from the journal or a segment.
 fn read_back(shared: &Shared, log: u32, seq: u64, place: crate::commit::journal::Place) -> Result<(Hash, u64)> {
-    let found = frames::find_at(&shared.world, &shared.config.dir, place, log, seq)?;
-    let stored = match found {
-        Some(stored) => Some(stored),
-        // A duplicate's original is in an older frame than the batch that answered it; or the frame is sealed.
-        None => shared.reader.record(log, seq)?,
-    };
+    if let Some(found) = shared.read_back.find(&shared.world, &shared.config.dir, place, log, seq)? {
+        return Ok(found);
+    }
+    // A duplicate's original is in an older frame than the batch that answered it; or the frame is sealed.
+    let stored = shared.reader.record(log, seq)?;
     let stored =
         stored.ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("event {seq} of log {log} is not where it was written")))?;
     Ok((stored.leaf(), stored.tenant_seq().unwrap_or_default()))

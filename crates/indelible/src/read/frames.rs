@@ -52,7 +52,7 @@ impl FileReader {
     }
 
     /// As [`open`](Self::open); `None`: there is no such file any more. A writer removes files whose events are sealed.
-    fn open_if_there(world: &World, dir: &Path, number: u64, buffer: Pages) -> Result<Option<Self>> {
+    pub(crate) fn open_if_there(world: &World, dir: &Path, number: u64, buffer: Pages) -> Result<Option<Self>> {
         if !world.disk.exists(&dir.join("journal").join(file_name(number))) {
             return Ok(None);
         }
@@ -630,10 +630,4 @@ pub(crate) fn in_frame(frame: &Frame<'_>, log: u32, seq: u64) -> Option<Stored> 
     let group = seq / indelible_format::limits::GROUP_LEAVES;
     let seed = frame.meta.seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| seed.seed.clone());
     Some(Stored { log, seq, bytes: record.bytes().to_vec(), seed })
-}
-
-/// Position `seq` of `log`, if it is in the frame at `place`. That may be sealed by now, and its file gone.
-pub(crate) fn find_at(world: &World, dir: &Path, place: Place, log: u32, seq: u64) -> Result<Option<Stored>> {
-    let Some(mut reader) = FileReader::open_if_there(world, dir, place.file, Pages::default())? else { return Ok(None) };
-    Ok(reader.frame_at(place.offset)?.ok().and_then(|frame| in_frame(&frame, log, seq)))
 }

@@ -10,6 +10,7 @@ use indelible::{Class, Config, Draft, ErrorKind, Idempotence, LaneConfig, Overfl
 use indelible_testkit::check::{Placed, read_store};
 use indelible_testkit::gate::Gate;
 use indelible_testkit::scenario::{Scenario, chain};
+use indelible_testkit::watched::Watched;
 use indelible_testkit::{Fault, OpKind, SimWorld, What, errno};
 
 /// A `gap` entry.
@@ -342,4 +343,31 @@ fn nobody_else_numbers_events_in_the_name_of_the_store() {
     assert_eq!((told(0), told(7)), (None, Some(1)));
     assert_eq!(store.append(&normal(3)).unwrap().seq, Some(2));
     store.close().unwrap();
+}
+
+/// However many of a frame are waited for, in whatever order: it is not read anew for each of them.
+#[test]
+fn receipts_of_a_large_batch_read_a_frame_once() {
+    const EVENTS: u64 = 12_000;
+    let machine = SimWorld::new(7);
+    let (watched, world) = Watched::before(machine.world());
+    let mut config = Scenario::config();
+    config.receipts_remembered = 100;
+    let store = Store::open_in(config, world.clone()).unwrap();
+    let emit = |n| store.emit(&Draft::new("door.open").time_ns(1).detail("n", n)).unwrap();
+    let mut tickets: Vec<_> = (0..EVENTS).map(|n| (n, emit(n))).collect();
+    let before = watched.journal_bytes_read();
+    let last = tickets.pop().unwrap().1.wait().unwrap();
+    let mut receipts = vec![(EVENTS - 1, last)];
+    receipts.extend(tickets.into_iter().rev().map(|(n, ticket)| (n, ticket.wait().unwrap())));
+    let read = watched.journal_bytes_read() - before;
+    assert!((1..3 * EVENTS * 200).contains(&read), "{read} bytes read");
+    store.close().unwrap();
+    // They are what the log says.
+    let journal = read_store(&world, &Scenario::dir()).unwrap();
+    for (n, receipt) in receipts {
+        assert_eq!((receipt.seq, receipt.tenant_seq), (Some(n), Some(n)));
+        let placed = journal.iter().find(|placed| (placed.log, placed.seq) == (1, n)).unwrap();
+        assert_eq!(receipt.leaf, Some(placed.leaf), "{n}");
+    }
 }
