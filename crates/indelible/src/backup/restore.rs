@@ -105,6 +105,14 @@ fn refuse_occupied(world: &World, backup: &Path, dir: &Path) -> Result<()> {
     rejected(format!("{} is not empty", dir.display()))
 }
 
+/// What the files of a backup go into.
+const FOLDERS: [&str; 2] = ["segments", "journal"];
+
+/// What one of them is called for a moment, while it gets its name anew.
+fn aside(name: &str) -> String {
+    format!("{name}.new")
+}
+
 fn fresh() -> String {
     format!("{UNFINISHED}.new")
 }
@@ -138,6 +146,9 @@ impl Making<'_> {
             }
             if changed { disk.sync_dir(&path).map_err(&failed) } else { Ok(()) }
         };
+        for name in FOLDERS.iter().filter(|name| disk.exists(&self.dir.join(aside(name)))) {
+            disk.rename(&self.dir.join(aside(name)), &self.dir.join(name)).map_err(&failed)?;
+        }
         let base = |name: &str| name.trim_end_matches(".new").trim_end_matches(".old").to_owned();
         ours(files::folder(self.dir), &|name| {
             files::is_segment(&base(name)) || files::is_state(&base(name)) || files::is_expired(&base(name))
@@ -154,14 +165,21 @@ impl Making<'_> {
         // From here on the directory says what it is.
         let unfinished = dir.join(UNFINISHED);
         world.replace_file(&unfinished, &identity.to_json()).map_err(self.failed("write the new identity"))?;
-        for name in ["segments", "journal"] {
-            world.disk.create_dir(&dir.join(name)).map_err(self.failed("make a directory"))?;
+        for name in FOLDERS {
+            let (path, aside) = (dir.join(name), dir.join(aside(name)));
+            let made = if world.disk.exists(&path) {
+                // By an attempt of which perhaps the sync failed: then a later one saves only what has changed since, so the name has to.
+                world.disk.rename(&path, &aside).and_then(|()| world.disk.rename(&aside, &path))
+            } else {
+                world.disk.create_dir(&path)
+            };
+            made.map_err(self.failed("make a directory"))?;
         }
         world.disk.sync_dir(dir).map_err(self.failed("make directories durable"))?;
         for entry in self.contents.files.iter().filter(|entry| entry.name.contains('/')) {
             self.bring(entry)?;
         }
-        for name in ["segments", "journal"] {
+        for name in FOLDERS {
             world.disk.sync_dir(&dir.join(name)).map_err(self.failed("make files durable"))?;
         }
         let manifest = Manifest::read(&view, self.backup, &before)?;
