@@ -53,7 +53,6 @@ fn an_export_or_a_count_without_an_event_that_cannot_be_read_is_refused() {
         &["search", "-n", "0"],
         &["stats", "--by", "action"],
         &["facets", "action"],
-        &["retention", "plan", "--trust-clock"],
     ] {
         is_refused(&home, command);
     }

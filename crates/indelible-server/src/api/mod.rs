@@ -69,12 +69,17 @@ pub(crate) fn routes() -> Router<Arc<Server>> {
         .fallback(async || Problem::not_found("there is nothing under this path").hint("/openapi.json tells all paths"))
 }
 
-/// JSON that is not to be kept by anybody on the way, and in which nothing acts on the terminal of whoever asked.
-pub(crate) fn json(body: impl Into<Vec<u8>>) -> Response {
-    let mut response = safe_json(body.into()).into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+/// An answer that is not to be kept by anybody on the way.
+pub(crate) fn unkept(media_type: &'static str, body: Vec<u8>) -> Response {
+    let mut response = body.into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// The same as JSON, in which nothing acts on the terminal of whoever asked.
+pub(crate) fn json(body: impl Into<Vec<u8>>) -> Response {
+    unkept("application/json", safe_json(body.into()))
 }
 
 /// The same of a value.

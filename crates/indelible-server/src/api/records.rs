@@ -1,7 +1,6 @@
 //! Answers for other programs of ours: the records themselves ([`indelible_adapters::RecordsReader`] reads them), without what is masked.
 
 use axum::response::Response;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
 use indelible::format::disclose::disclose;
 use indelible::format::record::Body;
 use indelible::search::View;
@@ -36,7 +35,5 @@ pub(crate) fn write_record(out: &mut Vec<u8>, view: &View<'_>, hidden: &[Tag]) {
 pub(crate) fn response(mut frames: Vec<u8>, said: &[u8]) -> Response {
     let end = [b"{", said.strip_prefix(b",").unwrap_or(said), b"}"].concat();
     write_end(&mut frames, &end);
-    let mut response = super::json(frames);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(RECORDS_MEDIA_TYPE));
-    response
+    super::unkept(RECORDS_MEDIA_TYPE, frames)
 }
