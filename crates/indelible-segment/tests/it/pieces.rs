@@ -129,7 +129,7 @@ fn where_pieces_are_is_read_and_not_looked_for() {
     let listed = cache.counts().bytes_read;
     // A file of a writer that does not list them is read as ever.
     let mut unlisted = bytes.to_vec();
-    replace(&mut unlisted, b"indelible.pieces", b"somebody.listens");
+    replace(&mut unlisted, b"indelible.pieces", b"indelible.unused");
     let (cache, mut scratch) = (PageCache::new(64 << 20), Scratch::default());
     let segment = Segment::open(Bytes::from(unlisted)).unwrap();
     for nth in [20_000, 7, 29_999] {
