@@ -60,7 +60,11 @@ pub(crate) async fn post(State(server): State<Arc<Server>>, call: Call, body: Bo
     let kind = Kind::of(&call.media_type())?;
     let key = idempotency_key(&call, &caller)?;
     let prefer = prefer(&call);
-    let received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
+    let mut received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
+    if kind == Kind::Json {
+        // All of it is read before the first event is looked at; lines are read one by one.
+        ingest::take_room_for_document(&server, &mut received).await?;
+    }
     let result = record(&server, &caller, &received.bytes, kind, key.as_deref(), prefer).await;
     if let Err(problem) = &result {
         count_refused(&server, problem.faults.len().max(1));

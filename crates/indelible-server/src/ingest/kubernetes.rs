@@ -12,8 +12,8 @@ use indelible::json::{Document, Kind, Limits, Node};
 use indelible_adapters::Format;
 
 use super::foreign::{Fate, Foreign, named};
-use super::weight::{self, Most};
-use super::{counted, few_enough};
+use super::weight::Most;
+use super::{counted, few_enough, take_room_for_document};
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::body::receive;
@@ -35,8 +35,7 @@ async fn audit(State(server): State<Arc<Server>>, call: Call, body: Body) -> Res
     let caller = call.caller(&server, Scope::Emit)?;
     let mut received = receive(&call.headers, body, server.body_limits(), &server.room.of(&caller)).await?;
     let most = Most::of(&server);
-    let weight = weight::of_document(&received.bytes, most);
-    weight::grow(&server, &mut received, weight).await?;
+    take_room_for_document(&server, &mut received).await?;
     let mut document = Document::new();
     let list = document
         .parse(&received.bytes, &limits(most))

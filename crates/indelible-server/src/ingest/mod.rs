@@ -19,6 +19,7 @@ use indelible::format::{Stamp, encode};
 use indelible::{Draft, ErrorKind, Receipt, Rejection, Store, Ticket};
 
 use crate::http::Problem;
+use crate::http::body::Received;
 use crate::http::caller::Caller;
 use crate::http::problem::Fault;
 use crate::metrics::{ByProtocol, Protocol, Untaken};
@@ -63,6 +64,15 @@ pub(crate) fn fault(at: &str, rejection: &Rejection) -> Fault {
         _ => "",
     };
     Fault { pointer: format!("{at}{member}"), code: rejection.code().to_owned(), detail: rejection.to_string() }
+}
+
+/// Takes room for what a body of one JSON document is going to be once it is read.
+///
+/// # Errors
+/// There is no room, now or ever.
+pub(crate) async fn take_room_for_document(server: &Server, received: &mut Received) -> Result<(), Problem> {
+    let weight = weight::of_document(&received.bytes, weight::Most::of(server));
+    weight::grow(server, received, weight).await
 }
 
 /// Whether `events` of `caller` for `tenant` may be handed over now: there is room on the disk, and they are within the limits.

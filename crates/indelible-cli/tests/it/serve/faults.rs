@@ -210,9 +210,10 @@ fn bombs_do_not_go_off() {
     let zstd = zstd::encode_all(std::io::repeat(b' ').take(1 << 30), 3).unwrap();
     let many = |front: &str, one: &str| gzip((front.to_owned() + &one.repeat((60 << 20) / one.len())).as_bytes());
     let cloud = [("content-type", "application/cloudevents-batch+json"), ("content-encoding", "gzip")];
-    let bombs: [Bomb<'_>; 11] = [
+    let bombs: [Bomb<'_>; 12] = [
         ("/api/v1/events", &ndjson, gzip(&vec![b'\n'; 300 << 20])),
         ("/api/v1/events", &[ndjson[0], ("content-encoding", "zstd")], zstd),
+        ("/api/v1/events", &otlp, many("[", "0,")),
         ("/_bulk", &ndjson, gzip(&vec![b'\n'; 100 << 20])),
         ("/v1/logs", &protobuf, gzip(&record(30 << 20))),
         ("/v1/logs", &protobuf, gzip(&record(100_000))),
