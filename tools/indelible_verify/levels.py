@@ -11,10 +11,15 @@ LISTS = {3: (3, {0, 3}), 4: (4, {0, 3, 4})}
 
 def runs_of(data, width, count):
     """(level, how often) of a hybrid of runs and packed levels, until there are `count`."""
+    def whole(end):
+        if end > len(data):
+            raise Malformed("levels end too early")
+
     position = 0
     while count:
         head = shift = 0
         while True:
+            whole(position + 1)
             byte = data[position]
             head, shift, position = head | (byte & 127) << shift, shift + 7, position + 1
             if byte < 128:
@@ -22,11 +27,13 @@ def runs_of(data, width, count):
         if not head >> 1:
             raise Malformed("a run of nothing")
         if not head & 1:
+            whole(position + 1)
             taken = min(head >> 1, count)
             yield data[position], taken
             position, count = position + 1, count - taken
             continue
         for _ in range(min(head >> 1, -(-count // 8))):
+            whole(position + width)
             eight = int.from_bytes(data[position:position + width], "little")
             taken = min(8, count)
             for nth in range(taken):
@@ -43,8 +50,11 @@ class Levels:
 
     def page(self, row, body, numbers):
         """Takes a page that begins at `row`: its levels stand in front, first those of repetition."""
-        entries, levels_bytes, skipped = numbers[1], numbers[5], numbers[6]
+        entries, rows, levels_bytes, skipped = numbers[1], numbers[3], numbers[5], numbers[6]
         depth = len(self.names)
+        # A list has an entry for each of its elements, and one where it is missing.
+        if entries < rows or entries > rows and depth < 3:
+            raise Malformed(f"column {'.'.join(self.names)}: {entries} entries in the {rows} rows of the page of row {row}")
         if depth == 1:
             return
         maximum, ours = LISTS.get(depth, (2, {0, 1, 2}))

@@ -81,7 +81,7 @@ pub struct Groups {
     pub incomplete: Option<String>,
 }
 
-/// The answer of [`Reader::aggregate`].
+/// The answer of [`Reader::aggregate`](crate::Reader::aggregate).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
     /// The groups and their counts.
