@@ -18,9 +18,6 @@ use crate::http::shares::Shares;
 use crate::metrics::Metrics;
 use crate::read::live::Live;
 
-/// Live tails that are told an event at the same time.
-const TELLING: usize = 16;
-
 /// One running server.
 pub(crate) struct Server {
     pub(crate) store: Store,
@@ -35,8 +32,6 @@ pub(crate) struct Server {
     pub(crate) tails: Shares,
     /// The one place for the verification of everything.
     pub(crate) verifying: Arc<Semaphore>,
-    /// Turns of live tails to be told an event.
-    pub(crate) telling: Semaphore,
     pub(crate) live: Arc<Live>,
     sources: Sources,
     config: RwLock<Arc<Config>>,
@@ -61,7 +56,6 @@ impl Server {
             metrics,
             tails: Shares::new(config.size("limits.tails")),
             verifying: Arc::new(Semaphore::new(1)),
-            telling: Semaphore::new(TELLING),
             live: Arc::default(),
             default_tenant: config.text("store.tenant").to_owned(),
             limits: RwLock::new(Arc::new(Limits::new(rate(&config)))),

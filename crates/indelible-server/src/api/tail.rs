@@ -18,7 +18,6 @@ use indelible::search::Query;
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::MissedTickBehavior;
 use utoipa::IntoParams;
 
@@ -210,20 +209,7 @@ impl Listener {
         }
         let mut piece = Vec::with_capacity(event.data.len() + 48);
         write(&mut piece, &self.position, &event.data);
-        let piece = Bytes::from(piece);
-        // An event that hundreds hear makes hundreds of tasks ready at once, and whoever records would queue behind all of them. So a few are
-        // told at a time. Nobody keeps a turn while waiting for a listener that takes nothing.
-        let turn = self.server.telling.acquire().await;
-        match self.sender.try_send(piece) {
-            // Its connection writes now; those who wait for a turn come after it, and after everybody else.
-            Ok(()) => tokio::task::yield_now().await,
-            Err(TrySendError::Full(piece)) => {
-                drop(turn);
-                return self.sender.send(piece).await.is_ok();
-            }
-            Err(TrySendError::Closed(_)) => return false,
-        }
-        true
+        self.sender.send(piece.into()).await.is_ok()
     }
 
     /// Reads from the store what lies between the position and now.
