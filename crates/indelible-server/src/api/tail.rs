@@ -2,23 +2,24 @@
 //! missed, whatever happened in between.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use indelible::search::Query;
 use serde::Deserialize;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 use utoipa::IntoParams;
 
 use super::Parameters;
@@ -26,6 +27,7 @@ use super::records::AnswerForm;
 use crate::access::Scope;
 use crate::http::Problem;
 use crate::http::caller::{Call, Caller};
+use crate::http::shares::Place;
 use crate::metrics::Question;
 use crate::read::ask;
 use crate::read::asked::{self, Asked};
@@ -39,8 +41,8 @@ const CHECK: Duration = Duration::from_secs(1);
 /// Events that are read from the store at once.
 const STEP_EVENTS: usize = 500;
 const STEP_BYTES: usize = 1 << 20;
-/// Pieces that wait for a slow listener.
-const PIECES: usize = 16;
+/// Of live events that are sent together.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// Parameters of a live tail.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -60,17 +62,6 @@ pub(crate) struct TailParameters {
     format: Option<AnswerForm>,
     /// Where to go on, for those who cannot send `Last-Event-ID`: the id of the last event.
     after: Option<String>,
-}
-
-/// A byte stream out of a channel.
-pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Bytes>);
-
-impl futures_core::Stream for Pieces {
-    type Item = Result<Bytes, std::convert::Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|piece| piece.map(Ok))
-    }
 }
 
 /// Follow events as they become durable
@@ -101,22 +92,11 @@ pub(crate) async fn get(
     // Taken after listening began: what is between the two comes twice, and is told once.
     let now = Position(server.store.heads().iter().map(|head| (head.log, head.size)).collect());
     server.audit.read(&caller, "tail", &asked.told(), &asked::told(&caller.tenants()));
-    let (sender, receiver) = mpsc::channel(PIECES);
     let behind = after.is_some();
-    let listener = Listener {
-        server: Arc::clone(&server),
-        caller,
-        form,
-        query,
-        position: after.unwrap_or(now),
-        sender,
-        heartbeat: HEARTBEAT,
-    };
-    tokio::spawn(async move {
-        listener.run(listening, behind).await;
-        drop(place);
-    });
-    let mut response = Response::new(Body::from_stream(Pieces(receiver)));
+    let position = after.unwrap_or(now);
+    let heard = Heard { server: Arc::clone(&server), caller, form, query, position, listening, behind, begun: false };
+    let listener = Listener::new(heard, HEARTBEAT, Some(place));
+    let mut response = Response::new(Body::from_stream(listener.pieces().map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that gather what they pass on would hold events back.
@@ -157,119 +137,170 @@ impl Position {
     }
 }
 
-/// One connection that listens.
+/// One connection that listens. Its events are written when the connection takes them, so that none wait for a slow one but in its group.
 struct Listener {
+    heard: Heard,
+    /// The server stops.
+    stop: watch::Receiver<bool>,
+    /// Time to look whether it may still hear, and whether it has heard nothing for long.
+    check: Interval,
+    /// Of silence, until it is told that the connection lives.
+    heartbeat: Duration,
+    told: Instant,
+    _open: Open,
+}
+
+/// What it hears.
+struct Heard {
     server: Arc<Server>,
     caller: Caller,
     form: AnswerForm,
     query: Query,
     position: Position,
-    sender: mpsc::Sender<Bytes>,
-    /// After how long of silence it is told something.
-    heartbeat: Duration,
+    listening: Listening,
+    /// Something has to be read from the store first.
+    behind: bool,
+    begun: bool,
+}
+
+/// Counts as an open tail, and has a place among them.
+struct Open {
+    server: Arc<Server>,
+    _place: Option<Place>,
+}
+
+impl Open {
+    fn new(server: &Arc<Server>, place: Option<Place>) -> Self {
+        server.metrics.tails.inc();
+        Self { server: Arc::clone(server), _place: place }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.server.metrics.tails.dec();
+    }
 }
 
 impl Listener {
-    /// Until it leaves, may hear no more, or the server stops: whatever it is being told at that moment.
-    async fn run(mut self, listening: Listening, behind: bool) {
-        let (server, sender) = (Arc::clone(&self.server), self.sender.clone());
-        let token = self.caller.token.id.clone();
-        let mut stop = server.stop.subscribe();
-        server.metrics.tails.inc();
-        tokio::select! {
-            () = self.listen(listening, behind) => {}
-            () = lapsed(&server, &token) => {}
-            () = sender.closed() => {}
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
-        server.metrics.tails.dec();
+    fn new(heard: Heard, heartbeat: Duration, place: Option<Place>) -> Self {
+        let mut check = tokio::time::interval(CHECK.min(heartbeat));
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (stop, open) = (heard.server.stop.subscribe(), Open::new(&heard.server, place));
+        Self { heard, stop, check, heartbeat, told: Instant::now(), _open: open }
     }
 
-    async fn listen(&mut self, mut listening: Listening, mut behind: bool) {
-        let begin = format!("retry: 2000\nid: {}\n: listening\n\n", self.position.text());
-        let mut open = self.sender.send(begin.into()).await.is_ok();
-        while open {
-            if behind {
-                open = self.catch_up().await;
-                behind = false;
-                continue;
-            }
-            match tokio::time::timeout(self.heartbeat, listening.recv()).await {
-                Ok(Ok(Message::Event(event))) => open = self.tell(&event).await,
-                Ok(Ok(Message::Missed) | Err(RecvError::Lagged(_))) => behind = true,
-                Ok(Err(RecvError::Closed)) => open = false,
-                Err(_) => open = self.sender.send(Bytes::from_static(b": heartbeat\n\n")).await.is_ok(),
-            }
-        }
+    /// Until it may hear no more, or the server stops: whatever it is being told at that moment.
+    fn pieces(self) -> impl Stream<Item = Bytes> + Send + 'static {
+        stream::unfold(self, |mut listener| async move { Some((listener.next().await?, listener)) })
     }
 
-    async fn tell(&mut self, event: &Event) -> bool {
-        if !self.position.advance(event.log, event.seq) {
-            return true;
-        }
-        let mut piece = Vec::with_capacity(event.data.len() + 48);
-        write(&mut piece, &self.position, &event.data);
-        self.sender.send(piece.into()).await.is_ok()
-    }
-
-    /// Reads from the store what lies between the position and now.
-    async fn catch_up(&mut self) -> bool {
+    async fn next(&mut self) -> Option<Bytes> {
         loop {
-            // A step may be large: none is made before what was sent is taken, so that no more than one waits for a slow listener.
-            if self.sender.reserve_many(self.sender.max_capacity()).await.is_err() {
-                return false;
+            let piece = self.step().await?;
+            if !piece.is_empty() {
+                self.told = Instant::now();
+                return Some(piece);
             }
-            let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
-            let found = ask(&self.server, self.caller.holder(), Question::Tail, move |server, cancel| {
-                let query = cancel.on(query);
-                let from = position.places();
-                let mut position = position;
-                let (mut piece, mut count) = (Vec::new(), 0);
-                let summary = server.reader.search_from(&query, &from, &mut |view| {
-                    if position.advance(view.log, view.seq) {
-                        write(&mut piece, &position, &told(view, &server.identity, masks, form));
-                        count += 1;
+        }
+    }
+
+    /// What is to be told next, if that is anything.
+    async fn step(&mut self) -> Option<Bytes> {
+        let Self { heard, stop, check, heartbeat, told, .. } = self;
+        let (server, token) = (Arc::clone(&heard.server), heard.caller.token.id.clone());
+        // Who reads from the store is told something when that is done.
+        let is_live = !heard.behind;
+        let mut piece = pin!(heard.next());
+        let mut stop = pin!(stop.wait_for(|stop| *stop));
+        loop {
+            tokio::select! {
+                // Who may hear no more is not told what waits, either.
+                biased;
+                _ = &mut stop => return None,
+                _ = check.tick() => {
+                    if !server.access.token(&token).is_some_and(|token| token.is_valid(server.now())) {
+                        return None;
                     }
-                    if count >= STEP_EVENTS || piece.len() >= STEP_BYTES {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
-                })?;
-                let is_all = count < STEP_EVENTS && piece.len() < STEP_BYTES;
-                if is_all {
-                    // What does not match need not be looked at again.
-                    for head in &summary.heads {
-                        let next = position.0.entry(head.log).or_default();
-                        *next = (*next).max(head.size);
-                    }
-                }
-                Ok((piece, position, is_all))
-            })
-            .await;
-            match found {
-                Ok((piece, position, is_all)) => {
-                    self.position = position;
-                    if !piece.is_empty() && self.sender.send(piece.into()).await.is_err() {
-                        return false;
-                    }
-                    if is_all {
-                        return true;
+                    if is_live && told.elapsed() >= *heartbeat {
+                        return Some(Bytes::from_static(b": heartbeat\n\n"));
                     }
                 }
-                // The listener comes again with its position.
-                Err(_) => return false,
+                piece = &mut piece => return piece,
             }
         }
     }
 }
 
-/// Ends when the token of this id does not hold any more: expired, or revoked.
-async fn lapsed(server: &Server, token: &str) {
-    let mut check = tokio::time::interval(CHECK);
-    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while server.access.token(token).is_some_and(|token| token.is_valid(server.now())) {
-        check.tick().await;
+impl Heard {
+    /// Some events, or none; `None`: no more can be heard. When this is dropped on the way, nothing is lost.
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.begun, true) {
+            return Some(format!("retry: 2000\nid: {}\n: listening\n\n", self.position.text()).into());
+        }
+        let piece = if self.behind { self.catch_up().await? } else { self.live().await? };
+        Some(piece.into())
+    }
+
+    /// What comes next, and what waits behind it.
+    async fn live(&mut self) -> Option<Vec<u8>> {
+        let mut message = self.listening.recv().await;
+        let mut piece = Vec::new();
+        loop {
+            match message {
+                Ok(Message::Event(event)) => self.tell(&event, &mut piece),
+                Ok(Message::Missed) | Err(RecvError::Lagged(_)) => self.behind = true,
+                Err(RecvError::Closed) => return None,
+            }
+            if self.behind || piece.len() >= PIECE_BYTES {
+                return Some(piece);
+            }
+            message = match self.listening.try_recv() {
+                Ok(message) => Ok(message),
+                Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+                // If it was closed, the next call says so.
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(piece),
+            };
+        }
+    }
+
+    fn tell(&mut self, event: &Event, piece: &mut Vec<u8>) {
+        if self.position.advance(event.log, event.seq) {
+            piece.reserve(event.data.len() + 48);
+            write(piece, &self.position, &event.data);
+        }
+    }
+
+    /// Reads from the store a step of what lies between the position and now; `None` if that cannot be read: the listener comes again with
+    /// its position.
+    async fn catch_up(&mut self) -> Option<Vec<u8>> {
+        let (query, position, masks, form) = (self.query.clone(), self.position.clone(), self.caller.masks(), self.form);
+        let found = ask(&self.server, self.caller.holder(), Question::Tail, move |server, cancel| {
+            let query = cancel.on(query);
+            let from = position.places();
+            let mut position = position;
+            let (mut piece, mut count) = (Vec::new(), 0);
+            let summary = server.reader.search_from(&query, &from, &mut |view| {
+                if position.advance(view.log, view.seq) {
+                    write(&mut piece, &position, &told(view, &server.identity, masks, form));
+                    count += 1;
+                }
+                if count >= STEP_EVENTS || piece.len() >= STEP_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            let is_all = count < STEP_EVENTS && piece.len() < STEP_BYTES;
+            if is_all {
+                // What does not match need not be looked at again.
+                for head in &summary.heads {
+                    let next = position.0.entry(head.log).or_default();
+                    *next = (*next).max(head.size);
+                }
+            }
+            Ok((piece, position, is_all))
+        })
+        .await;
+        let (piece, position, is_all) = found.ok()?;
+        (self.position, self.behind) = (position, !is_all);
+        Some(piece)
     }
 }
 

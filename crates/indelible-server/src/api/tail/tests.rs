@@ -1,5 +1,6 @@
 //! A listener hears every event once and in order, however far it falls behind, and knows in silence that it is still heard.
 
+use futures_util::stream::BoxStream;
 use indelible::{Draft, Store};
 
 use super::*;
@@ -17,8 +18,10 @@ fn server(dir: &tempfile::TempDir, capacity: Capacity) -> Arc<Server> {
     Arc::new(server)
 }
 
-/// Begins to listen to `action:a.b`; the pieces wait until they are taken.
-fn listen(server: &Arc<Server>, pieces: usize, heartbeat: Duration) -> (mpsc::Receiver<Bytes>, Caller) {
+type Pieces = BoxStream<'static, Bytes>;
+
+/// Begins to listen to `action:a.b`.
+fn listen(server: &Arc<Server>, heartbeat: Duration) -> (Pieces, Caller) {
     let scopes = Scopes::default().with(Scope::Read);
     let (name, masks) = ("listener".to_owned(), Masks::default());
     let spec = TokenSpec { name, scopes, tenants: None, masks, expires: None, events_per_second: None };
@@ -29,20 +32,18 @@ fn listen(server: &Arc<Server>, pieces: usize, heartbeat: Duration) -> (mpsc::Re
     let query = asked.query(&filter, &server.identity, 0).unwrap();
     let key = Key::of(&filter, 0, &query, caller.masks(), form).unwrap();
     let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), caller.masks()).unwrap();
-    let (sender, receiver) = mpsc::channel(pieces);
-    let (position, heard_by) = (Position::default(), caller.clone());
-    let listener = Listener { server: Arc::clone(server), caller, form, query, position, sender, heartbeat };
-    tokio::spawn(listener.run(listening, false));
-    (receiver, heard_by)
+    let (server, position, heard_by) = (Arc::clone(server), Position::default(), caller.clone());
+    let heard = Heard { server, caller, form, query, position, listening, behind: false, begun: false };
+    (Listener::new(heard, heartbeat, None).pieces().boxed(), heard_by)
 }
 
-async fn next(pieces: &mut mpsc::Receiver<Bytes>) -> Option<String> {
-    let piece = tokio::time::timeout(Duration::from_secs(20), pieces.recv()).await.expect("it goes on or ends");
+async fn next(pieces: &mut Pieces) -> Option<String> {
+    let piece = tokio::time::timeout(Duration::from_secs(20), pieces.next()).await.expect("it goes on or ends");
     piece.map(|piece| String::from_utf8(piece.to_vec()).unwrap())
 }
 
 /// The numbers that these pieces tell, until there are `count`.
-async fn numbers(pieces: &mut mpsc::Receiver<Bytes>, count: u64) -> Vec<u64> {
+async fn numbers(pieces: &mut Pieces, count: u64) -> Vec<u64> {
     let mut numbers = Vec::new();
     while (numbers.len() as u64) < count {
         let piece = next(pieces).await.expect("it goes on");
@@ -76,7 +77,7 @@ async fn a_listener_that_did_not_keep_up_hears_every_event_once_and_in_order() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let server = server(&dir, capacity);
-        let (mut pieces, _) = listen(&server, 2, Duration::from_secs(3_600));
+        let (mut pieces, _) = listen(&server, Duration::from_secs(3_600));
         // Nobody takes anything; then somebody does while more comes; then nothing more comes.
         emit(&server, 0..EVENTS / 2);
         let busy = Arc::clone(&server);
@@ -94,7 +95,7 @@ async fn a_listener_that_did_not_keep_up_hears_every_event_once_and_in_order() {
 async fn in_silence_heartbeats_come_and_they_end_with_the_token() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(&dir, Capacity::default());
-    let (mut pieces, caller) = listen(&server, PIECES, Duration::from_millis(20));
+    let (mut pieces, caller) = listen(&server, Duration::from_millis(20));
     assert!(next(&mut pieces).await.unwrap().ends_with(": listening\n\n"));
     for _ in 0..3 {
         assert_eq!(next(&mut pieces).await.as_deref(), Some(": heartbeat\n\n"));
