@@ -213,6 +213,8 @@ class Container:
                 if rows <= 0 or row % PAGE_ROWS:
                     raise Malformed(f"column {chunk.path}: a page begins at row {row}, or has none")
                 chunk.pages.append(Page(row, rows, entries, nulls))
+                if row + rows > self.rows:
+                    raise Malformed(f"column {chunk.path}: more rows than the segment's {self.rows}")
                 chunk.levels.page(row, stored, numbers)
                 places.append((position, behind - position, row))
                 row += rows

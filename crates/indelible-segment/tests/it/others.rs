@@ -218,7 +218,11 @@ fn a_page_index_that_says_more_is_found() {
         let mut new = footer.clone();
         new.put(&own(at), Value::i64(i64::try_from(start).unwrap()));
         new.put(&own(length), Value::i32(i32::try_from(index.bytes().len()).unwrap()));
-        assert_found(forge::with_footer(&file, &index.bytes(), &new), "the page indexes of a column say more", "{member}");
+        assert_found(
+            forge::with_footer(&file, &index.bytes(), &new),
+            "the page indexes of a column say more",
+            &member.to_string(),
+        );
     }
 }
 
