@@ -90,7 +90,7 @@ pub struct Sealing {
     /// Rows of a segment at most, 512..=1,048,576.
     pub rows_max: u64,
     /// Bytes of memory that segments take while they are written, those of all logs together, 4 MiB at least: when they need more, the largest
-    /// ends. Events of 500 bytes take about 100 of it each, events that do not compress what they have. Reading back and comparing comes
+    /// ends. Events of 500 bytes take about 140 of it each, events that do not compress what they have. Reading back and comparing comes
     /// after that, and needs less.
     pub memory_bytes_max: usize,
     /// Zstandard level, 1..=22.
@@ -109,7 +109,7 @@ impl Default for Sealing {
     fn default() -> Self {
         Self {
             background: true,
-            journal_bytes: 256 << 20,
+            journal_bytes: 192 << 20,
             interval: Duration::from_secs(3_600),
             rows_max: 1 << 20,
             memory_bytes_max: 64 << 20,
@@ -232,7 +232,7 @@ impl Config {
                 self.lanes.telemetry.bytes = 4 << 20;
                 self.sealing.journal_bytes = 512 << 20;
                 self.sealing.memory_bytes_max = 128 << 20;
-                self.journal_file_bytes_max = 128 << 20;
+                self.journal_file_bytes_max = 64 << 20;
                 self.search_cache_bytes = 2 * SEARCH_CACHE_BYTES;
             }
             Profile::LowLatency => {

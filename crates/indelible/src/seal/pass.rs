@@ -260,7 +260,9 @@ fn mergeable<'s>(segments: &'s [SegmentInfo], rows: u64, shape: &Shape) -> &'s [
     while let Some(last) = from.checked_sub(1).and_then(|at| segments.get(at)) {
         (file_bytes, journal_bytes, merged) = (file_bytes + last.bytes, journal_bytes + last.journal_bytes, merged + last.count);
         let group_bytes = journal_bytes.min(journal_bytes / merged.max(1) * GROUP_LEAVES);
-        let memory = MERGED_COPIES * file_bytes + GROUP_COPIES * group_bytes;
+        // The rows that follow take as much each.
+        let written = file_bytes.saturating_mul(merged + rows) / merged.max(1);
+        let memory = MERGED_COPIES.saturating_mul(written).saturating_add(GROUP_COPIES * group_bytes);
         if last.count > total.max(MERGED_ROWS)
             || total + last.count + GROUP_LEAVES > shape.rows_max
             || memory > shape.memory_bytes_max as u64
@@ -304,8 +306,8 @@ mod tests {
         };
         let merged = |bytes, journal_bytes| mergeable(&of(bytes, journal_bytes).collect::<Vec<_>>(), 500, &shape).len();
         assert_eq!(merged(40_000, 250_000), 8);
-        // Files of 5 MiB; and files that are small, of records that are large until they are compressed.
-        assert_eq!(merged(5 << 20, 6 << 20), 2);
+        // Files of 5 MiB, of which the new rows take as much; and files that are small, of records that are large until they are compressed.
+        assert_eq!(merged(5 << 20, 6 << 20), 1);
         assert_eq!(merged(40_000, 30 << 20), 0);
     }
 }

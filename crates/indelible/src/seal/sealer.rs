@@ -222,6 +222,8 @@ impl Sealer {
     /// Reads every new segment back from disk, all of its bytes, and compares its records with those it was made of. Gives the first difference.
     fn compare(&self, pass: &Pass, stop: &dyn Fn() -> bool) -> Result<Option<Error>> {
         let mut logs: Vec<u32> = pass.written.iter().map(|written| written.info.log).collect();
+        // In the order in which they were finished, so that a log may come several times.
+        logs.sort_unstable();
         logs.dedup();
         for log in logs {
             let merged: Vec<SegmentInfo> = pass.merged.iter().filter(|segment| segment.log == log).cloned().collect();

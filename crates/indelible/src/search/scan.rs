@@ -168,7 +168,7 @@ impl Reader {
     ) -> Result<u64> {
         let tools = Tools::new(query, self.cache());
         // Log by log, and not as they lie: what is sealed on the way changes nothing of the order.
-        for head in &moment.heads {
+        for head in moment.heads.iter().filter(|head| query.log.is_none_or(|log| log == head.log)) {
             let log = head.log;
             for info in moment.manifest.of(log) {
                 let from = done.get(&log).copied().unwrap_or(0);

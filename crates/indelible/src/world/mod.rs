@@ -8,13 +8,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-mod background;
 mod clock;
 mod disk;
 mod entropy;
 pub mod fork;
 
-pub use background::background;
 pub use clock::RealClock;
 pub use disk::RealDisk;
 pub use entropy::RealEntropy;
@@ -237,6 +235,16 @@ pub fn parent(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests;
+
+/// From now on this thread gives way to others of the machine that have work. A hint: where it is refused, nothing changes.
+///
+/// For a processor only: who waits for a disk as the last one may be what others wait for, who have its journal or our locks to get by.
+pub fn background() {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE);
+}
+
+/// A tenth of the share of a thread that is not nice.
+const BACKGROUND_NICE: i32 = 10;
 
 /// Name of this machine, for people.
 #[must_use]
