@@ -1,5 +1,6 @@
 //! Records of some rows, which may lie anywhere: each page that any of them needs is read once, and of it these rows are taken.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::page::Page;
@@ -41,14 +42,19 @@ impl Segment {
         record.map(Some).ok_or(SegmentError::Damaged { what: "a row is no record", seq })
     }
 
-    /// Rebuilds the records of these rows, and shows `each` with its place among them, in their order.
+    /// Rebuilds the records of these rows, and shows `each` with its place among them, in their order, until it has enough.
     ///
     /// # Errors
     /// `Io`, `Damaged`: a row that the segment does not have, too.
     ///
     /// # Cost
     /// As that of [`record`](Self::record) for each of the rows, but a page that several of them need is read once.
-    pub fn records_of(&self, rows: &[u32], cache: &PageCache, each: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+    pub fn records_of(
+        &self,
+        rows: &[u32],
+        cache: &PageCache,
+        each: &mut dyn FnMut(usize, &[u8]) -> ControlFlow<()>,
+    ) -> Result<()> {
         let mut wanted: Vec<Wanted> = rows.iter().copied().zip(0..).collect();
         wanted.sort_unstable();
         let mut windows: Vec<Window> = rows.iter().map(|_| Window::default()).collect();
@@ -75,7 +81,9 @@ impl Segment {
         let mut memory = Vec::new();
         for ((at, row), window) in rows.iter().enumerate().zip(&windows) {
             let record = window.record(*row, self.log(), &mut memory);
-            each(at, record.ok_or_else(|| self.damaged("a row is no record", *row))?);
+            if each(at, record.ok_or_else(|| self.damaged("a row is no record", *row))?).is_break() {
+                break;
+            }
         }
         Ok(())
     }

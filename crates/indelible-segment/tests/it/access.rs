@@ -47,13 +47,14 @@ fn rows_read_together_are_those_read_one_by_one() {
                     assert_eq!(nth, next);
                     next += 1;
                     assert!(records[rows[nth] as usize] == record, "row {}", rows[nth]);
+                    ControlFlow::Continue(())
                 })
                 .unwrap();
             assert_eq!(next, rows.len());
         }
         assert!(cache.bytes() <= cache_bytes);
     }
-    assert!(segment.records_of(&[5, 30_500], &PageCache::new(0), &mut |_, _| {}).is_err());
+    assert!(segment.records_of(&[5, 30_500], &PageCache::new(0), &mut |_, _| ControlFlow::Continue(())).is_err());
 }
 
 /// What was read of a segment is counted: nothing of what it says grows with its rows until it is asked.

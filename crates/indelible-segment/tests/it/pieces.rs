@@ -47,7 +47,10 @@ fn a_row_of_a_large_dictionary_is_the_row_with_a_cache_or_without() {
         assert!(cache.bytes() <= cache_bytes);
         for _ in 0..if cache_bytes == 0 { 3 } else { 60 } {
             let rows: Vec<u32> = (0..100).map(|_| rng.u32(..u32::try_from(records.len()).unwrap())).collect();
-            let each = &mut |nth: usize, record: &[u8]| assert!(record == records[rows[nth] as usize], "{}", rows[nth]);
+            let each = &mut |nth: usize, record: &[u8]| {
+                assert!(record == records[rows[nth] as usize], "{}", rows[nth]);
+                ControlFlow::Continue(())
+            };
             segment.records_of(&rows, &cache, each).unwrap();
         }
         assert!(cache.bytes() <= cache_bytes);

@@ -1,7 +1,6 @@
 //! One pass over the frames to seal: their records go into segments, and the state goes along.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 
 use indelible_format::frame::FLAG_CARRY;
@@ -86,10 +85,14 @@ impl Sealer {
             }
             for record in Records::new(frame.payload) {
                 let log = record.log();
-                let building = match open.entry(log) {
-                    Entry::Occupied(open) => open.into_mut(),
-                    Entry::Vacant(place) => place.insert(self.begin(log, to, shape, how, &mut pass)?),
-                };
+                if !open.contains_key(&log) {
+                    // What the others have is not there for it to take smaller ones in.
+                    let others = open.values().map(Building::memory).sum();
+                    let memory_bytes_max = shape.memory_bytes_max.saturating_sub(others);
+                    let building = self.begin(log, to, &Shape { memory_bytes_max, ..*shape }, how, &mut pass)?;
+                    open.insert(log, building);
+                }
+                let Some(building) = open.get_mut(&log) else { continue };
                 unseen += record.bytes().len();
                 let seeds = &frame.meta.seeds;
                 let seed = |group| seeds.iter().find(|seed| (seed.log, seed.group) == (log, group)).map(|seed| &seed.seed);

@@ -4,6 +4,7 @@
 //! first, by the few columns that a filter asks, and then read: a page that several of them share is read once, and half of the rows by
 //! somebody else.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
 
@@ -16,7 +17,8 @@ use super::sealed::Rows;
 use crate::error::Result;
 use crate::seal::files;
 
-/// Rows that are read together at most: while they are read, each takes some five kilobytes.
+/// Rows that are read together at most: while they are read, each takes some five kilobytes, and of large ones a segment
+/// has few.
 const TOGETHER_ROWS: usize = 512;
 /// Rows of which half are worth a thread.
 const SHARED_ROWS: usize = 16;
@@ -75,7 +77,8 @@ impl Batch {
     pub(crate) fn read(&self, query: &Query, cache: &PageCache, explain: &mut Explain, bytes_max: usize) -> Result<Vec<Found>> {
         let (mut found, mut bytes) = (Vec::new(), 0);
         for places in self.places.chunks(TOGETHER_ROWS) {
-            let read = self.read_together(places, query, cache, explain)?;
+            let left = bytes_max.saturating_sub(bytes);
+            let read = self.read_together(places, query, cache, explain, left)?;
             for one in read {
                 if bytes > bytes_max {
                     return Ok(found);
@@ -93,11 +96,12 @@ impl Batch {
         query: &Query,
         cache: &PageCache,
         explain: &mut Explain,
+        bytes_max: usize,
     ) -> Result<Vec<Found>> {
         explain.rows_read += places.len() as u64;
         let middle = if places.len() < SHARED_ROWS { places.len() } else { places.len() / 2 };
         let (own, others) = places.split_at(middle);
-        let work = |places| self.read_some(places, query, cache);
+        let work = |places| self.read_some(places, query, cache, bytes_max);
         let (own, others) = thread::scope(|scope| {
             let counted = || {
                 let before = Reads::of_this_thread();
@@ -117,8 +121,9 @@ impl Batch {
         Ok(found)
     }
 
-    fn read_some(&self, places: &[(usize, u32)], query: &Query, cache: &PageCache) -> Result<Vec<Found>> {
-        let mut found = Vec::with_capacity(places.len());
+    /// Reads these rows until they are more than `bytes_max` together.
+    fn read_some(&self, places: &[(usize, u32)], query: &Query, cache: &PageCache, bytes_max: usize) -> Result<Vec<Found>> {
+        let (mut found, mut taken) = (Vec::with_capacity(places.len()), 0);
         for places in places.chunk_by(|(a, _), (b, _)| a == b) {
             let Some((name, segment)) = places.first().and_then(|(nth, _)| self.segments.get(*nth)) else { continue };
             query.still_wanted()?;
@@ -131,6 +136,8 @@ impl Batch {
                     Some(received) => found.push(Found { log, seq, received, bytes: bytes.to_vec() }),
                     None => headless = Some(seq),
                 }
+                taken += bytes.len();
+                if taken > bytes_max || headless.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             read.map_err(|error| files::failed(name, error))?;
             if let Some(seq) = headless {
