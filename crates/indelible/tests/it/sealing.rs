@@ -494,7 +494,7 @@ fn a_profile_sets_all_that_profiles_are_about() {
     );
     assert_eq!((traffic.lanes.normal.bytes, balanced.lanes.normal.bytes), (16 << 20, 4 << 20));
     let sealed_from = [&balanced, &traffic, &latency, &storage].map(|config| config.sealing.journal_bytes >> 20);
-    assert_eq!(sealed_from, [256, 512, 32, 64]);
+    assert_eq!(sealed_from, [192, 512, 32, 64]);
     assert_eq!([&balanced, &traffic, &latency, &storage].map(|config| config.sealing.level), [1, 1, 1, 9]);
     assert_eq!(storage.sealing.interval, Duration::from_secs(60));
     // What it is not about stays.
