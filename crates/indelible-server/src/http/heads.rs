@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that a connection may have sent without room: its buffer has that size from the beginning.
+/// Bytes that a connection may have sent without room, and that are read at once: its buffer has that size from the beginning.
 const FREE_BYTES: usize = 8 << 10;
 /// Room for what is more, of all connections.
 const ROOM_BYTES: usize = 32 << 20;
@@ -52,6 +52,11 @@ impl Heads {
 }
 
 impl Unread {
+    /// How much to read at once.
+    pub(super) fn most(&self) -> usize {
+        if self.0.lock().bodies > 0 { usize::MAX } else { FREE_BYTES }
+    }
+
     /// Counts what came; `false` if there is no room for it.
     pub(super) fn came(&self, bytes: usize) -> bool {
         let mut state = self.0.lock();

@@ -271,8 +271,15 @@ impl<S: Unpin> Patient<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        let (before, most) = (into.filled().len(), self.unread.most());
+        if into.remaining() > most {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(most));
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+            let read = part.filled().len();
+            into.advance(read);
+        } else {
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
+        }
         if self.unread.came(into.filled().len() - before) {
             return Poll::Ready(Ok(()));
         }
