@@ -94,8 +94,8 @@ pub(crate) async fn get(
     server.audit.read(&caller, "tail", &asked.told(), &asked::told(&caller.tenants()));
     let behind = after.is_some();
     let position = after.unwrap_or(now);
-    let heard = Heard { server: Arc::clone(&server), caller, form, query, position, listening, behind, begun: false };
-    let listener = Listener::new(heard, HEARTBEAT, Some(place));
+    let heard = Heard { server: Arc::clone(&server), caller, form, query, position, listening, behind };
+    let listener = Listener::new(heard, HEARTBEAT, place);
     let mut response = Response::new(Body::from_stream(listener.pieces().map(Ok::<_, Infallible>)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -147,7 +147,9 @@ struct Listener {
     /// Of silence, until it is told that the connection lives.
     heartbeat: Duration,
     told: Instant,
-    _open: Open,
+    /// The id of its token.
+    token: String,
+    open: Open,
 }
 
 /// What it hears.
@@ -160,17 +162,16 @@ struct Heard {
     listening: Listening,
     /// Something has to be read from the store first.
     behind: bool,
-    begun: bool,
 }
 
 /// Counts as an open tail, and has a place among them.
 struct Open {
     server: Arc<Server>,
-    _place: Option<Place>,
+    _place: Place,
 }
 
 impl Open {
-    fn new(server: &Arc<Server>, place: Option<Place>) -> Self {
+    fn new(server: &Arc<Server>, place: Place) -> Self {
         server.metrics.tails.inc();
         Self { server: Arc::clone(server), _place: place }
     }
@@ -183,16 +184,19 @@ impl Drop for Open {
 }
 
 impl Listener {
-    fn new(heard: Heard, heartbeat: Duration, place: Option<Place>) -> Self {
+    fn new(heard: Heard, heartbeat: Duration, place: Place) -> Self {
         let mut check = tokio::time::interval(CHECK.min(heartbeat));
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (stop, open) = (heard.server.stop.subscribe(), Open::new(&heard.server, place));
-        Self { heard, stop, check, heartbeat, told: Instant::now(), _open: open }
+        let token = heard.caller.token.id.clone();
+        Self { heard, stop, check, heartbeat, told: Instant::now(), token, open }
     }
 
     /// Until it may hear no more, or the server stops: whatever it is being told at that moment.
     fn pieces(self) -> impl Stream<Item = Bytes> + Send + 'static {
-        stream::unfold(self, |mut listener| async move { Some((listener.next().await?, listener)) })
+        let begin = format!("retry: 2000\nid: {}\n: listening\n\n", self.heard.position.text());
+        let events = stream::unfold(self, |mut listener| async move { Some((listener.next().await?, listener)) });
+        stream::once(std::future::ready(begin.into())).chain(events)
     }
 
     async fn next(&mut self) -> Option<Bytes> {
@@ -207,8 +211,8 @@ impl Listener {
 
     /// What is to be told next, if that is anything.
     async fn step(&mut self) -> Option<Bytes> {
-        let Self { heard, stop, check, heartbeat, told, .. } = self;
-        let (server, token) = (Arc::clone(&heard.server), heard.caller.token.id.clone());
+        let Self { heard, stop, check, heartbeat, told, token, open } = self;
+        let server = &open.server;
         // Who reads from the store is told something when that is done.
         let is_live = !heard.behind;
         let mut piece = pin!(heard.next());
@@ -219,7 +223,7 @@ impl Listener {
                 biased;
                 _ = &mut stop => return None,
                 _ = check.tick() => {
-                    if !server.access.token(&token).is_some_and(|token| token.is_valid(server.now())) {
+                    if !server.access.token(token).is_some_and(|token| token.is_valid(server.now())) {
                         return None;
                     }
                     if is_live && told.elapsed() >= *heartbeat {
@@ -235,9 +239,6 @@ impl Listener {
 impl Heard {
     /// Some events, or none; `None`: no more can be heard. When this is dropped on the way, nothing is lost.
     async fn next(&mut self) -> Option<Bytes> {
-        if !std::mem::replace(&mut self.begun, true) {
-            return Some(format!("retry: 2000\nid: {}\n: listening\n\n", self.position.text()).into());
-        }
         let piece = if self.behind { self.catch_up().await? } else { self.live().await? };
         Some(piece.into())
     }

@@ -33,8 +33,9 @@ fn listen(server: &Arc<Server>, heartbeat: Duration) -> (Pieces, Caller) {
     let key = Key::of(&filter, 0, &query, caller.masks(), form).unwrap();
     let listening = server.live.listen(&server.store, key, query.clone(), &caller.tenants(), caller.masks()).unwrap();
     let (server, position, heard_by) = (Arc::clone(server), Position::default(), caller.clone());
-    let heard = Heard { server, caller, form, query, position, listening, behind: false, begun: false };
-    (Listener::new(heard, heartbeat, None).pieces().boxed(), heard_by)
+    let place = server.tails.of(caller.holder()).try_take(1).unwrap();
+    let heard = Heard { server, caller, form, query, position, listening, behind: false };
+    (Listener::new(heard, heartbeat, place).pieces().boxed(), heard_by)
 }
 
 async fn next(pieces: &mut Pieces) -> Option<String> {
